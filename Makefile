@@ -1,0 +1,48 @@
+# Everything from a bare clone with python3 (3.11 or newer), a C++20 compiler and make; the rest is installed into .venv.
+# pip takes its own settings as usual: PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL can point it at builds of torch without CUDA.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+NATIVE := CMakeLists.txt $(wildcard csrc/*)
+CXX_FILES := $(wildcard csrc/*.cpp csrc/*.h)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all lint format clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: $(INSTALLED) ## Train, convert, check and time a GCN; prints a table and draws a picture.
+	$(BIN)/degreequant demo
+
+test: $(INSTALLED) ## Run the tests and the examples in the docstrings.
+	$(BIN)/pytest
+
+test-all: $(INSTALLED) ## The same with the slow tests.
+	$(BIN)/pytest -m ""
+
+lint: $(INSTALLED) ## Check style and types, changing nothing.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
+
+format: $(INSTALLED) ## Repair style in place.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(CXX_FILES)
+
+clean: ## Remove build products and caches; .venv stays, and is brought up to date by the next target.
+	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache $(INSTALLED)
+	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# Installed in place, so Python files need no second step; native files and the pins do, and bring the rule back here.
+$(INSTALLED): pyproject.toml constraints.txt $(NATIVE) | $(BIN)/pip
+	$(BIN)/pip install --config-settings=cmake.define.DEGREEQUANT_WERROR=ON -c constraints.txt -e ".[dev]" clang-format
+	@touch $@
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv

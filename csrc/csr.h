@@ -1,0 +1,37 @@
+// Edges grouped by destination, in the order of the input.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace degreequant {
+
+enum class SelfLoops : uint8_t {
+  keep,     // as they come
+  replace,  // PyG's add_remaining_self_loops: all are dropped, then each node gets one, the last edge of its row
+};
+
+constexpr int64_t kMaxNodes = INT32_MAX;
+constexpr int64_t kMaxEdges = INT32_MAX;  // what the bound of a 64-bit accumulator allows a row (docs/numerics.md)
+
+struct CsrArrays {
+  std::vector<int64_t> indptr;   // nodes + 1
+  std::vector<int32_t> indices;  // source of each edge
+  std::vector<int64_t>
+      edge_ids;  // position of each edge in the input; for an added loop that of the node's last self loop, or -1; or empty
+};
+
+// The first edge with an end outside [0, nodes); endpoint 0 is its source, 1 its destination.
+struct BadEdge {
+  int64_t endpoint;
+  int64_t position;
+  int64_t value;
+};
+
+// Index is int32_t or int64_t. `edge_ids` are filled only where asked for.
+template <typename Index>
+std::optional<BadEdge> build_csr(const Index* source, const Index* destination, int64_t edges, int64_t nodes, SelfLoops self_loops,
+                                 bool edge_ids, CsrArrays& csr);
+
+}  // namespace degreequant

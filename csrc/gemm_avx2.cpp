@@ -1,0 +1,142 @@
+// x @ w^T with vpmaddwd on codes widened to 16 bits: vpmaddubsw would saturate. The zero point is subtracted on the way, so nothing has to
+// be taken back.
+#include "kernels_x86.h"
+#include "simd_avx2.h"
+
+namespace degreequant::avx2 {
+namespace {
+
+constexpr int kRows = 3;          // x rows a tile multiplies with the same weights: 12 accumulators and their operands fill the registers
+constexpr int kQuarters = 4;      // of a block of weights: four outputs by four inputs in a vector
+constexpr int64_t kPanel = 1024;  // inputs unpacked at a time
+constexpr int64_t kBlockBytes = kWeightBlock * kWeightGroup;
+static_assert(kWeightBlock == 2 * kLanes && kPanel % 32 == 0);
+
+struct Panel {
+  alignas(32) int16_t rows[kRows][kPanel];
+};
+
+struct Linear {
+  Codes x;
+  const Weight& weight;
+  const Requantize& rule;
+  MutableCodes out;
+  int32_t zero_point;
+};
+
+// The 32 codes that lie in `bytes`, as int16.
+DEGREEQUANT_INLINE void widen(CodeType type, __m256i bytes, __m256i codes[2]) noexcept {
+  const __m128i low = _mm256_castsi256_si128(bytes);
+  const __m128i high = _mm256_extracti128_si256(bytes, 1);
+  codes[0] = type == CodeType::i8 ? _mm256_cvtepi8_epi16(low) : _mm256_cvtepu8_epi16(low);
+  codes[1] = type == CodeType::i8 ? _mm256_cvtepi8_epi16(high) : _mm256_cvtepu8_epi16(high);
+}
+
+// Nibbles to bytes: 32 codes from the low 16 bytes, signed ones offset by 8.
+DEGREEQUANT_INLINE __m256i spread(CodeType type, __m256i bytes) noexcept {
+  const __m256i pairs = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(bytes));
+  const __m256i codes = _mm256_and_si256(_mm256_or_si256(pairs, _mm256_slli_epi16(pairs, 4)), _mm256_set1_epi8(15));
+  return _mm256_xor_si256(codes, _mm256_set1_epi8(type == CodeType::i4 ? 8 : 0));
+}
+
+// `count` codes of one row from column `first` (even) on, less the zero point; what pads them to whole vectors meets zero weights.
+DEGREEQUANT_INLINE void unpack_row(const Linear& a, int64_t row, int64_t first, int64_t count, int16_t* target) noexcept {
+  const bool nibbles = a.x.type == CodeType::i4 || a.x.type == CodeType::u4;
+  const uint8_t* source = a.x.data + row * row_bytes(a.x.type, a.x.cols) + row_bytes(a.x.type, first);
+  const int64_t size = row_bytes(a.x.type, count);
+  const __m256i zero = _mm256_set1_epi16(static_cast<int16_t>(a.zero_point + (a.x.type == CodeType::i4 ? 8 : 0)));
+  const int64_t step = nibbles ? 16 : 32;
+  for (int64_t byte = 0; byte < size; byte += step) {
+    alignas(32) uint8_t bytes[32] = {};
+    const int64_t left = size - byte < step ? size - byte : step;
+    if (left == 32) {
+      __builtin_memcpy(bytes, source + byte, 32);
+    } else {
+      for (int64_t i = 0; i < left; ++i) bytes[i] = source[byte + i];
+    }
+    __m256i vector = _mm256_load_si256(reinterpret_cast<const __m256i*>(bytes));
+    if (nibbles) vector = spread(a.x.type, vector);
+    __m256i codes[2];
+    widen(a.x.type, vector, codes);
+    __m256i* out = reinterpret_cast<__m256i*>(target + (nibbles ? 2 * byte : byte));
+    _mm256_store_si256(out, _mm256_sub_epi16(codes[0], zero));
+    _mm256_store_si256(out + 1, _mm256_sub_epi16(codes[1], zero));
+  }
+}
+
+struct Tile {
+  __m256i acc[kRows][kQuarters];  // two 32-bit lanes for each of a quarter's four outputs
+};
+
+// Adds the products of `groups` groups of inputs to the tile; `weights` is where they begin in its block.
+DEGREEQUANT_INLINE void multiply(const Panel& panel, int64_t groups, const int8_t* weights, Tile& tile) noexcept {
+  Tile sums = tile;
+  for (int64_t g = 0; g < groups; ++g) {
+    __m256i x[kRows];
+    for (int r = 0; r < kRows; ++r) {
+      int64_t inputs;
+      __builtin_memcpy(&inputs, panel.rows[r] + g * kWeightGroup, sizeof inputs);
+      x[r] = _mm256_set1_epi64x(inputs);
+    }
+    for (int q = 0; q < kQuarters; ++q) {
+      const __m128i* quarter = reinterpret_cast<const __m128i*>(weights + g * kBlockBytes) + q;
+      const __m256i w = _mm256_cvtepi8_epi16(_mm_load_si128(quarter));
+      for (int r = 0; r < kRows; ++r) sums.acc[r][q] = _mm256_add_epi32(sums.acc[r][q], _mm256_madd_epi16(w, x[r]));
+    }
+  }
+  tile = sums;
+}
+
+// Eight outputs from two quarters' accumulators.
+DEGREEQUANT_INLINE __m256i add_pairs(__m256i low, __m256i high) noexcept {
+  return _mm256_permute4x64_epi64(_mm256_hadd_epi32(low, high), 0xd8);
+}
+
+DEGREEQUANT_INLINE void store_tile(const Linear& a, const Tile& tile, int64_t row, int64_t rows, int64_t output) noexcept {
+  for (int half = 0; half < 2; ++half) {
+    const int64_t first = output + half * kLanes;
+    const int64_t count = a.out.cols - first;
+    if (count <= 0) return;
+    const __m256i addend = load_addend8(a.rule, first, count);
+    Multiplier8 m = load_multiplier8(a.rule, row, first, count);
+    for (int64_t r = 0; r < rows; ++r) {
+      if (a.rule.row.count > 1 && r > 0) m = load_multiplier8(a.rule, row + r, first, count);
+      const __m256i acc = add_pairs(tile.acc[r][2 * half], tile.acc[r][2 * half + 1]);
+      const __m256i codes = requantize8(acc, m, addend, a.rule.clamp);
+      store8(a.out.type, a.out.data + (row + r) * row_bytes(a.out.type, a.out.cols), first, count, codes);
+    }
+  }
+}
+
+// Outputs [output, output + 16) of `rows` rows. The panel holds the rows already where all inputs fit it at once.
+DEGREEQUANT_INLINE void compute_tile(const Linear& a, Panel& panel, int64_t row, int64_t rows, int64_t output) noexcept {
+  const int64_t block_stride = (a.x.cols + kWeightGroup - 1) / kWeightGroup * kBlockBytes;
+  const int8_t* weights = a.weight.packed + output / kWeightBlock * block_stride;
+  Tile tile = {};
+  for (int64_t first = 0; first < a.x.cols; first += kPanel) {
+    const int64_t count = a.x.cols - first < kPanel ? a.x.cols - first : kPanel;
+    if (output == 0 || a.x.cols > kPanel) {
+      // Rows beyond the last repeat it; they are computed and not stored.
+      for (int64_t r = 0; r < kRows; ++r) unpack_row(a, row + (r < rows ? r : rows - 1), first, count, panel.rows[r]);
+    }
+    multiply(panel, (count + kWeightGroup - 1) / kWeightGroup, weights + first * kWeightBlock, tile);
+  }
+  store_tile(a, tile, row, rows, output);
+}
+
+}  // namespace
+
+void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
+            int64_t end) noexcept {
+  if (weight.wide || x.type == CodeType::i16 || x.type == CodeType::u16) {
+    return reference_kernels.linear(x, zero_point, weight, requantize, out, begin, end);
+  }
+  const Linear a = {x, weight, requantize, out, zero_point};
+  Panel panel;
+  for (int64_t row = begin; row < end; row += kRows) {
+    const int64_t rows = end - row < kRows ? end - row : kRows;
+    for (int64_t output = 0; output < weight.out; output += kWeightBlock) compute_tile(a, panel, row, rows, output);
+  }
+}
+
+}  // namespace degreequant::avx2

@@ -1,0 +1,137 @@
+// The contract of every kernel: plain views and one table of function pointers per instruction set.
+//
+// A kernel computes the rows [begin, end) of its output and nothing else, so callers may split rows over threads in any way. It trusts its
+// arguments: module.cpp has checked every shape, index and range. The meaning of each operation, with the bound that keeps its
+// accumulator from overflowing, is docs/numerics.md; reference.cpp is the same in plain loops, and every other table must equal it bit for
+// bit.
+#pragma once
+
+#include <cstdint>
+
+#include "requantize.h"
+
+namespace degreequant {
+
+enum class CodeType : uint8_t { i4, u4, i8, u8, i16, u16 };
+
+// Row-major codes; 4-bit codes lie two to a byte, even column in the low nibble, each row on its own bytes.
+template <typename Byte>
+struct CodeView {
+  Byte* data;
+  int64_t rows;
+  int64_t cols;
+  CodeType type;
+};
+using Codes = CodeView<const uint8_t>;
+using MutableCodes = CodeView<uint8_t>;
+
+DEGREEQUANT_INLINE constexpr int64_t row_bytes(CodeType type, int64_t cols) noexcept {
+  switch (type) {
+    case CodeType::i4:
+    case CodeType::u4:
+      return (cols + 1) / 2;
+    case CodeType::i8:
+    case CodeType::u8:
+      return cols;
+    default:
+      return 2 * cols;
+  }
+}
+
+struct CodeRange {
+  int32_t low;
+  int32_t high;
+};
+
+// What the storage of a code type can hold, whatever grid the codes lie on.
+DEGREEQUANT_INLINE constexpr CodeRange code_range(CodeType type) noexcept {
+  switch (type) {
+    case CodeType::i4:
+      return {-8, 7};
+    case CodeType::u4:
+      return {0, 15};
+    case CodeType::i8:
+      return {-128, 127};
+    case CodeType::u8:
+      return {0, 255};
+    case CodeType::i16:
+      return {-32768, 32767};
+    default:
+      return {0, 65535};
+  }
+}
+
+// The largest magnitude the storage can hold: the max|x| of every overflow bound.
+DEGREEQUANT_INLINE constexpr int64_t max_magnitude(CodeType type) noexcept {
+  const CodeRange range = code_range(type);
+  return range.high > -range.low ? range.high : -range.low;
+}
+
+struct Multipliers {
+  const int32_t* mantissa;
+  const int32_t* shift;
+  int64_t count;  // 0: absent (a factor of one); 1: the same for all
+
+  DEGREEQUANT_INLINE constexpr Multiplier at(int64_t i) const noexcept {
+    const int64_t k = count == 1 ? 0 : i;
+    return {mantissa[k], shift[k]};
+  }
+};
+
+// How an accumulator becomes a code. With `row` present, its multiplier and the channel's are combined before the one rounding.
+struct Requantize {
+  Multipliers channel;    // count 1 or cols
+  Multipliers row;        // count 0 or rows
+  const int32_t* addend;  // per channel, or null
+  Clamp clamp;
+
+  DEGREEQUANT_INLINE constexpr Multiplier multiplier(int64_t r, int64_t c) const noexcept {
+    return bounded(row.count == 0 ? channel.at(c) : combine(row.at(r), channel.at(c)));
+  }
+  DEGREEQUANT_INLINE constexpr int32_t addend_at(int64_t c) const noexcept { return addend == nullptr ? 0 : addend[c]; }
+};
+
+// Edges by destination: the sources of row i are indices[indptr[i] .. indptr[i+1]), all in [0, sources).
+struct Csr {
+  const int64_t* indptr;
+  const int32_t* indices;
+  int64_t rows;
+  int64_t sources;
+};
+
+// Weight codes as [out, in] bytes, and the layout a vectorised kernel reads (null for the reference).
+// Outputs in a block of packed weights, and consecutive inputs of one output that lie together in it.
+constexpr int64_t kWeightBlock = 16;
+constexpr int64_t kWeightGroup = 4;
+
+// Weight codes as [out, in] bytes, and the layout a vectorised kernel reads (null for the reference).
+struct Weight {
+  const int8_t* codes;
+  int64_t out;
+  int64_t in;
+  const int8_t* packed;        // [blocks of 16 outputs][groups of 4 inputs][16 outputs][4 inputs], zero padded, 64-byte aligned
+  const int32_t* column_sums;  // sum over `in` of each output's codes, zero padded to a whole block; in < 2^24, so it fits
+  bool wide;                   // in * max|x - zero_point| * max|w| >= 2^31: accumulate in 64 bits
+};
+
+struct Kernels {
+  const char* name;
+  bool (*supported)() noexcept;
+
+  // code = clamp(zero_point + roundf(x * inverse_scale)); x is finite.
+  void (*quantize)(const float* x, float inverse_scale, Clamp clamp, MutableCodes out, int64_t begin, int64_t end) noexcept;
+
+  // acc[i,o] = sum_k (x[i,k] - zero_point) * w[o,k]
+  void (*linear)(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
+                 int64_t end) noexcept;
+
+  // acc[i,c] = sum over edges e of row i of coefficient * x[indices[e], c], where the coefficient is source_coefficient[indices[e]],
+  // edge_coefficient[e], or 1 when both are null. A row with sum |coefficient| * max|x| < 2^31 may use int32 accumulators; any other needs
+  // int64.
+  void (*aggregate)(Codes x, const Csr& csr, const int16_t* source_coefficient, const int16_t* edge_coefficient,
+                    const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
+};
+
+extern const Kernels reference_kernels;
+
+}  // namespace degreequant

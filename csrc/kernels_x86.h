@@ -1,0 +1,25 @@
+// What the files compiled for one instruction set define; dispatch.cpp makes tables of it, so that no file with AVX flags holds data or
+// code that runs before the CPU is known. The contract of each function is in kernels.h.
+#pragma once
+
+#include "kernels.h"
+
+namespace degreequant {
+
+namespace avx2 {
+void quantize(const float* x, float inverse_scale, Clamp clamp, MutableCodes out, int64_t begin, int64_t end) noexcept;
+void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
+            int64_t end) noexcept;
+void aggregate(Codes x, const Csr& csr, const int16_t* source_coefficient, const int16_t* edge_coefficient, const Requantize& requantize,
+               MutableCodes out, int64_t begin, int64_t end) noexcept;
+}  // namespace avx2
+
+namespace avx512 {
+void quantize(const float* x, float inverse_scale, Clamp clamp, MutableCodes out, int64_t begin, int64_t end) noexcept;
+void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
+            int64_t end) noexcept;
+void aggregate(Codes x, const Csr& csr, const int16_t* source_coefficient, const int16_t* edge_coefficient, const Requantize& requantize,
+               MutableCodes out, int64_t begin, int64_t end) noexcept;
+}  // namespace avx512
+
+}  // namespace degreequant

@@ -1,0 +1,130 @@
+// The Python module: checks every argument before any memory is touched, releases the GIL and calls a table of kernels.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/string_view.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "arguments.h"
+#include "csr.h"
+#include "dispatch.h"
+#include "kernels.h"
+#include "objects.h"
+#include "operations.h"
+#include "weight.h"
+
+namespace degreequant {
+namespace {
+
+using namespace nb::literals;
+
+template <typename T>
+std::vector<T> copy_of(const InArray& array) {
+  const T* data = static_cast<const T*>(array.data());
+  return std::vector<T>(data, data + array.size());
+}
+
+template <typename Index>
+std::optional<BadEdge> build(const InArray& edge_index, int64_t nodes, SelfLoops self_loops, bool edge_ids, CsrArrays& arrays) {
+  const int64_t edges = static_cast<int64_t>(edge_index.shape(1));
+  const Index* source = data_of<Index>(edge_index);
+  const nb::gil_scoped_release release;
+  return build_csr(source, source + edges, edges, nodes, self_loops, edge_ids, arrays);
+}
+
+CsrObject make_csr(nb::object edge_index, int64_t num_nodes, std::string_view self_loops, bool edge_ids) {
+  const InArray edges = input_array(edge_index, "edge_index", {nb::dtype<int64_t>(), nb::dtype<int32_t>()}, 2);
+  if (edges.shape(0) != 2) raise_value("expected edge_index of shape (2, edges), got " + std::to_string(edges.shape(0)) + " rows");
+  check_range(static_cast<int64_t>(edges.shape(1)), 0, kMaxEdges, "the number of edges");
+  check_range(num_nodes, 0, kMaxNodes, "num_nodes");
+  if (self_loops != "keep" && self_loops != "replace") {
+    raise_value("expected self_loops to be keep or replace, got '" + std::string(self_loops) + "'");
+  }
+  const SelfLoops policy = self_loops == "keep" ? SelfLoops::keep : SelfLoops::replace;
+  CsrObject csr{{}, num_nodes, edge_ids};
+  const auto bad = edges.dtype() == nb::dtype<int32_t>() ? build<int32_t>(edges, num_nodes, policy, edge_ids, csr.arrays)
+                                                         : build<int64_t>(edges, num_nodes, policy, edge_ids, csr.arrays);
+  if (bad) {
+    raise_value("expected node indices in [0, " + std::to_string(num_nodes) + "), got " + std::to_string(bad->value) + " at edge_index[" +
+                std::to_string(bad->endpoint) + ", " + std::to_string(bad->position) + "]");
+  }
+  return csr;
+}
+
+PackedWeight make_weight(nb::object codes, int64_t max_input) {
+  const InArray array = input_array(codes, "codes", {nb::dtype<int8_t>()}, 2);
+  check_range(static_cast<int64_t>(array.shape(1)), 0, kMaxInputs, "the number of inputs");
+  check_range(max_input, 0, 65535 + 32768, "max_input");
+  return {data_of<int8_t>(array), static_cast<int64_t>(array.shape(0)), static_cast<int64_t>(array.shape(1)), max_input};
+}
+
+RequantizeObject make_requantize(nb::object mantissa, nb::object shift, nb::object addend, int32_t zero_point, int32_t q_min,
+                                 int32_t q_max) {
+  const InArray mantissas = input_array(mantissa, "mantissa", {nb::dtype<int32_t>()}, 1);
+  const InArray shifts = input_array(shift, "shift", {nb::dtype<int32_t>()}, 1);
+  check_multipliers(mantissas, shifts, "mantissa", "shift");
+  RequantizeObject result{copy_of<int32_t>(mantissas), copy_of<int32_t>(shifts), {}, !addend.is_none(), {zero_point, q_min, q_max}};
+  check_clamp(result.clamp);
+  if (result.has_addend) {
+    result.addend = copy_of<int32_t>(input_array(addend, "addend", {nb::dtype<int32_t>()}, 1));
+    for (const int32_t value : result.addend) check_range(value, -kMaxAddend, kMaxAddend, "addend");
+  }
+  return result;
+}
+
+template <typename T>
+nb::ndarray<nb::numpy, const T, nb::ndim<1>> vector_view(const std::vector<T>& values) {
+  return {values.data(), {values.size()}};
+}
+
+nb::object edge_ids_of(nb::handle_t<CsrObject> self) {
+  const CsrObject& csr = nb::cast<const CsrObject&>(self);
+  if (!csr.has_edge_ids) return nb::none();
+  return nb::cast(vector_view(csr.arrays.edge_ids), nb::rv_policy::reference_internal, self);
+}
+
+}  // namespace
+}  // namespace degreequant
+
+NB_MODULE(_kernels, m) {
+  using namespace degreequant;
+  nb::set_leak_warnings(false);  // a graph or a weight that a global still holds when Python exits is no leak
+  m.doc() = "Integer kernels: every argument is checked, every result is exact (docs/numerics.md).";
+
+  m.def("available_isas", [] {
+    std::vector<std::string> names;
+    for (const Kernels* table : available_kernels()) names.emplace_back(table->name);
+    return names;
+  });
+
+  nb::class_<CsrObject>(m, "Csr")
+      .def(nb::new_(&make_csr), "edge_index"_a, "num_nodes"_a, "self_loops"_a, "edge_ids"_a)
+      .def_prop_ro(
+          "indptr", [](const CsrObject& csr) { return vector_view(csr.arrays.indptr); }, nb::rv_policy::reference_internal)
+      .def_prop_ro(
+          "indices", [](const CsrObject& csr) { return vector_view(csr.arrays.indices); }, nb::rv_policy::reference_internal)
+      .def_prop_ro("edge_ids", &edge_ids_of)
+      .def_ro("rows", &CsrObject::rows)
+      .def_prop_ro("num_edges", &CsrObject::edges);
+
+  nb::class_<PackedWeight>(m, "Weight")
+      .def(nb::new_(&make_weight), "codes"_a, "max_input"_a)
+      .def_prop_ro("out", &PackedWeight::out)
+      .def_prop_ro("in_", &PackedWeight::in)
+      .def_prop_ro("wide", &PackedWeight::wide);
+
+  nb::class_<RequantizeObject>(m, "Requantize")
+      .def(nb::new_(&make_requantize), "mantissa"_a, "shift"_a, "addend"_a.none(), "zero_point"_a, "q_min"_a, "q_max"_a);
+
+  m.def("quantize", &quantize, "x"_a, "inverse_scale"_a, "zero_point"_a, "q_min"_a, "q_max"_a, "out"_a, "code_type"_a, "isa"_a,
+        "threads"_a);
+  m.def("linear", &linear, "x"_a, "x_type"_a, "cols"_a, "zero_point"_a, "weight"_a, "requantize"_a, "out"_a, "out_type"_a, "isa"_a,
+        "threads"_a);
+  m.def("aggregate", &aggregate, "x"_a, "x_type"_a, "cols"_a, "csr"_a, "source_coefficient"_a.none(), "edge_coefficient"_a.none(),
+        "requantize"_a, "row_mantissa"_a.none(), "row_shift"_a.none(), "out"_a, "out_type"_a, "isa"_a, "threads"_a);
+}

@@ -1,0 +1,35 @@
+// What the Python classes hold: checked when they are made, never changed after.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "csr.h"
+#include "kernels.h"
+
+namespace degreequant {
+
+// Its indices are in range, so the kernels may follow them.
+struct CsrObject {
+  CsrArrays arrays;
+  int64_t rows;
+  bool has_edge_ids;
+
+  Csr view() const noexcept { return {arrays.indptr.data(), arrays.indices.data(), rows, rows}; }
+  int64_t edges() const noexcept { return static_cast<int64_t>(arrays.indices.size()); }
+};
+
+struct RequantizeObject {
+  std::vector<int32_t> mantissa;
+  std::vector<int32_t> shift;
+  std::vector<int32_t> addend;
+  bool has_addend;
+  Clamp clamp;
+
+  Requantize view() const noexcept {
+    const Multipliers channel = {mantissa.data(), shift.data(), static_cast<int64_t>(mantissa.size())};
+    return {channel, {nullptr, nullptr, 0}, has_addend ? addend.data() : nullptr, clamp};
+  }
+};
+
+}  // namespace degreequant

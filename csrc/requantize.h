@@ -1,0 +1,80 @@
+// The one rounding rule (docs/numerics.md). Everything that turns an accumulator into a code includes this file.
+#pragma once
+
+#include <cstdint>
+
+// Every function that the headers of the kernels define. A file compiled for AVX-512 must not leave an out-of-line copy of an inline
+// function behind: the linker keeps one copy for the whole library, and a CPU without AVX-512 would run it. Always inlined, there is no
+// copy.
+#define DEGREEQUANT_INLINE [[gnu::always_inline]] inline
+
+namespace degreequant {
+
+constexpr int32_t kAddendBits = 14;  // an addend counts 2^-14 of the output's step
+constexpr int32_t kMaxShift = 45;    // keeps addend * 2^(shift - kAddendBits) below 2^62
+constexpr int32_t kMaxMantissa = INT32_MAX;
+constexpr int32_t kMaxAddend = 1 << 30;
+
+// mantissa * 2^-shift.
+struct Multiplier {
+  int32_t mantissa;
+  int32_t shift;
+};
+
+// round-half-away-from-zero(value / 2^shift), 0 <= shift < 63 (shift < 127 for 128 bits).
+template <typename Wide>
+DEGREEQUANT_INLINE constexpr Wide round_shift(Wide value, int32_t shift) noexcept {
+  if (shift == 0) return value;
+  const Wide half = Wide{1} << (shift - 1);
+  return (value + half - (value < 0 ? 1 : 0)) >> shift;
+}
+
+// |a.mantissa * b.mantissa| < 2^62, so the result always fits an int32.
+DEGREEQUANT_INLINE constexpr Multiplier combine(Multiplier a, Multiplier b) noexcept {
+  const int64_t product = int64_t{a.mantissa} * b.mantissa;
+  return {static_cast<int32_t>(round_shift(product, 31)), a.shift + b.shift - 31};
+}
+
+// The same factor with kAddendBits <= shift <= kMaxShift, as requantize needs it.
+DEGREEQUANT_INLINE constexpr Multiplier bounded(Multiplier m) noexcept {
+  if (m.shift > kMaxShift) {
+    const int32_t excess = m.shift - kMaxShift;
+    return {excess > 32 ? 0 : static_cast<int32_t>(round_shift(int64_t{m.mantissa}, excess)), kMaxShift};
+  }
+  if (m.shift < kAddendBits) {
+    const int32_t missing = kAddendBits - m.shift;
+    const int64_t scaled = int64_t{m.mantissa} * (int64_t{1} << (missing > 31 ? 31 : missing));
+    const int64_t limited = scaled > kMaxMantissa ? kMaxMantissa : scaled < -kMaxMantissa ? -kMaxMantissa : scaled;
+    return {static_cast<int32_t>(limited), kAddendBits};
+  }
+  return m;
+}
+
+struct Clamp {
+  int32_t zero_point;
+  int32_t q_min;
+  int32_t q_max;
+};
+
+template <typename Wide>
+DEGREEQUANT_INLINE constexpr int32_t clamp_code(Wide value, Clamp c) noexcept {
+  value += c.zero_point;
+  return static_cast<int32_t>(value < c.q_min ? c.q_min : value > c.q_max ? c.q_max : value);
+}
+
+// |acc| < 2^31, m bounded, |addend| <= 2^30: every intermediate is below 2^63.
+DEGREEQUANT_INLINE constexpr int32_t requantize(int32_t acc, Multiplier m, int32_t addend, Clamp c) noexcept {
+  const int64_t product = int64_t{acc} * m.mantissa + int64_t{addend} * (int64_t{1} << (m.shift - kAddendBits));
+  return clamp_code(round_shift(product, m.shift), c);
+}
+
+// |acc| < 2^62: the product takes 128 bits.
+__extension__ typedef __int128 int128_t;
+
+DEGREEQUANT_INLINE constexpr int32_t requantize_wide(int64_t acc, Multiplier m, int32_t addend, Clamp c) noexcept {
+  const int128_t product =
+      static_cast<int128_t>(acc) * m.mantissa + static_cast<int128_t>(addend) * (int64_t{1} << (m.shift - kAddendBits));
+  return clamp_code(round_shift(product, m.shift), c);
+}
+
+}  // namespace degreequant

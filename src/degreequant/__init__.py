@@ -1,0 +1,66 @@
+"""Degree-Quant for graph neural networks: quantization-aware training, and integer-only inference that runs exactly what was trained.
+
+>>> import degreequant as dq
+>>> dq.Recipe.degree_quant(bits=4).weight_bits
+4
+
+Names are imported when first used: `import degreequant` loads no torch, and neither do `Program`, `Engine` and `Graph`.
+"""
+
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING
+
+from degreequant.errors import DegreeQuantError, MissingExtraError
+from degreequant.scheme import Recipe
+
+if TYPE_CHECKING:
+    from degreequant.convert import convert
+    from degreequant.nn.rewrite import prepare
+    from degreequant.program import Program
+    from degreequant.protect import DegreeRank
+    from degreequant.runtime.engine import Engine
+    from degreequant.runtime.graph import Graph
+    from degreequant.runtime.kernels import available_isas
+
+__version__ = metadata.version("degreequant")
+
+__all__ = [
+    "DegreeQuantError",
+    "DegreeRank",
+    "Engine",
+    "Graph",
+    "Program",
+    "Recipe",
+    "__version__",
+    "available_isas",
+    "convert",
+    "prepare",
+]
+
+_LAZY = {
+    "DegreeRank": "degreequant.protect",
+    "Engine": "degreequant.runtime.engine",
+    "Graph": "degreequant.runtime.graph",
+    "Program": "degreequant.program",
+    "available_isas": "degreequant.runtime.kernels",
+    "convert": "degreequant.convert",
+    "prepare": "degreequant.nn.rewrite",
+}
+_NEEDS_TORCH = {"DegreeRank", "convert", "prepare"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        value = getattr(import_module(_LAZY[name]), name)
+    except ModuleNotFoundError as error:
+        if name in _NEEDS_TORCH and (error.name or "").split(".")[0] in ("torch", "torch_geometric"):
+            raise MissingExtraError(f"degreequant.{name} needs {error.name}; install it with: pip install 'degreequant[train]'") from None
+        raise
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

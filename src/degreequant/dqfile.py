@@ -1,0 +1,189 @@
+"""The `.dq` file: a safetensors file whose metadata holds the program's structure, a format version and a checksum. Never pickle."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors_numpy
+
+from degreequant.errors import ProgramError
+from degreequant.operations import OPERATIONS, Epilogue, Input, Operation
+from degreequant.packing import STORAGE, WeightCodes, pack, row_width, unpack
+from degreequant.scheme import TensorSpec
+
+if TYPE_CHECKING:
+    from degreequant.program import Program
+
+FORMAT = "degreequant"
+VERSION = 1
+
+Arrays = dict[str, npt.NDArray[Any]]
+Parts = tuple[tuple[Input, ...], tuple[Operation, ...], str, Epilogue, dict[str, str]]
+
+
+def encode(program: "Program") -> bytes:
+    """A program as the bytes of a `.dq` file; the same program always gives the same bytes."""
+    arrays: Arrays = {}
+    structure = {
+        "inputs": [dataclasses.asdict(entry) for entry in program.inputs],
+        "operations": [
+            {"kind": operation.kind, "version": operation.version} | _flatten(operation, operation.name, arrays)
+            for operation in program.operations
+        ],
+        "output": program.output,
+        "epilogue": program.epilogue,
+        "source": dict(sorted(program.source.items())),
+    }
+    text = json.dumps(structure, separators=(",", ":"), sort_keys=True)
+    metadata = {"format": FORMAT, "version": str(VERSION), "program": text, "checksum": _checksum(text, arrays)}
+    return bytes(safetensors_numpy.save(arrays, metadata))
+
+
+def decode(data: bytes, where: str) -> Parts:
+    """The parts of the program in `data`.
+
+    Raises:
+        ProgramError: If the bytes are damaged, are not a `.dq` file, or are of a newer version.
+    """
+    arrays, metadata = _open(data, where)
+    if metadata.get("format") != FORMAT:
+        raise ProgramError(f"{where}: a safetensors file, but not a degreequant program; expected one that Program.save wrote")
+    if metadata.get("version") != str(VERSION):
+        raise ProgramError(f"{where}: format version {metadata.get('version')!r}; this release reads version {VERSION}: upgrade degreequant")
+    text = metadata.get("program", "")
+    if metadata.get("checksum") != _checksum(text, arrays):
+        raise ProgramError(f"{where}: the checksum does not match; the file was altered or damaged, copy or convert it again")
+    try:
+        return _parts(json.loads(text), arrays)
+    except ProgramError as error:
+        raise ProgramError(f"{where}: {error}") from None
+    except (KeyError, TypeError, ValueError, RecursionError, AttributeError) as error:
+        raise ProgramError(f"{where}: the program's structure is not readable ({type(error).__name__}: {error})") from None
+
+
+def read(path: str | PathLike[str]) -> bytes:
+    """The bytes of a file, with a `ProgramError` where there is none to read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ProgramError(f"{path}: cannot be read ({error.strerror}); expected a .dq file") from None
+
+
+def write(path: str | PathLike[str], data: bytes) -> None:
+    """Writes to a temporary file beside `path`, then renames it."""
+    target = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise ProgramError(f"{path}: cannot be written ({error.strerror})") from None
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except BaseException as error:
+        Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise ProgramError(f"{path}: cannot be written ({error.strerror})") from None
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _open(data: bytes, where: str) -> tuple[Arrays, Mapping[str, str]]:
+    if data[:1] == b"\x80" or data[:2] == b"PK":
+        raise ProgramError(f"{where}: a pickle or a zip archive (a torch checkpoint?); expected a .dq file, which never holds pickles")
+    try:
+        arrays = safetensors_numpy.load(data)
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ProgramError(f"{where}: truncated, damaged or not a .dq file ({error})") from None
+    return arrays, metadata
+
+
+def _checksum(text: str, arrays: Arrays) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name}|{array.dtype}|{array.shape}|".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _flatten(value: Any, key: str, arrays: Arrays) -> Any:
+    """`value` as JSON, its arrays put aside under the path that leads to them."""
+    if isinstance(value, np.ndarray):
+        arrays[key] = np.ascontiguousarray(value)
+        return True
+    if isinstance(value, WeightCodes):
+        arrays[f"{key}.codes"] = pack(value.codes, value.spec.code_type)
+        return {"spec": dataclasses.asdict(value.spec), "columns": value.codes.shape[1]}
+    if dataclasses.is_dataclass(value):
+        return {field.name: _flatten(getattr(value, field.name), f"{key}.{field.name}", arrays) for field in dataclasses.fields(value)}
+    return value
+
+
+def _restore(hint: Any, value: Any, key: str, arrays: Arrays) -> Any:
+    """The value of type `hint` that `_flatten` wrote; whatever is not of that type raises `ProgramError`."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return None if value is None else _restore(arguments[0], value, key, arrays)
+    if origin is np.ndarray and value is True and key in arrays:
+        return arrays.pop(key)
+    if hint is WeightCodes:
+        spec = _restore(TensorSpec, value["spec"], key, arrays)
+        return WeightCodes(spec, _weight_codes(arrays.pop(f"{key}.codes"), spec, value["columns"], key))
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        hints = get_type_hints(hint)
+        names = [field.name for field in dataclasses.fields(hint)]
+        if sorted(names) != sorted(value):
+            raise ProgramError(f"{key}: expected the fields {', '.join(names)}, got {', '.join(value)}")
+        return cast(Any, hint)(**{name: _restore(hints[name], value[name], f"{key}.{name}", arrays) for name in names})
+    if (origin is Literal and value in arguments) or type(value) is hint or (hint is float and type(value) is int):
+        return value
+    raise ProgramError(f"{key} is {value!r}; expected {getattr(hint, '__name__', hint)}")
+
+
+def _weight_codes(stored: npt.NDArray[Any], spec: TensorSpec, columns: object, key: str) -> npt.NDArray[np.int8]:
+    dtype = STORAGE[spec.code_type]
+    if not isinstance(columns, int) or stored.ndim != 2 or stored.dtype != dtype or stored.shape[1] != row_width(spec.code_type, columns):
+        raise ProgramError(f"{key}: the stored codes do not have the shape and dtype of {columns!r} columns at {spec.bits} bits")
+    return unpack(stored, spec.code_type, columns)
+
+
+def _parts(structure: dict[str, Any], arrays: Arrays) -> Parts:
+    unread = dict(arrays)
+    inputs = tuple(_restore(Input, entry, "input", unread) for entry in structure["inputs"])
+    operations = tuple(_operation(entry, unread) for entry in structure["operations"])
+    if unread:
+        raise ProgramError(f"array {next(iter(unread))!r} belongs to no operation")
+    source = {str(key): str(value) for key, value in structure["source"].items()}
+    return inputs, operations, str(structure["output"]), structure["epilogue"], source
+
+
+def _operation(entry: dict[str, Any], arrays: Arrays) -> Operation:
+    fields = dict(entry)
+    kind, version, name = fields.pop("kind"), fields.pop("version"), str(fields["name"])
+    operation = OPERATIONS.get(kind)
+    if operation is None:
+        raise ProgramError(f"operation {name!r} is of the unknown kind {kind!r}; this release knows {', '.join(OPERATIONS)}: upgrade degreequant")
+    if version != operation.version:
+        raise ProgramError(f"operation {name!r} is {kind} version {version}; this release runs version {operation.version}: upgrade degreequant")
+    restored: Operation = _restore(operation, fields, name, arrays)
+    return restored

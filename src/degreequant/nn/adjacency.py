@@ -1,0 +1,89 @@
+"""A GCN's adjacency matrix: the floats that training multiplies by, and the integers of evaluation (docs/numerics.md)."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
+
+from degreequant.coefficients import Indices, degree, inverse_root, per_edge, per_source
+from degreequant.errors import GraphError
+from degreequant.fixedpoint import FloatArray, Multiplier, from_real
+from degreequant.operations import EdgeNorm
+
+
+class FloatAdjacency(NamedTuple):
+    """The weighted adjacency matrix in CSR form, float32 `[targets, sources]`, and its transpose for the backward pass."""
+
+    forward: Tensor
+    backward: Tensor
+
+
+class IntegerAdjacency(NamedTuple):
+    """The matrix of 16-bit coefficients (as exact float64, CSR `[targets, sources]`) and the multiplier of each row `[targets, 1]`, if any."""
+
+    matrix: Tensor
+    row: Multiplier | None
+
+
+def float_adjacency(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm) -> FloatAdjacency:
+    """The matrix that PyG's `GCNConv` propagates with."""
+    edge_index, weight = float_edges(edge_index, edge_weight, num_nodes, norm)
+    source, target = edge_index[0], edge_index[1]
+    return FloatAdjacency(_csr(target, source, weight, num_nodes), _csr(source, target, weight, num_nodes))
+
+
+def float_edges(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm) -> tuple[Tensor, Tensor]:
+    """Edges and their float32 coefficients, self loops included, differentiable in `edge_weight`."""
+    if norm.normalize:
+        edge_index, weight = gcn_norm(edge_index, edge_weight, num_nodes, norm.improved, norm.add_self_loops, dtype=torch.float32)
+        if bool(weight.isnan().any()):
+            raise GraphError("a node's edge weights sum to less than 0 (or are not numbers), so d^-1/2 does not exist; expected a degree of at least 0")
+        return edge_index, weight
+    return edge_index, edge_weight if edge_weight is not None else torch.ones(edge_index.shape[1], device=edge_index.device)
+
+
+def integer_adjacency(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm) -> IntegerAdjacency:
+    """The integers that the engine sums with; computed on the CPU in the normative order, on every device the same."""
+    source, target = edge_index.detach().cpu().numpy()
+    weight = None if edge_weight is None else edge_weight.detach().cpu().double().numpy().reshape(-1)
+    if norm.normalize and norm.add_self_loops:
+        source, target, weight = _replace_self_loops(source, target, weight, num_nodes, norm.improved)
+    coefficient, factor = _coefficients(source, target, weight, num_nodes, norm.normalize)
+    device = edge_index.device
+    matrix = _csr(torch.from_numpy(target).to(device), torch.from_numpy(source).to(device), torch.from_numpy(coefficient).to(device), num_nodes)
+    return IntegerAdjacency(matrix, None if factor is None else from_real(factor[:, None]))
+
+
+def _replace_self_loops(
+    source: Indices, target: Indices, weight: FloatArray | None, num_nodes: int, improved: bool
+) -> tuple[Indices, Indices, FloatArray | None]:
+    loop = source == target
+    nodes = np.arange(num_nodes, dtype=source.dtype)
+    if weight is not None:
+        loop_weight = np.full(num_nodes, 2.0 if improved else 1.0)
+        loop_weight[source[loop]] = weight[loop]
+        weight = np.concatenate([weight[~loop], loop_weight])
+    return np.concatenate([source[~loop], nodes]), np.concatenate([target[~loop], nodes]), weight
+
+
+def _coefficients(
+    source: Indices, target: Indices, weight: FloatArray | None, num_nodes: int, normalize: bool
+) -> tuple[FloatArray, FloatArray | None]:
+    root = inverse_root(degree(target, weight, num_nodes)) if normalize else np.ones(num_nodes)
+    if weight is not None:
+        edges = per_edge(root, source, target, weight)
+        return edges.value.astype(np.float64), edges.row_factor
+    if normalize:
+        nodes = per_source(root)
+        return nodes.value.astype(np.float64)[source], nodes.row_factor
+    return np.ones(len(source)), None
+
+
+def _csr(row: Tensor, column: Tensor, value: Tensor, size: int) -> Tensor:
+    with warnings.catch_warnings():
+        # torch announces once that CSR tensors are in beta; nothing that a user of this package could act on.
+        warnings.filterwarnings("ignore", message=".*[Ss]parse.*", category=UserWarning)
+        return torch.sparse_coo_tensor(torch.stack([row, column]), value, (size, size)).coalesce().to_sparse_csr()

@@ -1,0 +1,145 @@
+"""`Plan`: a traced forward as a straight list of steps. Plain values: it pickles, copies and prints."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from degreequant.errors import PrepareError
+
+StepKind = Literal["module", "function", "method", "attribute", "site"]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Stands for what the input or step of that name produced."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call.
+
+    Attributes:
+        name: Name of its result.
+        kind: What `target` is: the path of a submodule, a function, the name of a method of the first argument, the path of a parameter or buffer,
+            or the key of a site.
+        target: What is called.
+        args: Positional arguments, `Ref`s for earlier results.
+        kwargs: Named arguments.
+        path: Path of the layer that a site works for; empty where there is none.
+        where: The user's line that it comes from, for messages.
+    """
+
+    name: str
+    kind: StepKind
+    target: Any
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    path: str = ""
+    where: str = ""
+
+    def reads(self) -> list[str]:
+        """Names of the results that this step reads, in order."""
+        return [*references(self.args), *references(tuple(self.kwargs.values()))]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the forward is called: which arguments are values, and which were fixed when it was traced.
+
+    Attributes:
+        names: The arguments, in order.
+        defaults: Values of the optional ones.
+        constants: Arguments fixed in the trace, with their values.
+    """
+
+    names: tuple[str, ...]
+    defaults: Mapping[str, Any]
+    constants: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, forward: Callable[..., Any], example: Mapping[str, Any]) -> "Form":
+        """The form of `forward` with the arguments of `example` (by name) as given, and every other optional argument at its default."""
+        parameters = [p for p in inspect.signature(forward).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        chosen = {**defaults, **example}
+        constants = {name: value for name, value in chosen.items() if value is None or isinstance(value, bool | int | float | str)}
+        return cls(tuple(p.name for p in parameters), defaults, constants)
+
+    @property
+    def live(self) -> list[str]:
+        """The arguments that are values of a call."""
+        return [name for name in self.names if name not in self.constants]
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of a call, by name.
+
+        Raises:
+            TypeError: If arguments are missing, unknown or given twice.
+            PrepareError: If the call is not in the form that was traced.
+        """
+        given = dict(zip(self.names, args, strict=False))
+        unknown = [name for name in kwargs if name not in self.names or name in given]
+        missing = [name for name in self.names if name not in given and name not in kwargs and name not in self.defaults]
+        if len(args) > len(self.names) or unknown or missing:
+            raise TypeError(f"forward takes ({', '.join(self.names)}); missing {missing}, unknown or given twice {unknown}, {len(args)} by position")
+        values = {**self.defaults, **given, **kwargs}
+        for name, value in values.items():
+            if name in self.constants:
+                self._check_constant(name, value)
+            elif value is None:
+                raise PrepareError(f"{name}=None was not traced: prepare was given a value for it; prepare again with {name}=None in example_inputs")
+        return {name: values[name] for name in self.live}
+
+    def _check_constant(self, name: str, value: Any) -> None:
+        traced = self.constants[name]
+        if value is traced or (traced is not None and type(value) is type(traced) and value == traced):
+            return
+        got = repr(value) if isinstance(value, bool | int | float | str | None) else f"a {type(value).__name__}"
+        raise PrepareError(f"{name} was traced as {traced!r}, got {got}: to choose this form, give {name} to prepare in example_inputs")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A traced forward: its form, its steps, and what it returns (any nesting of `Ref`s)."""
+
+    form: Form
+    steps: tuple[Step, ...]
+    result: Any
+
+    def readers(self, name: str) -> list[Step]:
+        """The steps that read a result."""
+        return [step for step in self.steps if name in step.reads()]
+
+    def __str__(self) -> str:
+        lines = [f"{step.name} = {step.kind} {step.target}({', '.join(step.reads())})" for step in self.steps]
+        return "\n".join([f"inputs {', '.join(self.form.live)}", *lines, f"return {self.result}"])
+
+
+def references(value: Any) -> Iterator[str]:
+    """Names of all `Ref`s in a nesting of tuples, lists, dicts and slices."""
+    if isinstance(value, Ref):
+        yield value.name
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from references(item)
+    elif isinstance(value, dict):
+        yield from references(list(value.values()))
+    elif isinstance(value, slice):
+        yield from references((value.start, value.stop, value.step))
+
+
+def resolve(value: Any, values: Mapping[str, Any]) -> Any:
+    """`value` with every `Ref` replaced."""
+    if isinstance(value, Ref):
+        return values[value.name]
+    if isinstance(value, list | tuple):
+        items = [resolve(item, values) for item in value]
+        return items if isinstance(value, list) else tuple(items)
+    if isinstance(value, dict):
+        return {key: resolve(item, values) for key, item in value.items()}
+    if isinstance(value, slice):
+        return slice(resolve(value.start, values), resolve(value.stop, values), resolve(value.step, values))
+    return value

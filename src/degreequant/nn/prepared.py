@@ -1,0 +1,158 @@
+"""The prepared model: the user's own class, its layers untouched, its forward replaced by a plan with sites."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from degreequant.memo import TensorMemo
+from degreequant.nn.plan import Plan, Step, resolve
+from degreequant.nn.site import Context, Site
+from degreequant.operations import Role
+from degreequant.protect import Protection
+from degreequant.quant.exact import Codes
+from degreequant.scheme import Recipe
+
+SITES = "dq_sites"
+"""Name of the submodule that holds the sites."""
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the inputs are.
+
+    Attributes:
+        ordered: Name and role of each input that the layers read, in the order of the forward.
+        batch: Name of the input that holds the graph of each node, where the forward has one.
+        data: Name of the `Data` object that the others are read from, where the forward takes one.
+    """
+
+    ordered: tuple[tuple[str, Role], ...]
+    batch: str | None
+    data: str | None
+
+    def name(self, role: Role) -> str | None:
+        """The first input of that role."""
+        return next((name for name, of in self.ordered if of == role), None)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What `prepare` attached to the model: one plan for each mode, the recipe, and what is remembered between forwards."""
+
+    train: Plan
+    eval: Plan
+    recipe: Recipe
+    roles: Roles | None
+    protection: Protection
+    graphs: TensorMemo
+
+
+class PreparedModel(nn.Module):
+    """Mixed in before the user's class by `prepare`.
+
+    In `train()` it computes on floats with fake quantizers and protected nodes; in `eval()` on the integer codes that the engine runs, and returns their
+    float values. Besides the forward's own arguments it takes `degree_rank` `[nodes]` (see `degreequant.DegreeRank`).
+    """
+
+    dq: Preparation
+
+    def forward(self, *args: Any, degree_rank: Tensor | None = None, **kwargs: Any) -> Any:
+        """The traced forward; arguments as in the original."""
+        plan = self.dq.train if self.training else self.dq.eval
+        return _run(self, plan, plan.form.bind(args, kwargs), Context(self.dq.graphs), degree_rank, exact=not self.training)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return _rebuild, (type(self).__mro__[2],), self.__dict__
+
+
+@lru_cache(maxsize=None)
+def prepared_class(base: type[nn.Module]) -> type[PreparedModel]:
+    """The prepared form of a user's class; the same one each time."""
+    return type(f"Prepared{base.__name__}", (PreparedModel, base), {"__module__": base.__module__, "__doc__": base.__doc__})
+
+
+def _rebuild(base: type[nn.Module]) -> PreparedModel:
+    cls = prepared_class(base)
+    return cls.__new__(cls)
+
+
+def stored_codes(model: PreparedModel, *args: Any, **kwargs: Any) -> dict[str, Codes]:
+    """The codes of every stored tensor in an exact forward, by the name of the Program's operation."""
+    stored: dict[str, Codes] = {}
+    plan = model.dq.eval
+    with evaluating(model), torch.no_grad():
+        _run(model, plan, plan.form.bind(args, kwargs), Context(model.dq.graphs, stored=stored), None, exact=True)
+    return stored
+
+
+def stored_floats(model: PreparedModel, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+    """The same tensors as training computes them, with frozen ranges, no dropout and no protection."""
+    stored: dict[str, Tensor] = {}
+    plan = model.dq.eval
+    with evaluating(model), torch.no_grad():
+        _run(model, plan, plan.form.bind(args, kwargs), Context(model.dq.graphs, stored=stored), None, exact=False)
+    return stored
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in `eval()` for a while; every submodule's own mode comes back."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _run(model: PreparedModel, plan: Plan, values: dict[str, Any], context: Context, degree_rank: Tensor | None, *, exact: bool) -> Any:
+    for step in plan.steps:
+        if step.kind == "site" and context.protected is None and model.training and model.dq.recipe.protects:
+            context = replace(context, protected=_draw(model.dq, values, degree_rank))
+        values[step.name] = _call(model, step, values, context, exact)
+    return _floats(resolve(plan.result, values))
+
+
+def _call(model: nn.Module, step: Step, values: dict[str, Any], context: Context, exact: bool) -> Any:
+    if step.kind == "site":
+        site: Site = getattr(model, SITES)[step.target]
+        layer = model.get_submodule(step.path) if step.path else None
+        args = resolve(step.args, values)
+        return site.exact(layer, context, *args) if exact else site(layer, context, *args)
+    if step.kind == "attribute":
+        owner, _, name = step.target.rpartition(".")
+        return getattr(model.get_submodule(owner), name)
+    args, kwargs = _floats(resolve(step.args, values)), resolve(step.kwargs, values)
+    if step.kind == "module":
+        return model.get_submodule(step.target)(*args, **kwargs)
+    if step.kind == "method":
+        return getattr(args[0], step.target)(*args[1:], **kwargs)
+    return step.target(*args, **kwargs)
+
+
+def _floats(value: Any) -> Any:
+    """Codes as float values, in any nesting."""
+    if isinstance(value, Codes):
+        return value.dequantize()
+    if isinstance(value, list | tuple):
+        items = [_floats(item) for item in value]
+        return items if isinstance(value, list) else tuple(items)
+    return {key: _floats(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _draw(state: Preparation, values: dict[str, Any], degree_rank: Tensor | None) -> Tensor:
+    roles = state.roles
+    assert roles is not None
+    edge_index, features = roles.name("edge_index"), roles.name("features")
+    assert edge_index is not None and features is not None
+    if degree_rank is None and roles.data is not None:
+        degree_rank = getattr(values[roles.data], "degree_rank", None)
+    batch = values.get(roles.batch) if roles.batch else None
+    return state.protection.draw(values[edge_index], values[features].shape[0], batch, degree_rank)

@@ -1,0 +1,104 @@
+"""`prepare`: a model comes in, a copy that trains quantized goes out.
+
+    trace (one plan for each mode) ─▶ roles of the inputs ─▶ sites in place of layers, ReLUs folded into them ─▶ PreparedModel
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedParameter
+
+from degreequant.errors import PrepareError
+from degreequant.memo import TensorMemo
+from degreequant.nn.plan import Form, Plan
+from degreequant.nn.prepared import SITES, Preparation, PreparedModel, prepared_class
+from degreequant.nn.rewriter import Rewriter
+from degreequant.nn.site import Site
+from degreequant.nn.trace import trace
+from degreequant.protect import Protection
+from degreequant.scheme import Recipe
+
+
+def prepare(model: nn.Module, recipe: Recipe, example_inputs: Mapping[str, Any] | tuple[Any, ...] | None = None) -> nn.Module:
+    """A copy of `model` that trains quantized, and evaluates on exactly the integers that `convert` and `Engine` will run.
+
+    The copy is an instance of the model's own class: its layers, parameters, methods and call signature are those of the original, which stays untouched.
+
+    Args:
+        model: Built of layers that `degreequant.nn.registry.LAYERS` lists, ReLU, dropout, and a softmax, log_softmax or sigmoid at the end.
+        recipe: What to quantize and how; `Recipe.fp32()` gives a copy that computes what the original does.
+        example_inputs: Arguments of the forward (by position in a tuple, or by name), to choose a form: an optional argument that is given a tensor here is
+            traced as given, every other one as absent. Only which arguments are given matters, not their values.
+
+    Raises:
+        PrepareError: Naming the module path or the line that cannot be taken, and what to do.
+
+    >>> import torch
+    >>> from torch_geometric.nn import GCNConv
+    >>> class Net(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.conv = GCNConv(4, 2)
+    ...     def forward(self, x, edge_index, edge_weight=None):
+    ...         return self.conv(x, edge_index, edge_weight).log_softmax(dim=-1)
+    >>> qmodel = prepare(Net(), Recipe.degree_quant(bits=8))
+    >>> qmodel(torch.rand(3, 4), torch.tensor([[0, 1, 2], [1, 2, 0]])).shape
+    torch.Size([3, 2])
+    """
+    _check_model(model, recipe)
+    prepared = copy.deepcopy(model)
+    form = Form.of(prepared.forward, _by_name(prepared, example_inputs))
+    plans = {mode: _traced(prepared, form, mode) for mode in (True, False)}
+    roles = None
+    if not recipe.is_float:
+        _check_overrides(prepared, recipe)
+        sites: dict[str, Site] = {}
+        rewriters = {mode: Rewriter(prepared, plan, recipe, sites, training=mode) for mode, plan in plans.items()}
+        plans = {mode: rewriter.rewrite() for mode, rewriter in rewriters.items()}
+        roles = rewriters[False].roles()
+        prepared.add_module(SITES, nn.ModuleDict(sites))
+    prepared.train(model.training)
+    prepared.__class__ = prepared_class(type(model))
+    assert isinstance(prepared, PreparedModel)
+    prepared.dq = Preparation(plans[True], plans[False], recipe, roles, Protection(recipe), TensorMemo())
+    return prepared
+
+
+def _traced(model: nn.Module, form: Form, training: bool) -> Plan:
+    model.train(training)
+    return trace(model, form, type(model).forward)
+
+
+def _by_name(model: nn.Module, example: Mapping[str, Any] | tuple[Any, ...] | None) -> dict[str, Any]:
+    names = Form.of(model.forward, {}).names
+    given = dict(zip(names, example, strict=False)) if isinstance(example, tuple | list) else dict(example or {})
+    if isinstance(example, tuple | list) and len(example) > len(names):
+        raise PrepareError(f"example_inputs has {len(example)} values; the forward takes {len(names)}: {', '.join(names)}")
+    for name in given:
+        if name not in names:
+            raise PrepareError(f"example_inputs names {name!r}, which the forward does not take; it takes {', '.join(names)}")
+    return given
+
+
+def _check_model(model: nn.Module, recipe: Recipe) -> None:
+    if not isinstance(model, nn.Module):
+        raise PrepareError(f"prepare takes a torch.nn.Module, got {type(model).__name__}")
+    if isinstance(model, PreparedModel):
+        raise PrepareError("the model is prepared already; prepare the original again to use another recipe")
+    if not isinstance(recipe, Recipe):
+        raise PrepareError(f"prepare takes a Recipe such as Recipe.degree_quant(bits=8), got {type(recipe).__name__}")
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, UninitializedParameter):
+            raise PrepareError(f"parameter {name!r} of a lazy layer is not initialised yet: call the model once on data, then prepare it")
+        if parameter.is_floating_point() and parameter.dtype != torch.float32 and not recipe.is_float:
+            raise PrepareError(f"parameter {name!r} is {parameter.dtype}; expected torch.float32: call model.float() first")
+
+
+def _check_overrides(model: nn.Module, recipe: Recipe) -> None:
+    paths = {name for name, _ in model.named_modules() if name}
+    for path, _ in recipe.overrides:
+        if path not in paths:
+            raise PrepareError(f"the recipe overrides {path!r}, but the model has no such module; it has {', '.join(sorted(paths)) or 'none'}")

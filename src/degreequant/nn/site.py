@@ -1,0 +1,118 @@
+"""Sites: where quantization happens in a prepared model.
+
+A prepared model keeps the user's layers as they are; beside each call of a layer stands a site, which computes that call quantized. The site owns the
+quantizers of the tensors that the call stores; the layer owns the weights. A layer called twice has two sites: weights are shared, ranges are not.
+
+A site has two forwards. `forward` is what training computes, on floats, with fake quantizers and protection. `exact` is what the engine computes, on
+integer codes, to the bit. Both get the layer and the step's arguments in the order of the layer's own forward.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from degreequant.errors import InputError
+from degreequant.memo import TensorMemo
+from degreequant.quant.exact import Codes, quantize
+from degreequant.quant.fake import ActivationQuantizer
+from degreequant.quant.grid import GridKind
+from degreequant.scheme import Recipe
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the sites of one forward share.
+
+    Attributes:
+        graphs: What is remembered of the graph.
+        protected: The protected nodes (bool `[nodes]`), or none.
+        stored: Where every stored tensor is put by name, when somebody asked for them.
+    """
+
+    graphs: TensorMemo
+    protected: Tensor | None = None
+    stored: dict[str, Any] | None = None
+
+    def keep(self, name: str, value: T) -> T:
+        """`value`, noted as what is stored under `name`."""
+        if self.stored is not None:
+            self.stored[name] = value
+        return value
+
+
+@dataclass(frozen=True)
+class SiteSpec:
+    """What `prepare` has decided for a site.
+
+    Attributes:
+        name: Name of the stored tensor, as the Program will call it.
+        recipe: The settings in force here.
+        kind: Grid of the stored tensor.
+        relu: Whether a ReLU directly follows and is done by the clamp.
+    """
+
+    name: str
+    recipe: Recipe
+    kind: GridKind
+    relu: bool = False
+
+
+class Site(nn.Module):
+    """The base of all sites; see the module's docstring."""
+
+    def __init__(self, spec: SiteSpec) -> None:
+        super().__init__()
+        self.spec = spec
+
+    def forward(self, layer: nn.Module | None, context: Context, *args: Any) -> Tensor:
+        """The training forward, on floats."""
+        raise NotImplementedError
+
+    def exact(self, layer: nn.Module | None, context: Context, *args: Any) -> Codes:
+        """The evaluation forward, on integer codes."""
+        raise NotImplementedError
+
+    def width(self, layer: Any) -> int:
+        """Channels of the features that the layer reads."""
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        """Name and fusion, for `print`."""
+        return f"{self.spec.name!r}{', relu' if self.spec.relu else ''}"
+
+
+class InputSite(Site):
+    """Quantizes a float input of the model."""
+
+    def __init__(self, spec: SiteSpec) -> None:
+        super().__init__(spec)
+        self.output = ActivationQuantizer(spec.name, spec.kind, spec.recipe)
+
+    def forward(self, layer: nn.Module | None, context: Context, *args: Any) -> Tensor:
+        """`args` is the input `[nodes, channels]`."""
+        (x,) = args
+        return context.keep(self.spec.name, self.output(x, context.protected))
+
+    def exact(self, layer: nn.Module | None, context: Context, *args: Any) -> Codes:
+        """The input's codes."""
+        (x,) = args
+        if not bool(x.isfinite().all()):
+            raise InputError(f"the input {self.spec.name!r} holds NaN or infinite values; expected finite features")
+        return context.keep(self.spec.name, quantize(x, self.output.grid()))
+
+
+class ReluSite(Site):
+    """A ReLU on a tensor that is stored anyway: the codes below the zero point become the zero point."""
+
+    def forward(self, layer: nn.Module | None, context: Context, *args: Any) -> Tensor:
+        """`args` is the stored tensor."""
+        return context.keep(self.spec.name, F.relu(args[0]))
+
+    def exact(self, layer: nn.Module | None, context: Context, *args: Any) -> Codes:
+        """The codes on the same grid."""
+        (x,) = args
+        return context.keep(self.spec.name, Codes(x.codes.clamp(min=x.grid.zero_point), x.grid))

@@ -1,0 +1,94 @@
+"""From a module's forward to a `Plan`, by torch.fx.
+
+Plain `torch.fx.symbolic_trace` fails on common PyG models in three ways, each answered here: `F.dropout(training=self.training)` freezes at the mode of
+tracing (so each mode is traced on its own), `if edge_weight is not None` is always true of a proxy (so absent arguments are fixed to `None`), and
+message-passing layers are traced into (so they are leaves).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import fx, nn
+from torch.fx.node import map_arg
+from torch_geometric.nn import MessagePassing
+
+from degreequant.errors import PrepareError
+from degreequant.nn.plan import Form, Plan, Ref, Step, StepKind
+
+_KINDS: dict[str, StepKind] = {"call_module": "module", "call_function": "function", "call_method": "method", "get_attr": "attribute"}
+
+
+def trace(model: nn.Module, form: Form, forward: Callable[..., Any]) -> Plan:
+    """The plan of `forward`, called on `model` in `form`, in the mode that `model` is in.
+
+    Raises:
+        PrepareError: Where the forward does what no trace can follow (a branch on a tensor's value, say).
+    """
+    tracer = _Tracer(form, forward)
+    try:
+        graph = tracer.trace(model)
+    except PrepareError:
+        raise
+    except Exception as error:
+        raise PrepareError(f"the forward of {type(model).__name__} cannot be traced: {_first_line(error)}{_location(error)}") from error
+    steps = tuple(_step(node) for node in graph.nodes if node.op in _KINDS)
+    result = next(_plain(node.args[0]) for node in graph.nodes if node.op == "output")
+    return Plan(form, steps, result)
+
+
+class _Tracer(fx.Tracer):
+    record_stack_traces = True
+
+    def __init__(self, form: Form, forward: Callable[..., Any]) -> None:
+        super().__init__()
+        self._form = form
+        self._forward = forward
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if isinstance(m, MessagePassing):
+            return True
+        return super().is_leaf_module(m, module_qualified_name) or m.__module__.startswith(("torch_geometric.nn.dense", "torch_geometric.nn.norm"))
+
+    def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
+        live = self._form.live
+        proxies = [self.create_proxy("placeholder", name, (), {}) for name in live]
+
+        def call(*values: Any) -> Any:
+            return self._forward(self.root, **self._form.constants, **dict(zip(live, values, strict=True)))
+
+        return call, proxies
+
+
+def _step(node: fx.Node) -> Step:
+    args = tuple(_plain(arg) for arg in node.args)
+    path = str(node.target) if node.op == "call_module" else ""
+    return Step(node.name, _KINDS[node.op], node.target, args, {k: _plain(v) for k, v in node.kwargs.items()}, path, _line(node))
+
+
+def _plain(value: Any) -> Any:
+    """fx's immutable containers as plain ones, nodes as `Ref`s."""
+    if isinstance(value, list | tuple):
+        items = [_plain(item) for item in value]
+        return items if isinstance(value, list) else tuple(items)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return map_arg(value, lambda node: Ref(node.name))
+
+
+def _line(node: fx.Node) -> str:
+    trace_lines = (node.stack_trace or "").strip().splitlines()
+    return trace_lines[-1].strip() if trace_lines else ""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _location(error: BaseException) -> str:
+    traceback, place = error.__traceback__, ""
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if "torch/" not in code.co_filename and "degreequant/nn" not in code.co_filename:
+            place = f" (in {code.co_name}, {code.co_filename.rsplit('/', 1)[-1]}, line {traceback.tb_lineno})"
+        traceback = traceback.tb_next
+    return place

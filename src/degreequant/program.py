@@ -1,0 +1,117 @@
+"""`Program`: the narrow waist. Named inputs, a straight list of integer operations, and a float epilogue.
+
+Everything left of it may use torch; nothing right of it does. The file format is in `degreequant.dqfile`.
+"""
+
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Self, get_args
+
+from degreequant.errors import ProgramError
+from degreequant.operations import OPERATIONS, Aggregate, Epilogue, Input, Operation, Quantize, Role
+
+
+@dataclass(frozen=True)
+class Program:
+    """What the engine runs: integers only.
+
+    Attributes:
+        inputs: What the program is called with, in the order of the model's forward.
+        operations: The steps, each reading what an input or an earlier step stored.
+        output: Name of the step whose codes become the result.
+        epilogue: What is computed in float32 on the dequantized result, along the channels.
+        source: Where it came from (recipe, versions), for people; no step reads it.
+
+    Raises:
+        ProgramError: If the steps do not fit together.
+    """
+
+    inputs: tuple[Input, ...]
+    operations: tuple[Operation, ...]
+    output: str
+    epilogue: Epilogue = "none"
+    source: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._check_inputs()
+        values: dict[str, Operation] = {}
+        for operation in self.operations:
+            self._check_reads(operation)
+            operation.validate(values)
+            if operation.name in values:
+                raise ProgramError(f"two operations are called {operation.name!r}")
+            values[operation.name] = operation
+        if self.output not in values:
+            raise ProgramError(f"the output {self.output!r} is not among the operations")
+        if self.epilogue not in get_args(Epilogue):
+            raise ProgramError(f"unknown epilogue {self.epilogue!r}; known are {', '.join(get_args(Epilogue))}")
+
+    def __getitem__(self, name: str) -> Operation:
+        """The operation that stores `name`."""
+        for operation in self.operations:
+            if operation.name == name:
+                return operation
+        raise KeyError(name)
+
+    def input(self, role: Role) -> Input | None:
+        """The first input of that role."""
+        return next((entry for entry in self.inputs if entry.role == role), None)
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes of what `save` writes."""
+        return len(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The `.dq` file as bytes."""
+        from degreequant import dqfile
+
+        return dqfile.encode(self)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes a `.dq` file: a temporary file first, then a rename, so that `path` is never half written."""
+        from degreequant import dqfile
+
+        dqfile.write(path, self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Reads a `.dq` file.
+
+        Raises:
+            ProgramError: If the file is missing, truncated, altered, not a `.dq` file (a pickle, say) or of a newer version.
+        """
+        from degreequant import dqfile
+
+        inputs, operations, output, epilogue, source = dqfile.decode(dqfile.read(path), str(path))
+        try:
+            return cls(inputs, operations, output, epilogue, source)
+        except ProgramError as error:
+            raise ProgramError(f"{path}: {error}") from None
+
+    def _check_inputs(self) -> None:
+        names = [entry.name for entry in self.inputs]
+        if len(set(names)) != len(names):
+            raise ProgramError(f"two inputs have one name: {', '.join(names)}")
+        for entry in self.inputs:
+            if entry.role not in get_args(Role):
+                raise ProgramError(f"input {entry.name!r} has the unknown role {entry.role!r}")
+            if (entry.role == "features") != (entry.channels is not None):
+                raise ProgramError(f"input {entry.name!r}: node features, and nothing else, have a width")
+
+    def _check_reads(self, operation: Operation) -> None:
+        roles = {entry.name: entry.role for entry in self.inputs}
+        wanted: list[tuple[str, Role]] = []
+        if type(operation) not in OPERATIONS.values():
+            raise ProgramError(f"operation {operation.name!r} is of the unknown kind {type(operation).__name__}")
+        if isinstance(operation, Quantize):
+            wanted.append((operation.input, "features"))
+        if isinstance(operation, Aggregate):
+            wanted.append((operation.edge_index, "edge_index"))
+            if operation.edge_weight is not None:
+                wanted.append((operation.edge_weight, "edge_weight"))
+        for name, role in wanted:
+            if roles.get(name) != role:
+                raise ProgramError(f"operation {operation.name!r} reads {name!r}, which is not an input of role {role!r}")
+        if isinstance(operation, Quantize) and next(e.channels for e in self.inputs if e.name == operation.input) != operation.channels:
+            raise ProgramError(f"operation {operation.name!r} is not as wide as the input {operation.input!r}")

@@ -1,0 +1,92 @@
+"""The integers of docs/numerics.md on torch tensors: what `eval()` computes with, on any device.
+
+Codes are int64 tensors. Sums run in float64 where a bound proves every partial sum an exact integer, else in int64.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from degreequant.fixedpoint import ADDEND_BITS, Multiplier, addend_from_real, bounded, from_real, round_half_away
+from degreequant.operations import Requantize
+from degreequant.packing import WeightCodes
+from degreequant.scheme import Grid, TensorSpec
+
+_LIMB = 31
+_LIMB_MASK = 2**_LIMB - 1
+_SATURATED = 2**36
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """A stored tensor: its codes (int64 `[rows, channels]`) and their grid."""
+
+    codes: Tensor
+    grid: Grid
+
+    def dequantize(self) -> Tensor:
+        """The float32 values."""
+        return (self.codes - self.grid.zero_point).float() * self.grid.scale
+
+
+def quantize(x: Tensor, grid: Grid) -> Codes:
+    """Float values on a grid: one float32 multiplication, then exact rounding, halves away from zero."""
+    product = (x.float() * grid.inverse_scale).clamp(-(2.0**24), 2.0**24)
+    whole = product.trunc()
+    rounded = whole + torch.where((product - whole).abs() >= 0.5, product.sign(), torch.zeros_like(product))
+    return Codes((rounded.long() + grid.zero_point).clamp(grid.spec.q_min, grid.spec.q_max), grid)
+
+
+def weight_codes(weight: Tensor, scales: Tensor, spec: TensorSpec) -> WeightCodes:
+    """The codes of a weight whose rows have these scales; computed in float64 on the CPU, hence the same for every device."""
+    real = weight.detach().cpu().double().numpy() / scales.cpu().double().numpy()[:, None]
+    return WeightCodes(spec, round_half_away(real).clip(spec.q_min, spec.q_max).astype(np.int8))
+
+
+def requantizer(factor: npt.ArrayLike, grid: Grid, bias: Tensor | None) -> Requantize:
+    """How accumulators whose unit is `factor` output values become codes of `grid`; `bias` is in output values, one per channel."""
+    multiplier = from_real(np.atleast_1d(np.asarray(factor, np.float64)) / grid.scale)
+    addend = None if bias is None else addend_from_real(bias.detach().cpu().double().numpy() / grid.scale)
+    return Requantize(multiplier.mantissa, multiplier.shift, addend)
+
+
+def linear(x: Codes, weight: WeightCodes) -> Tensor:
+    """`sum_k (x[i,k] - zero_point) * w[o,k]`, int64 `[rows, outputs]`."""
+    columns = weight.codes.shape[1]
+    assert columns * x.grid.largest * weight.spec.q_max < 2**53
+    codes = torch.from_numpy(weight.codes.astype(np.float64)).to(x.codes.device)
+    return ((x.codes - x.grid.zero_point).double() @ codes.T).long()
+
+
+def requantize(acc: Tensor, multiplier: Multiplier, addend: npt.NDArray[np.int32] | None, grid: Grid) -> Codes:
+    """The one rounding rule, for accumulators `|acc| < 2**62` `[rows, channels]` and multipliers that broadcast over them.
+
+    The product of accumulator and mantissa has up to 93 bits: it is carried as `high * 2**31 + low`.
+    """
+    limits = bounded(multiplier)
+    mantissa = torch.from_numpy(limits.mantissa.astype(np.int64)).to(acc.device)
+    shift = torch.from_numpy(limits.shift.astype(np.int64)).to(acc.device)
+    low = (acc & _LIMB_MASK) * mantissa
+    if addend is not None:
+        low = low + (torch.from_numpy(addend.astype(np.int64)).to(acc.device) << (shift - ADDEND_BITS))
+    high = (acc >> _LIMB) * mantissa + (low >> _LIMB)
+    low = (low & _LIMB_MASK) + (torch.ones_like(shift) << (shift - 1)) - (high < 0).long()
+    high = high + (low >> _LIMB)
+    few = (high.clamp(-_SATURATED, _SATURATED) << (_LIMB - shift).clamp(min=0)) + ((low & _LIMB_MASK) >> shift.clamp(max=_LIMB))
+    quotient = torch.where(shift >= _LIMB, high >> (shift - _LIMB).clamp(min=0), few)
+    return Codes((quotient + grid.zero_point).clamp(grid.spec.q_min, grid.spec.q_max), grid)
+
+
+def aggregate(matrix: Tensor, x: Codes) -> Tensor:
+    """`sum_j coefficient[i,j] * x[j,c]`, int64 `[rows, channels]`; `matrix` holds the integer coefficients as a float64 CSR `[rows, nodes]`."""
+    assert x.grid.zero_point == 0
+    coefficients = matrix.values()
+    largest = float(coefficients.abs().max()) if coefficients.numel() else 0.0
+    if largest * coefficients.numel() * x.grid.largest < 2**53:
+        return (matrix @ x.codes.double()).long()
+    target = torch.repeat_interleave(matrix.crow_indices().diff())
+    messages = coefficients.long().unsqueeze(-1) * x.codes[matrix.col_indices()]
+    return x.codes.new_zeros(matrix.shape[0], x.codes.shape[1]).index_add(0, target, messages)

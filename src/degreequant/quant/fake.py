@@ -1,0 +1,124 @@
+"""Fake quantizers: what training computes with, on torch's fused kernels."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from degreequant.errors import NotCalibratedError
+from degreequant.quant.grid import GridKind, activation_spec, grid_parameters, usable_scale, weight_spec
+from degreequant.quant.observers import RangeObserver
+from degreequant.scheme import Estimator, Grid, Recipe
+
+
+class ActivationQuantizer(nn.Module):
+    """Puts an activation on a per-tensor grid.
+
+    In `train()` a forward first observes the range, then fake-quantizes; protected rows bypass both. In `eval()` the range is frozen. `grid()` is the
+    same grid as plain numbers, for exact arithmetic.
+
+    Args:
+        name: Whose values these are, for error messages.
+        kind: See `GridKind`.
+        recipe: Bits, ranges and estimator.
+    """
+
+    def __init__(self, name: str, kind: GridKind, recipe: Recipe) -> None:
+        super().__init__()
+        assert recipe.activation_bits is not None
+        self.name = name
+        self.kind: GridKind = kind
+        self.spec = activation_spec(kind, recipe.activation_bits)
+        self.estimator: Estimator = recipe.estimator
+        self.range = RangeObserver(recipe)
+
+    def forward(self, x: Tensor, protected: Tensor | None = None) -> Tensor:
+        """`x` `[rows, columns]` on its grid; rows in `protected` (bool `[rows]`) as they were."""
+        if self.training:
+            self.range.observe(x, protected)
+        scale, zero_point = grid_parameters(self.range.low, self.range.high, self.kind, self.spec)
+        quantized = fake_quantize(x, scale, zero_point, self.spec.q_min, self.spec.q_max, self.estimator)
+        return quantized if protected is None else torch.where(protected.unsqueeze(-1), x, quantized)
+
+    def grid(self) -> Grid:
+        """The grid in force.
+
+        Raises:
+            NotCalibratedError: If no training forward has observed a range yet.
+        """
+        low, high = self.range.low.cpu(), self.range.high.cpu()
+        if not low <= high:
+            raise NotCalibratedError(
+                f"the range of {self.name!r} was never observed: run the prepared model in train() on data before eval() or convert"
+            )
+        scale, zero_point = grid_parameters(low, high, self.kind, self.spec)
+        return Grid(self.spec, float(scale), int(zero_point))
+
+    def extra_repr(self) -> str:
+        """The grid, for `print`."""
+        return f"{self.name!r}, {self.spec.bits} bits, {self.kind}, {self.estimator}"
+
+
+class WeightQuantizer(nn.Module):
+    """Puts a weight `[outputs, inputs]` on one symmetric grid per output channel, spanned by the weight as it is now.
+
+    With Quant-Noise each training forward quantizes a random share of the elements, so that gradients of the others are unbiased
+    (Fan et al., "Training with Quantization Noise", 2020).
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        assert recipe.weight_bits is not None
+        self.spec = weight_spec(recipe.weight_bits)
+        self.percentile = recipe.weight_percentile
+        self.noise = recipe.quant_noise
+        self.estimator: Estimator = recipe.estimator
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight on its grid."""
+        scale = self.scales(weight)
+        zero_point = torch.zeros_like(scale, dtype=torch.int32)
+        quantized = fake_quantize(weight, scale, zero_point, self.spec.q_min, self.spec.q_max, self.estimator)
+        if self.training and self.noise < 1.0:
+            return torch.where(torch.rand_like(weight) < self.noise, quantized, weight)
+        return quantized
+
+    @torch.no_grad()
+    def scales(self, weight: Tensor) -> Tensor:
+        """The scale of each output channel, float32 `[outputs]`."""
+        magnitude = weight.detach().abs()
+        outside = int(self.percentile * magnitude.shape[1])
+        bound = magnitude.amax(dim=1) if outside == 0 else magnitude.topk(outside + 1, dim=1).values[:, -1]
+        return usable_scale(bound / self.spec.q_max)
+
+    def extra_repr(self) -> str:
+        """The grid, for `print`."""
+        return f"{self.spec.bits} bits, per channel, {self.estimator}"
+
+
+def fake_quantize(x: Tensor, scale: Tensor, zero_point: Tensor, q_min: int, q_max: int, estimator: Estimator) -> Tensor:
+    """`x` rounded to its grid, with a straight-through gradient; `scale` is a scalar, or one per row of `x`.
+
+    `clipped` stops the gradient of values beyond the end codes; values that round *to* an end code keep theirs.
+    `plain` passes every gradient.
+    """
+    if estimator == "clipped":
+        return _fused(x, scale, zero_point, q_min, q_max)
+    result: Tensor = _PlainStraightThrough.apply(x, scale, zero_point, q_min, q_max)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _PlainStraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor, zero_point: Tensor, q_min: int, q_max: int) -> Tensor:
+        return _fused(x, scale, zero_point, q_min, q_max)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        return grad_outputs[0], None, None, None, None
+
+
+def _fused(x: Tensor, scale: Tensor, zero_point: Tensor, q_min: int, q_max: int) -> Tensor:
+    if scale.dim() == 0:
+        return torch.fake_quantize_per_tensor_affine(x, scale, zero_point, q_min, q_max)
+    return torch.fake_quantize_per_channel_affine(x, scale, zero_point, 0, q_min, q_max)

@@ -1,0 +1,91 @@
+"""Ranges of activations, tracked while the model trains: running extremes, a moving average, or percentiles."""
+
+import torch
+from torch import Tensor, nn
+
+from degreequant.scheme import Recipe
+
+SAMPLE = 8192
+"""Elements that a percentile is estimated from. Full order statistics made the published code's training 6 to 10 times slower."""
+
+
+class RangeObserver(nn.Module):
+    """The range `[low, high]` of what a tensor's unprotected rows have held.
+
+    `low > high` (infinities) says that nothing was observed yet. Both are buffers of a fixed shape, so state dicts always reload.
+
+    Args:
+        recipe: Its `ranges`, `momentum` and `percentile` say how batches are summed up.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.momentum = recipe.momentum
+        self.percentile = recipe.percentile
+        self.register_buffer("low", torch.tensor(torch.inf))
+        self.register_buffer("high", torch.tensor(-torch.inf))
+
+    @torch.no_grad()
+    def observe(self, x: Tensor, protected: Tensor | None = None) -> None:
+        """Takes in one batch `x` `[rows, columns]`; rows in `protected` (bool `[rows]`) are left out. No row left changes nothing."""
+        x = x.detach()
+        low, high = percentiles(x, protected, self.percentile) if self.percentile else extremes(x, protected)
+        if self.momentum is None:
+            low, high = torch.minimum(self.low, low), torch.maximum(self.high, high)
+        else:
+            low, high = self._average(self.low, low), self._average(self.high, high)
+        self.low.copy_(low)
+        self.high.copy_(high)
+
+    def _average(self, old: Tensor, new: Tensor) -> Tensor:
+        moved = torch.where(old.isinf(), new, torch.lerp(old, new, float(self.momentum or 1.0)))
+        return torch.where(new.isinf(), old, moved)
+
+    def extra_repr(self) -> str:
+        """The settings, for `print`."""
+        return f"percentile={self.percentile}, momentum={self.momentum}"
+
+
+def extremes(x: Tensor, protected: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Smallest and largest value of the unprotected rows; `(inf, -inf)` when there are none."""
+    if x.numel() == 0:
+        return x.new_tensor(torch.inf), x.new_tensor(-torch.inf)
+    if protected is None:
+        return torch.aminmax(x)
+    low, high = torch.aminmax(x.flatten(1), dim=1)
+    return low.masked_fill(protected, torch.inf).amin(), high.masked_fill(protected, -torch.inf).amax()
+
+
+def percentiles(x: Tensor, protected: Tensor | None, share: float) -> tuple[Tensor, Tensor]:
+    """The values that leave `share` of the unprotected, nonzero values outside at either end, estimated from `SAMPLE` elements.
+
+    Zeros have no say because every grid holds 0 exactly; counted in, they would empty the range of a sparse tensor (1.3% of Cora's
+    features are not 0). A range always reaches 0: of a tensor without negative values the low end is 0.
+    """
+    values, valid = _sample(x, protected)
+    valid = valid & (values != 0)
+    ordered = torch.sort(values.masked_fill(~valid, torch.inf)).values
+    count = valid.sum()
+    below = (count * share).long().clamp(max=(count - 1).clamp(min=0))
+    low = ordered.gather(0, below.view(1)).squeeze(0)
+    high = ordered.gather(0, (count - 1 - below).clamp(min=0).view(1)).squeeze(0)
+    some = protected is None or (~protected).any()
+    zero, empty = torch.zeros_like(low), torch.as_tensor(some, device=x.device).logical_not()
+    low = torch.where(count > 0, low.clamp(max=0.0), zero)
+    high = torch.where(count > 0, high.clamp(min=0.0), zero)
+    return torch.where(empty, torch.inf, low), torch.where(empty, -torch.inf, high)
+
+
+def _sample(x: Tensor, protected: Tensor | None) -> tuple[Tensor, Tensor]:
+    rows, columns = x.shape[0], x[0].numel() if x.shape[0] else 0
+    flat = x.reshape(-1)
+    if flat.numel() <= SAMPLE:
+        valid = torch.ones_like(flat, dtype=torch.bool) if protected is None else ~protected.repeat_interleave(columns)
+        return (flat, valid) if flat.numel() else (flat.new_zeros(1), torch.zeros(1, dtype=torch.bool, device=x.device))
+    index = torch.randint(rows * columns, (SAMPLE,), device=x.device)
+    values = flat[index]
+    valid = torch.ones_like(values, dtype=torch.bool) if protected is None else ~protected[index // columns]
+    return values, valid

@@ -1,0 +1,1 @@
+"""Running a `Program`: numpy and the native kernels, no torch."""

@@ -1,0 +1,62 @@
+"""What a caller hands in, as numpy arrays: numpy or torch (never imported here), checked for kind and shape."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from degreequant.errors import GraphError, InputError, InputTypeError
+
+
+def to_numpy(value: Any, name: str) -> npt.NDArray[Any]:
+    """`value` as an array, without a copy where that can be; a torch tensor by its own methods."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+        value = value.numpy()
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InputTypeError(f"{name} is not an array ({error}); expected numpy or torch") from None
+    if array.dtype == object or array.dtype.kind not in "biuf":
+        raise InputTypeError(f"{name} is a {type(value).__name__} of {array.dtype}; expected a numeric numpy array or torch tensor")
+    return array
+
+
+def features(value: Any, name: str, channels: int) -> npt.NDArray[np.float32]:
+    """Node features as float32 `[nodes, channels]`, C-contiguous."""
+    array = to_numpy(value, name)
+    if array.dtype.kind != "f":
+        raise InputTypeError(f"{name} is {array.dtype}; expected floating-point node features (call {name}.astype('float32') if they are numbers)")
+    if array.ndim != 2 or array.shape[1] != channels:
+        raise InputError(f"{name} has shape {array.shape}; expected (nodes, {channels})")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def edges(value: Any) -> npt.NDArray[Any]:
+    """An edge list as int32 or int64 `[2, edges]`, C-contiguous."""
+    array = to_numpy(value, "edge_index")
+    if array.dtype.kind not in "iu":
+        if array.size:
+            raise InputTypeError(f"edge_index is {array.dtype}; expected integers")
+        array = array.astype(np.int64)
+    if array.ndim != 2 or array.shape[0] != 2:
+        raise GraphError(f"edge_index has shape {array.shape}; expected (2, edges)")
+    if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
+        raise GraphError(f"edge_index holds {array.max()}; expected node numbers")
+    return np.ascontiguousarray(array, dtype=np.int32 if array.dtype == np.int32 else np.int64)
+
+
+def edge_weights(value: Any, num_edges: int) -> npt.NDArray[np.float32]:
+    """Edge weights as finite float32 `[edges]`."""
+    array = to_numpy(value, "edge_weight")
+    if array.dtype.kind != "f":
+        raise InputTypeError(f"edge_weight is {array.dtype}; expected floating-point weights")
+    if array.shape not in ((num_edges,), (num_edges, 1)):
+        raise GraphError(f"edge_weight has shape {array.shape}; expected one weight for each of the {num_edges} edges")
+    array = array.reshape(-1)
+    if not np.isfinite(array).all():
+        edge = int(np.flatnonzero(~np.isfinite(array))[0])
+        raise GraphError(f"edge_weight holds {array[edge]} at edge {edge}; expected finite weights")
+    return array.astype(np.float32)

@@ -1,0 +1,103 @@
+"""`Graph`: a checked edge list, sorted by destination once, with the integer coefficients that the operations ask for."""
+
+import operator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from degreequant.coefficients import degree, inverse_root, per_edge, per_source
+from degreequant.errors import GraphError, InputTypeError
+from degreequant.fixedpoint import FloatArray, Multiplier, from_real
+from degreequant.operations import EdgeNorm
+from degreequant.runtime import arrays
+from degreequant.runtime.kernels import native
+
+
+class WeighedEdges(NamedTuple):
+    """Edges by destination with their coefficients, as `native.aggregate` takes them."""
+
+    csr: native.Csr
+    source_coefficient: npt.NDArray[np.int16] | None
+    edge_coefficient: npt.NDArray[np.int16] | None
+    row: Multiplier | None
+
+
+class Graph:
+    """A graph that many calls of an engine can share. Immutable: it copies what it is given.
+
+    Args:
+        edge_index: Integers `[2, edges]`, numpy or torch; `edge_index[0]` are sources, `edge_index[1]` destinations, as in PyG.
+            Duplicate edges count each, nodes without edges are fine.
+        num_nodes: Number of nodes; by default the largest node number plus one.
+        edge_weight: Finite floats `[edges]`, or nothing.
+
+    Raises:
+        GraphError: If a node number is negative or not below `num_nodes`, or shapes do not fit.
+        InputTypeError: If `edge_index` is not of integers, or `edge_weight` not of floats.
+
+    >>> Graph([[0, 1], [1, 2]], num_nodes=4)
+    Graph(num_nodes=4, num_edges=2)
+    """
+
+    def __init__(self, edge_index: Any, num_nodes: int | None = None, edge_weight: Any = None) -> None:
+        edges = arrays.edges(edge_index)
+        self.num_nodes = _node_count(num_nodes, edges)
+        self.num_edges = edges.shape[1]
+        _check_bounds(edges, self.num_nodes)
+        self._edges = edges.astype(np.int32)
+        self._weight = None if edge_weight is None else arrays.edge_weights(edge_weight, self.num_edges)
+        self._weighed: dict[EdgeNorm, WeighedEdges] = {}
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the graph has edge weights."""
+        return self._weight is not None
+
+    def weighed(self, norm: EdgeNorm) -> WeighedEdges:
+        """The edges with the coefficients of `norm`; computed once."""
+        if norm not in self._weighed:
+            self._weighed[norm] = self._weigh(norm)
+        return self._weighed[norm]
+
+    def __repr__(self) -> str:
+        return f"Graph(num_nodes={self.num_nodes}, num_edges={self.num_edges}{', weighted' if self.weighted else ''})"
+
+    def _weigh(self, norm: EdgeNorm) -> WeighedEdges:
+        loops = norm.normalize and norm.add_self_loops
+        csr = native.Csr(self._edges, self.num_nodes, "replace" if loops else "keep", self.weighted)
+        if self._weight is None:
+            if not norm.normalize:
+                return WeighedEdges(csr, None, None, None)
+            nodes = per_source(inverse_root(np.diff(csr.indptr).astype(np.float64)))
+            return WeighedEdges(csr, nodes.value, None, from_real(nodes.row_factor))
+        target = np.repeat(np.arange(self.num_nodes), np.diff(csr.indptr))
+        weight = self._ordered_weight(csr, 2.0 if norm.improved else 1.0)
+        root = inverse_root(degree(target, weight, self.num_nodes)) if norm.normalize else np.ones(self.num_nodes)
+        edges = per_edge(root, csr.indices, target, weight)
+        return WeighedEdges(csr, None, edges.value, from_real(edges.row_factor))
+
+    def _ordered_weight(self, csr: native.Csr, loop_weight: float) -> FloatArray:
+        """The weights in the order of the CSR; an added self loop weighs what the node's own last one did, else `loop_weight`."""
+        assert self._weight is not None and csr.edge_ids is not None
+        given = np.append(self._weight.astype(np.float64), loop_weight)
+        return given[csr.edge_ids]
+
+
+def _node_count(num_nodes: Any, edges: npt.NDArray[Any]) -> int:
+    if num_nodes is None:
+        return int(edges.max()) + 1 if edges.size else 0
+    try:
+        count = operator.index(num_nodes)
+    except TypeError:
+        raise InputTypeError(f"num_nodes is {num_nodes!r}; expected an integer") from None
+    if not 0 <= count < 2**31:
+        raise GraphError(f"num_nodes is {count}; expected 0 to 2^31 - 1")
+    return count
+
+
+def _check_bounds(edges: npt.NDArray[Any], num_nodes: int) -> None:
+    if edges.size == 0 or (edges.min() >= 0 and edges.max() < num_nodes):
+        return
+    edge = int(np.flatnonzero(((edges < 0) | (edges >= num_nodes)).any(axis=0))[0])
+    raise GraphError(f"edge {edge} goes from node {edges[0, edge]} to {edges[1, edge]}; expected node numbers from 0 to {num_nodes - 1}")

@@ -1,0 +1,62 @@
+import dataclasses
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from degreequant import data
+from degreequant.data import Statistics, catalog
+from degreequant.errors import DatasetError
+
+needs_files = pytest.mark.skipif(not os.environ.get("DEGREEQUANT_DATA"), reason="DEGREEQUANT_DATA is unset: no citation graphs at hand")
+
+
+@pytest.mark.parametrize("name", ["digits", *(pytest.param(name, marks=needs_files) for name in ("cora", "citeseer", "pubmed"))])
+def test_loaded_graph_has_the_published_size(name: str) -> None:
+    assert data.available(name)
+    graph = data.load(name)
+    assert data.measure(graph) == data.find(name).statistics
+    assert {"x", "edge_index", "y", "train_mask", "val_mask", "test_mask"} == set(graph.keys())
+
+
+@pytest.mark.parametrize("name", ["Digits", "DIGITS", " digits "])
+def test_names_ignore_case(name: str) -> None:
+    assert data.find(name) is data.DATASETS["digits"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("coral", "unknown data set 'coral'; did you mean 'cora'\\? expected one of cora, citeseer, pubmed, digits"),
+        ("ogbn-arxiv", "unknown data set 'ogbn-arxiv'; expected one of cora"),
+        ("", "unknown data set ''; expected one of cora"),
+    ],
+)
+@pytest.mark.parametrize("function", [data.load, data.available, data.find], ids=lambda function: function.__name__)
+def test_unknown_name(function: Any, name: str, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        function(name)
+
+
+def test_wrong_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = dataclasses.replace(data.find("digits"), statistics=Statistics(nodes=1798, edges=9962, features=64, classes=10))
+    monkeypatch.setattr(catalog, "DATASETS", {"digits": entry})
+    with pytest.raises(DatasetError, match=r"Digits is damaged: it has Statistics\(nodes=1797.*nodes=1798"):
+        data.load("digits")
+
+
+@pytest.mark.parametrize("entry", data.DATASETS.values(), ids=lambda entry: entry.name)
+def test_every_entry_can_be_listed(entry: data.Dataset) -> None:
+    assert entry.name == entry.title.lower()
+    assert all((entry.task, entry.source, entry.licence, entry.places()))
+
+
+def test_listing_loads_no_torch() -> None:
+    code = (
+        "import sys; from degreequant import data; [entry.available() for entry in data.DATASETS.values()];"
+        "print([name for name in ('torch', 'torch_geometric', 'sklearn') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

@@ -1,0 +1,102 @@
+"""Calls of the kernels that tests share: `oracle` types in, storage arrays out."""
+
+import numpy as np
+import oracle
+from hypothesis import strategies as st
+
+from degreequant.runtime import _kernels
+
+CODE_TYPES = list(oracle.CODE_RANGES)
+SIZES = [1, 3, 15, 16, 17, 31, 33, 63, 64, 65, 128, 130, 602]  # around the widths of the vectors and their blocks
+
+
+def requantize(rule):
+    mantissa, shift = np.array(rule.channels, np.int32).reshape(-1, 2).T.copy()
+    addend = None if rule.addends is None else np.array(rule.addends, np.int32)
+    return _kernels.Requantize(mantissa, shift, addend, rule.zero_point, rule.q_min, rule.q_max)
+
+
+def new_codes(code_type, rows, cols):
+    # Filled, so that a byte left unwritten shows.
+    return np.full((rows, oracle.row_width(code_type, cols)), 0x5A, oracle.STORAGE[code_type])
+
+
+def quantize(isa, x, inverse_scale, rule, code_type, threads=1):
+    out = new_codes(code_type, *x.shape)
+    _kernels.quantize(x, float(inverse_scale), rule.zero_point, rule.q_min, rule.q_max, out, code_type, isa, threads)
+    return out
+
+
+def linear(isa, x, x_type, zero_point, weight, rule, out_type, threads=1):
+    """`x` is packed; `weight` int8, or already packed."""
+    if isinstance(weight, np.ndarray):
+        low, high = oracle.CODE_RANGES[x_type]
+        weight = _kernels.Weight(weight, max(high - zero_point, zero_point - low))
+    out = new_codes(out_type, len(x), weight.out)
+    _kernels.linear(x, x_type, weight.in_, zero_point, weight, requantize(rule), out, out_type, isa, threads)
+    return out
+
+
+def aggregate(isa, x, x_type, cols, csr, source_coefficient, edge_coefficient, rule, out_type, threads=1):
+    out = new_codes(out_type, csr.rows, cols)
+    mantissa, shift = (None, None) if rule.rows is None else np.array(rule.rows, np.int32).reshape(-1, 2).T.copy()
+    _kernels.aggregate(
+        x, x_type, cols, csr, source_coefficient, edge_coefficient, requantize(rule), mantissa, shift, out, out_type, isa, threads
+    )
+    return out
+
+
+def random_codes(rng, code_type, rows, cols):
+    """Packed codes, the extremes among them often."""
+    low, high = oracle.CODE_RANGES[code_type]
+    codes = rng.integers(low, high, (rows, cols), endpoint=True)
+    extreme = rng.random((rows, cols)) < 0.2
+    return oracle.pack(np.where(extreme, rng.choice([low, high], (rows, cols)), codes), code_type, cols)
+
+
+def random_rule(rng, out_type, cols, rows=None, acc_bits=20):
+    """A rule that spreads accumulators of about `acc_bits` bits over the output's grid, with a few multipliers far from it."""
+    low, high = oracle.CODE_RANGES[out_type]
+    level = 31 + acc_bits - int(high - low).bit_length()
+
+    def multipliers(count, centre):
+        mantissa = rng.integers(-(2**31 - 1), 2**31 - 1, count, endpoint=True)
+        shift = rng.integers(centre - 3, centre + 3, count, endpoint=True)
+        far = rng.random(count) < 0.1
+        return [(int(m), int(s)) for m, s in zip(mantissa, np.where(far, rng.integers(-60, 160, count), shift), strict=True)]
+
+    addends = None if rng.random() < 0.3 else [int(a) for a in rng.integers(-(2**30), 2**30, cols, endpoint=True) >> rng.integers(0, 25)]
+    zero_point = 0 if low < 0 or rng.random() < 0.5 else int(rng.integers(low, high))
+    row_rule = None if rows is None else multipliers(rows, 31)
+    return oracle.Rule(multipliers(cols if rng.random() < 0.7 else 1, level), addends, zero_point, low, high, row_rule)
+
+
+def code_matrices(code_type, rows, cols):
+    low, high = oracle.CODE_RANGES[code_type]
+    code = st.one_of(st.sampled_from([low, high]), st.integers(low, high))
+    return st.lists(st.lists(code, min_size=cols, max_size=cols), min_size=rows, max_size=rows)
+
+
+def multipliers(count):
+    limit = 2**31 - 1
+    mantissa = st.one_of(st.sampled_from([-limit, -1, 0, 1, limit]), st.integers(-limit, limit))
+    shift = st.one_of(st.integers(14, 45), st.integers(-40, 120), st.sampled_from([-4096, 4096]))
+    return st.lists(st.tuples(mantissa, shift), min_size=count, max_size=count)
+
+
+@st.composite
+def rules(draw, out_type, cols, rows=None):
+    """Any valid rule for outputs of `out_type`."""
+    low, high = oracle.CODE_RANGES[out_type]
+    q_min, zero_point, q_max = draw(
+        st.one_of(st.just([low, max(low, 0), high]), st.lists(st.integers(low, high), min_size=3, max_size=3).map(sorted))
+    )
+    addend = st.one_of(st.sampled_from([-(2**30), 2**30]), st.integers(-(2**30), 2**30), st.integers(-(2**17), 2**17))
+    return oracle.Rule(
+        draw(multipliers(draw(st.sampled_from([1, cols])))),
+        draw(st.one_of(st.none(), st.lists(addend, min_size=cols, max_size=cols))),
+        zero_point,
+        q_min,
+        q_max,
+        None if rows is None else draw(st.one_of(st.none(), multipliers(rows))),
+    )

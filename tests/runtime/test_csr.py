@@ -1,0 +1,100 @@
+"""Building rows of edges: order, self loops, and what is refused."""
+
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from degreequant.runtime import _kernels
+
+
+@given(
+    nodes=st.integers(1, 6),
+    pairs=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=30),
+    self_loops=st.sampled_from(["keep", "replace"]),
+    index=st.sampled_from([np.int32, np.int64]),
+)
+def test_rows_hold_their_edges_in_order(nodes, pairs, self_loops, index):
+    edge_index = np.array(pairs, index).reshape(-1, 2).T.copy() % nodes
+    rows = oracle.csr(edge_index.tolist(), nodes, self_loops)
+
+    csr = _kernels.Csr(edge_index, nodes, self_loops, True)
+
+    assert (csr.rows, csr.num_edges) == (nodes, sum(map(len, rows)))
+    assert csr.indptr.tolist() == np.cumsum([0, *map(len, rows)]).tolist()
+    assert csr.indices.tolist() == [source for row in rows for source, _ in row]
+    assert csr.edge_ids.tolist() == [edge for row in rows for _, edge in row]
+    assert (csr.indptr.dtype, csr.indices.dtype, csr.edge_ids.dtype) == (np.int64, np.int32, np.int64)
+
+
+def test_the_last_self_loop_gives_its_id():
+    csr = _kernels.Csr(np.array([[1, 0, 1, 1], [1, 1, 0, 1]]), 2, "replace", True)
+    assert csr.indices.tolist() == [1, 0, 0, 1]
+    assert csr.edge_ids.tolist() == [2, -1, 1, 3]
+
+
+def test_edge_ids_only_when_asked_for():
+    edge_index = np.zeros((2, 0), np.int64)
+    assert _kernels.Csr(edge_index, 3, "keep", False).edge_ids is None
+    assert _kernels.Csr(edge_index, 3, "keep", True).edge_ids.tolist() == []
+    assert _kernels.Csr(edge_index, 2, "replace", True).edge_ids.tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize("name", ["indptr", "indices", "edge_ids"])
+def test_views_are_read_only_and_outlive_the_csr(name):
+    csr = _kernels.Csr(np.array([[0], [1]]), 2, "replace", True)
+    view = getattr(csr, name)
+    before = view.copy()
+    del csr
+    with pytest.raises(ValueError, match="read-only"):
+        view[0] = 5
+    np.testing.assert_array_equal(view, before)
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize(
+    ("edge_index", "message"),
+    [
+        ([[0, 1, 5], [0, 1, 0]], r"node indices in \[0, 3\), got 5 at edge_index\[0, 2\]"),
+        ([[0, 1, 5], [0, -1, 0]], r"node indices in \[0, 3\), got -1 at edge_index\[1, 1\]"),
+        ([[3], [3]], r"got 3 at edge_index\[0, 0\]"),
+    ],
+)
+def test_the_first_bad_index_is_named(index, edge_index, message):
+    with pytest.raises(ValueError, match=message):
+        _kernels.Csr(np.array(edge_index, index), 3, "keep", False)
+
+
+GOOD = np.array([[0, 1], [1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "edge_index", "num_nodes", "self_loops"),
+    [
+        (TypeError, "edge_index to be a numpy array, got list", [[0], [0]], 2, "keep"),
+        (TypeError, "edge_index of int64 or int32, got float64", GOOD.astype(float), 2, "keep"),
+        (TypeError, "native byte order, got dtype object", GOOD.astype(object), 2, "keep"),
+        (TypeError, "native byte order, got dtype >i8", GOOD.astype(">i8"), 2, "keep"),
+        (ValueError, r"edge_index with 2 dimensions, got shape \(2\)", GOOD[0], 2, "keep"),
+        (ValueError, r"edge_index of shape \(2, edges\), got 3 rows", np.zeros((3, 2), np.int64), 2, "keep"),
+        (ValueError, "edge_index to be C-contiguous", np.zeros((2, 6), np.int64)[:, ::2], 2, "keep"),
+        (ValueError, r"num_nodes in \[0, 2147483647\], got -1", GOOD, -1, "keep"),
+        (ValueError, r"num_nodes in \[0, 2147483647\], got 2147483648", GOOD, 2**31, "keep"),
+        (ValueError, "self_loops to be keep or replace, got 'add'", GOOD, 2, "add"),
+    ],
+)
+def test_bad_arguments_are_refused(error, message, edge_index, num_nodes, self_loops):
+    with pytest.raises(error, match="expected " + message):
+        _kernels.Csr(edge_index, num_nodes, self_loops, False)
+
+
+def test_a_misaligned_edge_index_is_refused():
+    raw = np.zeros(33, np.uint8)
+    with pytest.raises(ValueError, match="aligned"):
+        _kernels.Csr(raw[1:].view(np.int64).reshape(2, 2), 2, "keep", False)
+
+
+def test_a_graph_without_nodes():
+    csr = _kernels.Csr(np.zeros((2, 0), np.int32), 0, "replace", True)
+    assert (csr.rows, csr.num_edges, csr.indptr.tolist()) == (0, 0, [0])
