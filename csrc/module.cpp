@@ -103,7 +103,7 @@ NB_MODULE(_kernels, m) {
   });
 
   nb::class_<CsrObject>(m, "Csr")
-      .def(nb::new_(&make_csr), "edge_index"_a, "num_nodes"_a, "self_loops"_a, "edge_ids"_a)
+      .def(nb::new_(&make_csr), "edge_index"_a.none(), "num_nodes"_a, "self_loops"_a, "edge_ids"_a)
       .def_prop_ro(
           "indptr", [](const CsrObject& csr) { return vector_view(csr.arrays.indptr); }, nb::rv_policy::reference_internal)
       .def_prop_ro(
@@ -113,18 +113,18 @@ NB_MODULE(_kernels, m) {
       .def_prop_ro("num_edges", &CsrObject::edges);
 
   nb::class_<PackedWeight>(m, "Weight")
-      .def(nb::new_(&make_weight), "codes"_a, "max_input"_a)
+      .def(nb::new_(&make_weight), "codes"_a.none(), "max_input"_a)
       .def_prop_ro("out", &PackedWeight::out)
       .def_prop_ro("in_", &PackedWeight::in)
       .def_prop_ro("wide", &PackedWeight::wide);
 
   nb::class_<RequantizeObject>(m, "Requantize")
-      .def(nb::new_(&make_requantize), "mantissa"_a, "shift"_a, "addend"_a.none(), "zero_point"_a, "q_min"_a, "q_max"_a);
+      .def(nb::new_(&make_requantize), "mantissa"_a.none(), "shift"_a.none(), "addend"_a.none(), "zero_point"_a, "q_min"_a, "q_max"_a);
 
-  m.def("quantize", &quantize, "x"_a, "inverse_scale"_a, "zero_point"_a, "q_min"_a, "q_max"_a, "out"_a, "code_type"_a, "isa"_a,
-        "threads"_a);
-  m.def("linear", &linear, "x"_a, "x_type"_a, "cols"_a, "zero_point"_a, "weight"_a, "requantize"_a, "out"_a, "out_type"_a, "isa"_a,
-        "threads"_a);
-  m.def("aggregate", &aggregate, "x"_a, "x_type"_a, "cols"_a, "csr"_a, "source_coefficient"_a.none(), "edge_coefficient"_a.none(),
-        "requantize"_a, "row_mantissa"_a.none(), "row_shift"_a.none(), "out"_a, "out_type"_a, "isa"_a, "threads"_a);
+  m.def("quantize", &quantize, "x"_a.none(), "inverse_scale"_a, "zero_point"_a, "q_min"_a, "q_max"_a, "out"_a.none(), "code_type"_a,
+        "isa"_a, "threads"_a);
+  m.def("linear", &linear, "x"_a.none(), "x_type"_a, "cols"_a, "zero_point"_a, "weight"_a, "requantize"_a, "out"_a.none(), "out_type"_a,
+        "isa"_a, "threads"_a);
+  m.def("aggregate", &aggregate, "x"_a.none(), "x_type"_a, "cols"_a, "csr"_a, "source_coefficient"_a.none(), "edge_coefficient"_a.none(),
+        "requantize"_a, "row_mantissa"_a.none(), "row_shift"_a.none(), "out"_a.none(), "out_type"_a, "isa"_a, "threads"_a);
 }

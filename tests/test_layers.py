@@ -21,6 +21,7 @@ LAYERS = {
     "fixedpoint": 0,
     "scheme": 0,
     "packing": 0,
+    "coefficients": 0,
     "operations": 0,
     "program": 0,
     "dqfile": 0,
@@ -45,7 +46,7 @@ LAYERS = {
 ROOT = 4
 """`degreequant` itself names everything, lazily, so only what lies above `convert` may import names from it."""
 
-WAIST = {"errors", "fixedpoint", "scheme", "packing", "operations", "program", "dqfile"}
+WAIST = {"errors", "fixedpoint", "scheme", "packing", "coefficients", "operations", "program", "dqfile"}
 TORCH_FREE = WAIST | {"runtime", "export", "scale"}
 LEFT = {"memo", "quant", "protect", "nn", "train"}
 ONLY = {"train": WAIST | {"memo", "quant", "protect", "nn", "data"}, "runtime": WAIST}

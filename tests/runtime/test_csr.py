@@ -74,8 +74,8 @@ GOOD = np.array([[0, 1], [1, 0]])
     [
         (TypeError, "edge_index to be a numpy array, got list", [[0], [0]], 2, "keep"),
         (TypeError, "edge_index of int64 or int32, got float64", GOOD.astype(float), 2, "keep"),
-        (TypeError, "native byte order, got dtype object", GOOD.astype(object), 2, "keep"),
-        (TypeError, "native byte order, got dtype >i8", GOOD.astype(">i8"), 2, "keep"),
+        (TypeError, "edge_index to be a numpy array of numbers in native byte order, got dtype object", GOOD.astype(object), 2, "keep"),
+        (TypeError, "edge_index to be a numpy array of numbers in native byte order, got dtype >i8", GOOD.astype(">i8"), 2, "keep"),
         (ValueError, r"edge_index with 2 dimensions, got shape \(2\)", GOOD[0], 2, "keep"),
         (ValueError, r"edge_index of shape \(2, edges\), got 3 rows", np.zeros((3, 2), np.int64), 2, "keep"),
         (ValueError, "edge_index to be C-contiguous", np.zeros((2, 6), np.int64)[:, ::2], 2, "keep"),

@@ -10,6 +10,7 @@ integer codes, to the bit. Both get the layer and the step's arguments in the or
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -18,7 +19,7 @@ from degreequant.memo import TensorMemo
 from degreequant.quant.exact import Codes, quantize
 from degreequant.quant.fake import ActivationQuantizer
 from degreequant.quant.grid import GridKind
-from degreequant.scheme import Recipe
+from degreequant.scheme import Grid, Recipe
 
 T = TypeVar("T")
 
@@ -86,23 +87,39 @@ class Site(nn.Module):
 
 
 class InputSite(Site):
-    """Quantizes a float input of the model."""
+    """Quantizes a float input of the model.
+
+    Full-graph training reads the same features in every step, so what was quantized last is remembered: it is most of a step's work on a wide input.
+    """
 
     def __init__(self, spec: SiteSpec) -> None:
         super().__init__(spec)
         self.output = ActivationQuantizer(spec.name, spec.kind, spec.recipe)
+        self._memo = TensorMemo(capacity=2)
 
     def forward(self, layer: nn.Module | None, context: Context, *args: Any) -> Tensor:
         """`args` is the input `[nodes, channels]`."""
         (x,) = args
-        return context.keep(self.spec.name, self.output(x, context.protected))
+        if self.training:
+            self.output.range.observe(x, context.protected)
+        quantized = self.output.fake_quantize(x) if x.requires_grad else self._remembered(x)
+        return context.keep(self.spec.name, quantized if context.protected is None else torch.where(context.protected.unsqueeze(-1), x, quantized))
 
     def exact(self, layer: nn.Module | None, context: Context, *args: Any) -> Codes:
         """The input's codes."""
         (x,) = args
+        grid = self.output.grid()
+        return context.keep(self.spec.name, self._memo.get(grid, (x,), lambda: self._codes(x, grid)))
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _remembered(self, x: Tensor) -> Tensor:
+        state = (x, self.output.range.low, self.output.range.high)
+        return self._memo.get("floats", state, lambda: self.output.fake_quantize(x))
+
+    def _codes(self, x: Tensor, grid: Grid) -> Codes:
         if not bool(x.isfinite().all()):
             raise InputError(f"the input {self.spec.name!r} holds NaN or infinite values; expected finite features")
-        return context.keep(self.spec.name, quantize(x, self.output.grid()))
+        return quantize(x, grid)
 
 
 class ReluSite(Site):

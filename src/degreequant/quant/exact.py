@@ -1,6 +1,6 @@
 """The integers of docs/numerics.md on torch tensors: what `eval()` computes with, on any device.
 
-Codes are int64 tensors. Sums run in float64 where a bound proves every partial sum an exact integer, else in int64.
+Codes are int32 tensors, accumulators int64. Sums run in float32 or float64 where a bound proves every partial sum an exact integer, else in int64.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _SATURATED = 2**36
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """A stored tensor: its codes (int64 `[rows, channels]`) and their grid."""
+    """A stored tensor: its codes (int32 `[rows, channels]`) and their grid."""
 
     codes: Tensor
     grid: Grid
@@ -37,7 +37,7 @@ def quantize(x: Tensor, grid: Grid) -> Codes:
     product = (x.float() * grid.inverse_scale).clamp(-(2.0**24), 2.0**24)
     whole = product.trunc()
     rounded = whole + torch.where((product - whole).abs() >= 0.5, product.sign(), torch.zeros_like(product))
-    return Codes((rounded.long() + grid.zero_point).clamp(grid.spec.q_min, grid.spec.q_max), grid)
+    return Codes((rounded.int() + grid.zero_point).clamp(grid.spec.q_min, grid.spec.q_max), grid)
 
 
 def weight_codes(weight: Tensor, scales: Tensor, spec: TensorSpec) -> WeightCodes:
@@ -55,10 +55,11 @@ def requantizer(factor: npt.ArrayLike, grid: Grid, bias: Tensor | None) -> Requa
 
 def linear(x: Codes, weight: WeightCodes) -> Tensor:
     """`sum_k (x[i,k] - zero_point) * w[o,k]`, int64 `[rows, outputs]`."""
-    columns = weight.codes.shape[1]
-    assert columns * x.grid.largest * weight.spec.q_max < 2**53
-    codes = torch.from_numpy(weight.codes.astype(np.float64)).to(x.codes.device)
-    return ((x.codes - x.grid.zero_point).double() @ codes.T).long()
+    magnitude = int(np.abs(weight.codes.astype(np.int64)).sum(axis=1).max(initial=0)) * x.grid.largest
+    assert magnitude < 2**53
+    dtype = torch.float32 if magnitude < 2**24 else torch.float64
+    codes = torch.from_numpy(weight.codes).to(x.codes.device, dtype)
+    return ((x.codes - x.grid.zero_point).to(dtype) @ codes.T).long()
 
 
 def requantize(acc: Tensor, multiplier: Multiplier, addend: npt.NDArray[np.int32] | None, grid: Grid) -> Codes:
@@ -77,7 +78,7 @@ def requantize(acc: Tensor, multiplier: Multiplier, addend: npt.NDArray[np.int32
     high = high + (low >> _LIMB)
     few = (high.clamp(-_SATURATED, _SATURATED) << (_LIMB - shift).clamp(min=0)) + ((low & _LIMB_MASK) >> shift.clamp(max=_LIMB))
     quotient = torch.where(shift >= _LIMB, high >> (shift - _LIMB).clamp(min=0), few)
-    return Codes((quotient + grid.zero_point).clamp(grid.spec.q_min, grid.spec.q_max), grid)
+    return Codes((quotient + grid.zero_point).clamp(grid.spec.q_min, grid.spec.q_max).int(), grid)
 
 
 def aggregate(matrix: Tensor, x: Codes) -> Tensor:
@@ -88,5 +89,5 @@ def aggregate(matrix: Tensor, x: Codes) -> Tensor:
     if largest * coefficients.numel() * x.grid.largest < 2**53:
         return (matrix @ x.codes.double()).long()
     target = torch.repeat_interleave(matrix.crow_indices().diff())
-    messages = coefficients.long().unsqueeze(-1) * x.codes[matrix.col_indices()]
-    return x.codes.new_zeros(matrix.shape[0], x.codes.shape[1]).index_add(0, target, messages)
+    messages = coefficients.long().unsqueeze(-1) * x.codes.long()[matrix.col_indices()]
+    return messages.new_zeros(matrix.shape[0], x.codes.shape[1]).index_add(0, target, messages)

@@ -36,9 +36,13 @@ class ActivationQuantizer(nn.Module):
         """`x` `[rows, columns]` on its grid; rows in `protected` (bool `[rows]`) as they were."""
         if self.training:
             self.range.observe(x, protected)
-        scale, zero_point = grid_parameters(self.range.low, self.range.high, self.kind, self.spec)
-        quantized = fake_quantize(x, scale, zero_point, self.spec.q_min, self.spec.q_max, self.estimator)
+        quantized = self.fake_quantize(x)
         return quantized if protected is None else torch.where(protected.unsqueeze(-1), x, quantized)
+
+    def fake_quantize(self, x: Tensor) -> Tensor:
+        """All of `x` on the grid in force; nothing is observed."""
+        scale, zero_point = grid_parameters(self.range.low, self.range.high, self.kind, self.spec)
+        return fake_quantize(x, scale, zero_point, self.spec.q_min, self.spec.q_max, self.estimator)
 
     def grid(self) -> Grid:
         """The grid in force.

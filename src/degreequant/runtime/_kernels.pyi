@@ -6,7 +6,7 @@ Codes are passed in their storage, a C-contiguous matrix with one row per node, 
     "i8", "u8"      int8, uint8
     "i16", "u16"    int16, uint16
 
-A wrong dtype raises TypeError, any other wrong argument ValueError. `isa`, a name of `available_isas()`, and `threads` change nothing but the
+A wrong dtype raises TypeError, any other wrong argument ValueError. `isa`, a name of `available_isas()`, and `threads` change only the
 speed. `out` is written, shares no memory with `x`, and is undefined after an exception.
 """
 

@@ -1,0 +1,1 @@
+"""Experiments: what was run, how, and what came out, as one JSON line each."""
