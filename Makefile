@@ -40,7 +40,7 @@ clean: ## Remove build products and caches; .venv stays, and is brought up to da
 
 # Installed in place, so Python files need no second step; native files and the pins do, and bring the rule back here.
 $(INSTALLED): pyproject.toml constraints.txt $(NATIVE) | $(BIN)/pip
-	$(BIN)/pip install --config-settings=cmake.define.DEGREEQUANT_WERROR=ON -c constraints.txt -e ".[dev]" clang-format
+	$(BIN)/pip install --config-settings=cmake.define.DEGREEQUANT_WERROR=ON -c constraints.txt -e ".[dev]"
 	@touch $@
 
 $(BIN)/pip:

@@ -1,0 +1,40 @@
+"""The `degreequant` command: its subcommands, and how errors leave it."""
+
+import sys
+from collections.abc import Callable
+
+import typer
+
+from degreequant.cli.datasets import datasets
+from degreequant.cli.demo import demo
+from degreequant.cli.deploy import convert, inspect, run_program
+from degreequant.cli.train import train
+from degreequant.errors import DegreeQuantError
+
+app = typer.Typer(
+    help="Quantization-aware training of graph neural networks, and integer-only inference.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+COMMANDS: dict[str, Callable[..., None]] = {"demo": demo, "train": train, "convert": convert, "run": run_program, "inspect": inspect}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+app.add_typer(datasets, name="datasets")
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Runs a command line; 0 on success, 1 on an error of the work, 2 on wrong usage."""
+    try:
+        app(args=arguments, prog_name="degreequant", standalone_mode=True)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except DegreeQuantError as error:
+        print(f"degreequant: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("degreequant: interrupted; what was finished is kept", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,70 @@
+"""`degreequant convert`, `run` and `inspect`: from a checkpoint to answers. `run` and `inspect` load no torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint that `degreequant train` wrote.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .dq file to write.")] = Path("model.dq"),
+) -> None:
+    """Turn a trained checkpoint into a program of integers.
+
+    Example: degreequant convert runs/cora-gcn-degree-quant-int4-seed0.safetensors -o model.dq
+    """
+    from degreequant.cli.screen import OUT, kilobytes
+    from degreequant.convert import convert as to_program
+    from degreequant.train.checkpoint import load_checkpoint
+
+    program = to_program(load_checkpoint(checkpoint)[0])
+    program.save(output)
+    OUT.print(f"{output}: {len(program.operations)} operations, {kilobytes(program.nbytes)} KB")
+
+
+def run_program(
+    program: Annotated[Path, typer.Argument(help="A .dq file.")],
+    graph: Annotated[Path, typer.Option(help="An .npz file with the program's inputs by name (x, edge_index, ...).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .npy file to write.")] = Path("logits.npy"),
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; by default all.")] = None,
+) -> None:
+    """Run a program on a graph.
+
+    Example: degreequant run model.dq --graph graph.npz -o logits.npy
+    """
+    from degreequant.cli.files import read_inputs, write_array
+    from degreequant.cli.screen import OUT
+    from degreequant.runtime.engine import Engine
+
+    engine = Engine(program, threads=threads)
+    result = engine(**read_inputs(graph, engine.program))
+    write_array(output, result)
+    OUT.print(f"{output}: float32 {result.shape}, {engine.threads} threads, {engine.isa}")
+
+
+def inspect(
+    program: Annotated[Path, typer.Argument(help="A .dq file.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what a program does: its inputs, and each operation with its shape, bits, scale and bytes.
+
+    Example: degreequant inspect model.dq
+    """
+    from degreequant.cli.screen import OUT, kilobytes, print_json, table
+    from degreequant.program import Program
+    from degreequant.summary import summarize
+
+    loaded = Program.load(program)
+    summary = summarize(loaded)
+    if json:
+        print_json(summary)
+        return
+    OUT.print(f"{program}: {kilobytes(summary['bytes'])} KB, from {loaded.source.get('model', 'an unnamed model')}, epilogue {loaded.epilogue}")
+    OUT.print("inputs: " + ", ".join(f"{e['name']} ({e['role']}{', ' + str(e['channels']) if e['channels'] else ''})" for e in summary["inputs"]))
+    headings = {"operation": "left", "kind": "left", "reads": "left", "channels": "right", "codes": "left", "scale": "right", "zero": "right", "bytes": "right"}
+    rows = [
+        [o["name"], o["kind"], ", ".join(o["reads"]), str(o["channels"]), o["codes"], f"{o['scale']:.4g}", str(o["zero_point"]), f"{o['bytes']:,}"]
+        for o in summary["operations"]
+    ]
+    OUT.print(table("", headings, rows))

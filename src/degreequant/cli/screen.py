@@ -1,0 +1,42 @@
+"""What commands print: tables, progress bars, JSON."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+OUT = Console(soft_wrap=False)
+ERR = Console(stderr=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def table(title: str, columns: dict[str, str], rows: list[list[str]]) -> Table:
+    """A table; `columns` maps each heading to `left` or `right`."""
+    result = Table(title=title, title_justify="left", header_style="bold")
+    for heading, side in columns.items():
+        result.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
+    for row in rows:
+        result.add_row(*row)
+    return result
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Progress bars on standard error; they vanish when done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=ERR, transient=True) as bars:
+        yield bars
+
+
+def kilobytes(size: float) -> str:
+    """Bytes as kilobytes of 1,000 bytes."""
+    return f"{size / 1000:.1f}"

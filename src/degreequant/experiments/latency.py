@@ -1,0 +1,62 @@
+"""Timing one graph through several contenders: alternating, medians, threads stated; every contender's answer is checked before."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+from torch_geometric.data import Data
+from torch_geometric.nn import GCNConv
+
+Contender = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Median milliseconds of a call, and of how many."""
+
+    ms: float
+    repeats: int
+
+
+def alternate(contenders: Mapping[str, Contender], *, repeats: int = 15, warmup: int = 3) -> dict[str, Timing]:
+    """Times each contender once a round, round after round, so that a slow spell of the machine meets all of them."""
+    samples: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(warmup + repeats):
+        for name, call in contenders.items():
+            started = time.perf_counter()
+            call()
+            if number >= warmup:
+                samples[name].append(1e3 * (time.perf_counter() - started))
+    return {name: Timing(median(values), repeats) for name, values in samples.items()}
+
+
+def pyg_contenders(model: nn.Module, data: Data) -> dict[str, Contender]:
+    """The float model as PyG runs it best: normalisation cached, by `edge_index` and by a CSR matrix; both checked against the model."""
+    with torch.inference_mode():
+        expected = model(data.x, data.edge_index)
+    matrix = torch.sparse_coo_tensor(data.edge_index.flip(0), torch.ones(data.num_edges), (data.num_nodes, data.num_nodes)).coalesce().to_sparse_csr()
+    return {
+        "PyG float32, edge_index": _checked(model, data.x, data.edge_index, expected),
+        "PyG float32, CSR": _checked(model, data.x, matrix, expected),
+    }
+
+
+def _checked(model: nn.Module, x: torch.Tensor, edges: torch.Tensor, expected: torch.Tensor) -> Contender:
+    import copy
+
+    cached = copy.deepcopy(model).eval()
+    for module in cached.modules():
+        if isinstance(module, GCNConv):
+            module.cached = True
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def call() -> torch.Tensor:
+        result: torch.Tensor = cached(x, edges)
+        return result
+
+    torch.testing.assert_close(call(), expected, rtol=1e-4, atol=1e-4)
+    return call

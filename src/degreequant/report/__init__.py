@@ -1,0 +1,1 @@
+"""Pictures and tables from what was recorded; never runs a model."""
