@@ -1,6 +1,6 @@
 """Which recipe for GCN on Cora: every candidate over five seeds, ranked by validation accuracy. Rows go to results/cora-gcn-search.jsonl.
 
-    python benchmarks/search_cora_gcn.py [--seeds 5] [--only SUBSTRING]
+python benchmarks/search_cora_gcn.py [--seeds 5] [--only SUBSTRING]
 """
 
 import argparse

@@ -183,10 +183,10 @@ void check_clamp_fits(Clamp clamp, CodeType type, const char* argument) {
   }
 }
 
-void check_apart(const void* input, size_t input_bytes, const char* name, const OutArray& out) {
-  const auto first = reinterpret_cast<uintptr_t>(input);
+void check_apart(const InArray& input, const char* name, const OutArray& out) {
+  const auto first = reinterpret_cast<uintptr_t>(input.data());
   const auto target = reinterpret_cast<uintptr_t>(out.data());
-  if (first < target + out.nbytes() && target < first + input_bytes) {
+  if (first < target + out.nbytes() && target < first + input.nbytes()) {
     raise_value("expected out to share no memory with " + std::string(name));
   }
 }

@@ -42,7 +42,7 @@ void check_equal(int64_t value, int64_t wanted, const char* name);
 void check_length(const InArray& array, int64_t length, const char* name);
 void check_clamp(Clamp clamp);
 void check_clamp_fits(Clamp clamp, CodeType type, const char* argument);
-void check_apart(const void* input, size_t input_bytes, const char* name, const OutArray& out);
+void check_apart(const InArray& input, const char* name, const OutArray& out);
 
 // Two int32 arrays of one length: mantissas and shifts, within the limits that keep combine() and bounded() exact.
 void check_multipliers(const InArray& mantissa, const InArray& shift, const char* mantissa_name, const char* shift_name);

@@ -26,9 +26,9 @@ struct RequantizeObject {
   bool has_addend;
   Clamp clamp;
 
-  Requantize view() const noexcept {
+  Requantize view(Multipliers row) const noexcept {
     const Multipliers channel = {mantissa.data(), shift.data(), static_cast<int64_t>(mantissa.size())};
-    return {channel, {nullptr, nullptr, 0}, has_addend ? addend.data() : nullptr, clamp};
+    return {channel, row, has_addend ? addend.data() : nullptr, clamp};
   }
 };
 

@@ -62,6 +62,34 @@ int64_t quantize_rows(const Kernels& kernels, const float* x, float inverse_scal
   return first_bad;
 }
 
+// An optional one-dimensional array of `length` elements, apart from `out`; null where the object is None.
+template <typename T>
+const T* optional_data(nb::handle object, const char* name, int64_t length, const OutArray& out, InArray& keep) {
+  if (object.is_none()) return nullptr;
+  keep = input_array(object, name, {nb::dtype<T>()}, 1);
+  check_length(keep, length, name);
+  check_apart(keep, name, out);
+  return data_of<T>(keep);
+}
+
+// The rows' own multipliers and the arrays that hold them.
+struct RowMultipliers {
+  InArray mantissa;
+  InArray shift;
+  Multipliers view = {nullptr, nullptr, 0};
+};
+
+RowMultipliers row_multipliers(nb::handle mantissa, nb::handle shift, int64_t rows, const OutArray& out) {
+  RowMultipliers result;
+  if (mantissa.is_none() != shift.is_none()) raise_value("expected row_mantissa and row_shift together, got one of them");
+  if (mantissa.is_none()) return result;
+  const int32_t* mantissas = optional_data<int32_t>(mantissa, "row_mantissa", rows, out, result.mantissa);
+  const int32_t* shifts = optional_data<int32_t>(shift, "row_shift", rows, out, result.shift);
+  check_multipliers(result.mantissa, result.shift, "row_mantissa", "row_shift");
+  result.view = {mantissas, shifts, rows};
+  return result;
+}
+
 }  // namespace
 
 void quantize(nb::object x, double inverse_scale, int32_t zero_point, int32_t q_min, int32_t q_max, nb::object out,
@@ -80,7 +108,7 @@ void quantize(nb::object x, double inverse_scale, int32_t zero_point, int32_t q_
   check_clamp(clamp);
   check_clamp_fits(clamp, type, "code_type");
   check_range(threads, 1, kMaxThreads, "threads");
-  check_apart(values.data(), values.nbytes(), "x", codes);
+  check_apart(values, "x", codes);
 
   const float* data = data_of<float>(values);
   const int64_t bad = quantize_rows(kernels, data, inverse, clamp, codes_of(codes, cols, type), threads);
@@ -91,7 +119,8 @@ void quantize(nb::object x, double inverse_scale, int32_t zero_point, int32_t q_
 }
 
 void linear(nb::object x, std::string_view x_type, int64_t cols, int32_t zero_point, const PackedWeight& weight,
-            const RequantizeObject& requantize, nb::object out, std::string_view out_type, std::string_view isa, int64_t threads) {
+            const RequantizeObject& requantize, nb::object out, std::string_view out_type, std::string_view isa, int64_t threads,
+            nb::object row_mantissa, nb::object row_shift) {
   const CodeType input_type = parse_code_type(x_type, "x_type");
   const CodeType output_type = parse_code_type(out_type, "out_type");
   const Kernels& kernels = parse_isa(isa);
@@ -102,29 +131,18 @@ void linear(nb::object x, std::string_view x_type, int64_t cols, int32_t zero_po
   const CodeRange range = code_range(input_type);
   check_range(zero_point, range.low, range.high, "zero_point");
   check_requantize(requantize, weight.out(), output_type);
+  const RowMultipliers per_row = row_multipliers(row_mantissa, row_shift, rows, output);
   check_range(threads, 1, kMaxThreads, "threads");
-  check_apart(input.data(), input.nbytes(), "x", output);
+  check_apart(input, "x", output);
 
   const Codes source = codes_of(input, cols, input_type);
   const MutableCodes target = codes_of(output, weight.out(), output_type);
   const Weight view = weight.view(std::max(range.high - zero_point, zero_point - range.low));
+  const Requantize rule = requantize.view(per_row.view);
   const nb::gil_scoped_release release;
   run({rows, rows * (1 + cols) * (1 + weight.out() / kWeightBlock)}, threads,
-      [&](int64_t begin, int64_t end) noexcept { kernels.linear(source, zero_point, view, requantize.view(), target, begin, end); });
+      [&](int64_t begin, int64_t end) noexcept { kernels.linear(source, zero_point, view, rule, target, begin, end); });
 }
-
-namespace {
-
-// An optional one-dimensional array of `length` elements; null where the object is None.
-template <typename T>
-const T* optional_data(nb::handle object, const char* name, int64_t length, InArray& keep) {
-  if (object.is_none()) return nullptr;
-  keep = input_array(object, name, {nb::dtype<T>()}, 1);
-  check_length(keep, length, name);
-  return data_of<T>(keep);
-}
-
-}  // namespace
 
 void aggregate(nb::object x, std::string_view x_type, int64_t cols, const CsrObject& csr, nb::object source_coefficient,
                nb::object edge_coefficient, const RequantizeObject& requantize, nb::object row_mantissa, nb::object row_shift,
@@ -137,24 +155,19 @@ void aggregate(nb::object x, std::string_view x_type, int64_t cols, const CsrObj
   check_equal(static_cast<int64_t>(input.shape(0)), csr.rows, "the number of rows of x");
   const OutArray output = output_codes(out, "out", output_type, csr.rows, cols);
   check_requantize(requantize, cols, output_type);
+  const RowMultipliers per_row = row_multipliers(row_mantissa, row_shift, csr.rows, output);
   check_range(threads, 1, kMaxThreads, "threads");
-  check_apart(input.data(), input.nbytes(), "x", output);
+  check_apart(input, "x", output);
 
-  InArray keep_source, keep_edge, keep_mantissa, keep_shift;
-  const int16_t* per_source = optional_data<int16_t>(source_coefficient, "source_coefficient", csr.rows, keep_source);
-  const int16_t* per_edge = optional_data<int16_t>(edge_coefficient, "edge_coefficient", csr.edges(), keep_edge);
+  InArray keep_source, keep_edge;
+  const int16_t* per_source = optional_data<int16_t>(source_coefficient, "source_coefficient", csr.rows, output, keep_source);
+  const int16_t* per_edge = optional_data<int16_t>(edge_coefficient, "edge_coefficient", csr.edges(), output, keep_edge);
   if (per_source != nullptr && per_edge != nullptr) raise_value("expected source_coefficient or edge_coefficient, got both");
-  Requantize rule = requantize.view();
-  if (row_mantissa.is_none() != row_shift.is_none()) raise_value("expected row_mantissa and row_shift together, got one of them");
-  if (!row_mantissa.is_none()) {
-    rule.row = {optional_data<int32_t>(row_mantissa, "row_mantissa", csr.rows, keep_mantissa),
-                optional_data<int32_t>(row_shift, "row_shift", csr.rows, keep_shift), csr.rows};
-    check_multipliers(keep_mantissa, keep_shift, "row_mantissa", "row_shift");
-  }
 
   const Codes source = codes_of(input, cols, input_type);
   const MutableCodes target = codes_of(output, cols, output_type);
   const Csr graph = csr.view();
+  const Requantize rule = requantize.view(per_row.view);
   const nb::gil_scoped_release release;
   run({csr.rows, (csr.edges() + csr.rows) * (1 + cols), graph.indptr}, threads,
       [&](int64_t begin, int64_t end) noexcept { kernels.aggregate(source, graph, per_source, per_edge, rule, target, begin, end); });

@@ -40,7 +40,9 @@ def inverse_root(degrees: FloatArray) -> FloatArray:
     """
     if not (degrees >= 0).all():
         node = int(np.flatnonzero(~(degrees >= 0))[0])
-        raise GraphError(f"the edge weights into node {node} sum to {degrees[node]:g}, so d^-1/2 does not exist; expected a sum of at least 0")
+        raise GraphError(
+            f"the edge weights into node {node} sum to {degrees[node]:g}, so d^-1/2 does not exist; expected a sum of at least 0"
+        )
     return np.divide(1.0, np.sqrt(degrees), out=np.zeros_like(degrees), where=degrees > 0)
 
 

@@ -1,10 +1,11 @@
 """`convert`: from a prepared model to a `Program`. The only bridge between torch and the integers.
 
-Each kind of site has one lowering, which emits its operations; the integers themselves come from the site, which computes with the same ones in `eval()`.
+Each kind of site has one lowering, which emits its operations; the integers themselves come from the site, which computes with the same
+ones in `eval()`.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -28,7 +29,9 @@ def convert(qmodel: nn.Module) -> Program:
         NotCalibratedError: If a range was never observed, because the model was not trained yet.
     """
     if not isinstance(qmodel, PreparedModel):
-        raise ConvertError(f"convert takes what prepare returned, got {type(qmodel).__name__}; if it is wrapped (DDP, compile), give its module")
+        raise ConvertError(
+            f"convert takes what prepare returned, got {type(qmodel).__name__}; if it is wrapped (DDP, compile), give its module"
+        )
     if qmodel.dq.recipe.is_float or qmodel.dq.roles is None:
         raise ConvertError("the model was prepared with Recipe.fp32(), so it has no integers; prepare it with bits")
     with torch.no_grad():
@@ -42,7 +45,7 @@ class _Conversion:
         self.qmodel = qmodel
         self.plan = qmodel.dq.eval
         self.roles = roles
-        self.sites: nn.ModuleDict = getattr(qmodel, SITES)
+        self.sites = cast("dict[str, Site]", dict(getattr(qmodel, SITES).items()))
         self.stored: dict[str, Operation] = {}
         self.operations: list[Operation] = []
 
@@ -55,9 +58,13 @@ class _Conversion:
             elif meaning(step, self.qmodel) == "epilogue" and result == Ref(step.name):
                 final, result = self._epilogue(step), step.args[0]
             elif meaning(step, self.qmodel) != "attribute":
-                raise ConvertError(f"{describe(step)} was left in float by the recipe, and the engine runs integers only: prepare without skipping it")
+                raise ConvertError(
+                    f"{describe(step)} was left in float by the recipe, and the engine runs integers only: prepare without skipping it"
+                )
         if not isinstance(result, Ref) or result.name not in self.stored:
-            raise ConvertError("the forward returns something else than one quantized tensor; convert a model that returns its logits alone")
+            raise ConvertError(
+                "the forward returns something else than one quantized tensor; convert a model that returns its logits alone"
+            )
         inputs = tuple(self._input(name, role) for name, role in self.roles.ordered)
         source = {"recipe": repr(self.qmodel.dq.recipe), "model": type(self.qmodel).__mro__[2].__name__}
         return Program(inputs, tuple(self.operations), self.stored[result.name].name, final, source)

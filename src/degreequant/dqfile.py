@@ -59,7 +59,9 @@ def decode(data: bytes, where: str) -> Parts:
     if metadata.get("format") != FORMAT:
         raise ProgramError(f"{where}: a safetensors file, but not a degreequant program; expected one that Program.save wrote")
     if metadata.get("version") != str(VERSION):
-        raise ProgramError(f"{where}: format version {metadata.get('version')!r}; this release reads version {VERSION}: upgrade degreequant")
+        raise ProgramError(
+            f"{where}: format version {metadata.get('version')!r}; this release reads version {VERSION}: upgrade degreequant"
+        )
     text = metadata.get("program", "")
     if metadata.get("checksum") != _checksum(text, arrays):
         raise ProgramError(f"{where}: the checksum does not match; the file was altered or damaged, copy or convert it again")
@@ -182,8 +184,12 @@ def _operation(entry: dict[str, Any], arrays: Arrays) -> Operation:
     kind, version, name = fields.pop("kind"), fields.pop("version"), str(fields["name"])
     operation = OPERATIONS.get(kind)
     if operation is None:
-        raise ProgramError(f"operation {name!r} is of the unknown kind {kind!r}; this release knows {', '.join(OPERATIONS)}: upgrade degreequant")
+        raise ProgramError(
+            f"operation {name!r} is of the unknown kind {kind!r}; this release knows {', '.join(OPERATIONS)}: upgrade degreequant"
+        )
     if version != operation.version:
-        raise ProgramError(f"operation {name!r} is {kind} version {version}; this release runs version {operation.version}: upgrade degreequant")
+        raise ProgramError(
+            f"operation {name!r} is {kind} version {version}; this release runs version {operation.version}: upgrade degreequant"
+        )
     restored: Operation = _restore(operation, fields, name, arrays)
     return restored

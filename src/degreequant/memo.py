@@ -13,8 +13,9 @@ T = TypeVar("T")
 class TensorMemo:
     """Remembers the latest results by a key and by the *content* of the tensors they were computed from.
 
-    On the CPU a remembered result is used only while the tensors equal a private copy of what they were, so neither an in-place change nor memory
-    shared with numpy can make it stale. On other devices, where comparing would wait for the device, it must be the same tensor at the same version.
+    On the CPU a remembered result is used only while the tensors equal a private copy of what they were, so neither an in-place change
+    nor memory shared with numpy can make it stale. On other devices, where comparing would wait for the device, it must be the same
+    tensor at the same version.
     Copies and pickles of a memo start empty.
     """
 
@@ -54,7 +55,7 @@ def _snapshot(tensor: Tensor | None) -> _Snapshot | None:
 
 def _unchanged(snapshot: _Snapshot | None, tensor: Tensor | None) -> bool:
     if snapshot is None or tensor is None:
-        return snapshot is tensor
+        return snapshot is None and tensor is None
     if tensor.device.type == "cpu":
         same_kind = snapshot.tensor.dtype == tensor.dtype and snapshot.tensor.device == tensor.device
         return same_kind and torch.equal(snapshot.tensor, tensor)

@@ -1,7 +1,7 @@
 """The operations of a `Program`: what each one reads, stores and means. Integers and frozen values only.
 
-A new operation is a dataclass here, a lowering that emits it (`convert`), and a step of the engine that runs it. Its meaning to the bit is in
-docs/numerics.md. A change of meaning is a new `version`; old versions stay readable.
+A new operation is a dataclass here, a lowering that emits it (`convert`), and a step of the engine that runs it. Its meaning to the bit
+is in docs/numerics.md. A change of meaning is a new `version`; old versions stay readable.
 """
 
 from collections.abc import Mapping

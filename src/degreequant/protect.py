@@ -1,6 +1,7 @@
 """Protective masks: nodes of high in-degree escape quantization at random while the model trains (Degree-Quant, Algorithm 1).
 
-A node's probability follows from the rank of its in-degree `d` among the nodes of its graph, with `F` the share of nodes of degree at most `d`:
+A node's probability follows from the rank of its in-degree `d` among the nodes of its graph, with `F` the share of nodes of degree at
+most `d`:
 
     p_i = p_min + (p_max - p_min) * F(d_i)
 
@@ -72,8 +73,9 @@ class Protection:
 class DegreeRank(BaseTransform):  # type: ignore[misc]
     """Stores the full graph's degree ranks as `data.degree_rank`, for loaders that sample neighbours.
 
-    A sampled batch knows only capped degrees. With this transform on the full graph, each batch carries the true ranks of its nodes: a prepared model
-    whose forward takes the `data` object uses them by itself, any other takes them as `model(batch.x, batch.edge_index, degree_rank=batch.degree_rank)`.
+    A sampled batch knows only capped degrees. With this transform on the full graph, each batch carries the true ranks of its nodes: a
+    prepared model whose forward takes the `data` object uses them by itself, any other takes them as `model(batch.x, batch.edge_index,
+    degree_rank=batch.degree_rank)`.
 
     >>> data = DegreeRank()(Data(x=torch.ones(3, 1), edge_index=torch.tensor([[0, 1], [2, 2]])))
     >>> data.degree_rank

@@ -83,12 +83,13 @@ class Recipe:
         activation_bits: Bits of what the layers read and store, one of 2 to 8 or 16; `None` with `weight_bits=None`.
         ranges: How an activation's range is tracked: `"minmax"` (running extremes, only widens), `"ema"` (moving average of each
             batch's extremes) or `"percentile"` (running extremes of each batch's percentiles, estimated from a sample).
-        momentum: Share of the newest batch in a moving average, in (0, 1]. With `"percentile"` it turns the running extremes of the percentiles into
-            a moving average of them; `None` (the paper) does not.
+        momentum: Share of the newest batch in a moving average, in (0, 1]. With `"percentile"` it turns the running extremes of the
+            percentiles into a moving average of them; `None` (the paper) does not.
         percentile: Share of the values that `"percentile"` leaves outside at either end, in [0, 0.5).
         weight_percentile: The same for each output channel of a weight; 0 spans the whole channel.
         estimator: Straight-through gradient of a value outside its range: `"plain"` passes it, `"clipped"` stops it.
-        p_min: Probability that a node of the lowest in-degree is protected in a training forward (a lower bound: see `degreequant.protect`).
+        p_min: Probability that a node of the lowest in-degree is protected in a training forward (a lower bound: see
+            `degreequant.protect`).
         p_max: Probability that a node of the highest in-degree is protected.
         quant_noise: Share of the weights that a training forward quantizes (Quant-Noise, Fan et al. 2020); 1 quantizes all.
         overrides: `(module path, settings)` pairs; use `override`.
@@ -239,7 +240,9 @@ def _check_ranges(recipe: Recipe) -> None:
         if not _in(value, 0, 0.5) or value == 0.5:
             raise RecipeError(f"{name} is {value!r}; expected a share in [0, 0.5)")
     if (recipe.percentile > 0) != (recipe.ranges == "percentile"):
-        raise RecipeError(f"percentile is {recipe.percentile} with ranges={recipe.ranges!r}: a percentile above 0 and ranges='percentile' go together")
+        raise RecipeError(
+            f"percentile is {recipe.percentile} with ranges={recipe.ranges!r}: a percentile above 0 and ranges='percentile' go together"
+        )
 
 
 def _check_protection(recipe: Recipe) -> None:
@@ -247,7 +250,9 @@ def _check_protection(recipe: Recipe) -> None:
         if not _in(getattr(recipe, name), 0, 1):
             raise RecipeError(f"{name} is {getattr(recipe, name)!r}; expected a probability in [0, 1]")
     if recipe.p_min > recipe.p_max:
-        raise RecipeError(f"p_min is {recipe.p_min} and p_max is {recipe.p_max}: nodes of high in-degree are protected more, so p_min <= p_max")
+        raise RecipeError(
+            f"p_min is {recipe.p_min} and p_max is {recipe.p_max}: nodes of high in-degree are protected more, so p_min <= p_max"
+        )
     if recipe.is_float and recipe.protects:
         raise RecipeError("a float recipe protects nothing: set weight_bits and activation_bits, or p_min = p_max = 0")
     if not _in(recipe.quant_noise, 0, 1, open_low=True):

@@ -38,9 +38,22 @@ def list_datasets(json: Annotated[bool, typer.Option("--json", help="Print JSON.
     if json:
         print_json(entries)
         return
-    headings = {"name": "left", "task": "left", "nodes": "right", "edges": "right", "features": "right", "classes": "right", "at hand": "left"}
+    headings = {
+        "name": "left",
+        "task": "left",
+        "nodes": "right",
+        "edges": "right",
+        "features": "right",
+        "classes": "right",
+        "at hand": "left",
+    }
     rows = [
-        [str(e["name"]), str(e["task"]), *(f"{e[key]:,}" for key in ("nodes", "edges", "features", "classes")), "yes" if e["available"] else "no"]
+        [
+            str(e["name"]),
+            str(e["task"]),
+            *(f"{e[key]:,}" for key in ("nodes", "edges", "features", "classes")),
+            "yes" if e["available"] else "no",
+        ]
         for e in entries
     ]
     OUT.print(table("Data sets (edges undirected)", headings, rows))

@@ -1,5 +1,6 @@
 """`degreequant demo`: the main job from end to end."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,7 +48,7 @@ def demo(
         return
     OUT.print(_table(name, rows, torch.get_num_threads()))
     OUT.print("Every code of every layer is the same in the model's eval() and in the engine.")
-    OUT.print(f"Programs and the picture of error by degree are in {out}/ ({picture.name}). Look inside one: degreequant inspect {out}/int4-degree-quant.dq")
+    OUT.print(f"Programs and {picture.name} are in {out}/. Look inside one: degreequant inspect {out}/int4-degree-quant.dq")
 
 
 def _dataset() -> tuple[str, "Data"]:
@@ -111,13 +112,15 @@ def _time(outcomes: dict[str, "Outcome"], data: "Data", threads: int) -> list[di
     graph, x = Graph(data.edge_index, data.num_nodes), data.x.numpy()
     for label, outcome in outcomes.items():
         if outcome.program is not None:
-            contenders[label] = lambda engine=Engine(outcome.program, threads=threads): engine(x, graph)  # type: ignore[misc]
+            contenders[label] = partial(Engine(outcome.program, threads=threads), x, graph)
     timings = alternate(contenders)
     best = min(timing.ms for label, timing in timings.items() if label not in outcomes)
     rows: list[dict[str, object]] = []
     for label, outcome in outcomes.items():
         ms = timings[label].ms if label in timings else best
-        rows.append({"model": label, "accuracy": outcome.row["test_accuracy"], "bytes": outcome.row["bytes"], "ms": ms, "speedup": best / ms})
+        rows.append(
+            {"model": label, "accuracy": outcome.row["test_accuracy"], "bytes": outcome.row["bytes"], "ms": ms, "speedup": best / ms}
+        )
     return rows
 
 

@@ -60,11 +60,33 @@ def inspect(
     if json:
         print_json(summary)
         return
-    OUT.print(f"{program}: {kilobytes(summary['bytes'])} KB, from {loaded.source.get('model', 'an unnamed model')}, epilogue {loaded.epilogue}")
-    OUT.print("inputs: " + ", ".join(f"{e['name']} ({e['role']}{', ' + str(e['channels']) if e['channels'] else ''})" for e in summary["inputs"]))
-    headings = {"operation": "left", "kind": "left", "reads": "left", "channels": "right", "codes": "left", "scale": "right", "zero": "right", "bytes": "right"}
+    OUT.print(
+        f"{program}: {kilobytes(summary['bytes'])} KB, from {loaded.source.get('model', 'an unnamed model')}, epilogue {loaded.epilogue}"
+    )
+    OUT.print(
+        "inputs: " + ", ".join(f"{e['name']} ({e['role']}{', ' + str(e['channels']) if e['channels'] else ''})" for e in summary["inputs"])
+    )
+    headings = {
+        "operation": "left",
+        "kind": "left",
+        "reads": "left",
+        "channels": "right",
+        "codes": "left",
+        "scale": "right",
+        "zero": "right",
+        "bytes": "right",
+    }
     rows = [
-        [o["name"], o["kind"], ", ".join(o["reads"]), str(o["channels"]), o["codes"], f"{o['scale']:.4g}", str(o["zero_point"]), f"{o['bytes']:,}"]
+        [
+            o["name"],
+            o["kind"],
+            ", ".join(o["reads"]),
+            str(o["channels"]),
+            o["codes"],
+            f"{o['scale']:.4g}",
+            str(o["zero_point"]),
+            f"{o['bytes']:,}",
+        ]
         for o in summary["operations"]
     ]
     OUT.print(table("", headings, rows))

@@ -29,7 +29,9 @@ def read_inputs(path: Path, program: Program) -> dict[str, npt.NDArray[Any]]:
         raise InputError(f"{path}: cannot be read ({error}); expected an .npz file with {', '.join(names)}") from None
     missing = [name for name in names if name not in found]
     if missing:
-        raise InputError(f"{path}: has no {', '.join(missing)}; expected an .npz file with {', '.join(names)}, found {', '.join(found) or 'nothing'}")
+        raise InputError(
+            f"{path}: has no {', '.join(missing)}; expected an .npz file with {', '.join(names)}, found {', '.join(found) or 'nothing'}"
+        )
     return {name: found[name] for name in names}
 
 

@@ -1,5 +1,6 @@
 """Timing one graph through several contenders: alternating, medians, threads stated; every contender's answer is checked before."""
 
+import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,7 +39,11 @@ def pyg_contenders(model: nn.Module, data: Data) -> dict[str, Contender]:
     """The float model as PyG runs it best: normalisation cached, by `edge_index` and by a CSR matrix; both checked against the model."""
     with torch.inference_mode():
         expected = model(data.x, data.edge_index)
-    matrix = torch.sparse_coo_tensor(data.edge_index.flip(0), torch.ones(data.num_edges), (data.num_nodes, data.num_nodes)).coalesce().to_sparse_csr()
+    matrix = (
+        torch.sparse_coo_tensor(data.edge_index.flip(0), torch.ones(data.num_edges), (data.num_nodes, data.num_nodes))
+        .coalesce()
+        .to_sparse_csr()
+    )
     return {
         "PyG float32, edge_index": _checked(model, data.x, data.edge_index, expected),
         "PyG float32, CSR": _checked(model, data.x, matrix, expected),
@@ -46,14 +51,12 @@ def pyg_contenders(model: nn.Module, data: Data) -> dict[str, Contender]:
 
 
 def _checked(model: nn.Module, x: torch.Tensor, edges: torch.Tensor, expected: torch.Tensor) -> Contender:
-    import copy
-
     cached = copy.deepcopy(model).eval()
     for module in cached.modules():
         if isinstance(module, GCNConv):
             module.cached = True
 
-    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    @torch.inference_mode()
     def call() -> torch.Tensor:
         result: torch.Tensor = cached(x, edges)
         return result

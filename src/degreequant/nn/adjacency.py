@@ -22,7 +22,8 @@ class FloatAdjacency(NamedTuple):
 
 
 class IntegerAdjacency(NamedTuple):
-    """The matrix of 16-bit coefficients (as exact float64, CSR `[targets, sources]`) and the multiplier of each row `[targets, 1]`, if any."""
+    """The matrix of 16-bit coefficients (as exact float64, CSR `[targets, sources]`) and the multiplier of each row `[targets, 1]`, if
+    any."""
 
     matrix: Tensor
     row: Multiplier | None
@@ -40,7 +41,9 @@ def float_edges(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, 
     if norm.normalize:
         edge_index, weight = gcn_norm(edge_index, edge_weight, num_nodes, norm.improved, norm.add_self_loops, dtype=torch.float32)
         if bool(weight.isnan().any()):
-            raise GraphError("a node's edge weights sum to less than 0 (or are not numbers), so d^-1/2 does not exist; expected a degree of at least 0")
+            raise GraphError(
+                "a node's edge weights sum to less than 0 (or are not numbers), so d^-1/2 does not exist; expected a degree of at least 0"
+            )
         return edge_index, weight
     return edge_index, edge_weight if edge_weight is not None else torch.ones(edge_index.shape[1], device=edge_index.device)
 
@@ -53,7 +56,9 @@ def integer_adjacency(edge_index: Tensor, edge_weight: Tensor | None, num_nodes:
         source, target, weight = _replace_self_loops(source, target, weight, num_nodes, norm.improved)
     coefficient, factor = _coefficients(source, target, weight, num_nodes, norm.normalize)
     device = edge_index.device
-    matrix = _csr(torch.from_numpy(target).to(device), torch.from_numpy(source).to(device), torch.from_numpy(coefficient).to(device), num_nodes)
+    matrix = _csr(
+        torch.from_numpy(target).to(device), torch.from_numpy(source).to(device), torch.from_numpy(coefficient).to(device), num_nodes
+    )
     return IntegerAdjacency(matrix, None if factor is None else from_real(factor[:, None]))
 
 

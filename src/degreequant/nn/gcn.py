@@ -1,8 +1,8 @@
 """`GCNConv` (Kipf and Welling, 2017): x' = D^-1/2 (A + I) D^-1/2 x W + b.
 
-Stored and quantized: the input, W, the transformed features xW (which are gathered, hence symmetric), and the output. Inside the accumulator: 16-bit edge
-coefficients; d_i^-1/2 is in the row's multiplier (docs/numerics.md). Message protection means that the row of a protected source bypasses quantization in
-the gathered tensor, where the paper quantizes each message apart.
+Stored and quantized: the input, W, the transformed features xW (which are gathered, hence symmetric), and the output. Inside the
+accumulator: 16-bit edge coefficients; d_i^-1/2 is in the row's multiplier (docs/numerics.md). Message protection means that the row of a
+protected source bypasses quantization in the gathered tensor, where the paper quantizes each message apart.
 
 PyG's `cached=True` is honoured by a memory of the last graphs that is never stale, whatever the option says.
 """
@@ -43,7 +43,8 @@ class GCNSite(Site):
         context.keep(self.features.name, features)
         y = _propagate(features, edge_index, edge_weight, edge_norm(layer), context)
         y = y if layer.bias is None else y + layer.bias
-        return context.keep(self.spec.name, self.output(F.relu(y) if self.spec.relu else y, context.protected))
+        stored: Tensor = self.output(F.relu(y) if self.spec.relu else y, context.protected)
+        return context.keep(self.spec.name, stored)
 
     def exact(self, layer: Any, context: Context, *args: Any) -> Codes:
         """The output's codes."""
@@ -116,6 +117,6 @@ class _SparseMatmul(torch.autograd.Function):
         return adjacency.forward @ x
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         return ctx.adjacency.backward @ grad_outputs[0].contiguous(), None

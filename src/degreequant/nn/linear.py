@@ -27,7 +27,8 @@ class LinearSite(Site):
         """`args` is the input `[nodes, channels]`."""
         (x,) = args
         y = F.linear(x, self.weight(layer.weight), layer.bias)
-        return context.keep(self.spec.name, self.output(F.relu(y) if self.spec.relu else y, context.protected))
+        stored: Tensor = self.output(F.relu(y) if self.spec.relu else y, context.protected)
+        return context.keep(self.spec.name, stored)
 
     def exact(self, layer: Any, context: Context, *args: Any) -> Codes:
         """The output's codes."""
@@ -52,4 +53,3 @@ def linear_integers(
     scales = quantizer.scales(weight)
     factor = source.scale * scales.cpu().numpy().astype(np.float64)
     return exact.weight_codes(weight, scales, quantizer.spec), exact.requantizer(factor, target, bias)
-

@@ -23,8 +23,8 @@ class Step:
 
     Attributes:
         name: Name of its result.
-        kind: What `target` is: the path of a submodule, a function, the name of a method of the first argument, the path of a parameter or buffer,
-            or the key of a site.
+        kind: What `target` is: the path of a submodule, a function, the name of a method of the first argument, the path of a parameter
+            or buffer, or the key of a site.
         target: What is called.
         args: Positional arguments, `Ref`s for earlier results.
         kwargs: Named arguments.
@@ -84,13 +84,17 @@ class Form:
         unknown = [name for name in kwargs if name not in self.names or name in given]
         missing = [name for name in self.names if name not in given and name not in kwargs and name not in self.defaults]
         if len(args) > len(self.names) or unknown or missing:
-            raise TypeError(f"forward takes ({', '.join(self.names)}); missing {missing}, unknown or given twice {unknown}, {len(args)} by position")
+            raise TypeError(
+                f"forward takes ({', '.join(self.names)}); missing {missing}, unknown or given twice {unknown}, {len(args)} by position"
+            )
         values = {**self.defaults, **given, **kwargs}
         for name, value in values.items():
             if name in self.constants:
                 self._check_constant(name, value)
             elif value is None:
-                raise PrepareError(f"{name}=None was not traced: prepare was given a value for it; prepare again with {name}=None in example_inputs")
+                raise PrepareError(
+                    f"{name}=None was not traced: prepare was given a value for it; prepare again with {name}=None in example_inputs"
+                )
         return {name: values[name] for name in self.live}
 
     def _check_constant(self, name: str, value: Any) -> None:

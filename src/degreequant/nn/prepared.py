@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -55,8 +54,8 @@ class Preparation:
 class PreparedModel(nn.Module):
     """Mixed in before the user's class by `prepare`.
 
-    In `train()` it computes on floats with fake quantizers and protected nodes; in `eval()` on the integer codes that the engine runs, and returns their
-    float values. Besides the forward's own arguments it takes `degree_rank` `[nodes]` (see `degreequant.DegreeRank`).
+    In `train()` it computes on floats with fake quantizers and protected nodes; in `eval()` on the integer codes that the engine runs,
+    and returns their float values. Besides the forward's own arguments it takes `degree_rank` `[nodes]` (see `degreequant.DegreeRank`).
     """
 
     dq: Preparation
@@ -70,10 +69,14 @@ class PreparedModel(nn.Module):
         return _rebuild, (type(self).__mro__[2],), self.__dict__
 
 
-@lru_cache(maxsize=None)
+_CLASSES: dict[type[nn.Module], type[PreparedModel]] = {}
+
+
 def prepared_class(base: type[nn.Module]) -> type[PreparedModel]:
     """The prepared form of a user's class; the same one each time."""
-    return type(f"Prepared{base.__name__}", (PreparedModel, base), {"__module__": base.__module__, "__doc__": base.__doc__})
+    if base not in _CLASSES:
+        _CLASSES[base] = type(f"Prepared{base.__name__}", (PreparedModel, base), {"__module__": base.__module__, "__doc__": base.__doc__})
+    return _CLASSES[base]
 
 
 def _rebuild(base: type[nn.Module]) -> PreparedModel:
@@ -151,7 +154,8 @@ def _draw(state: Preparation, values: dict[str, Any], degree_rank: Tensor | None
     roles = state.roles
     assert roles is not None
     edge_index, features = roles.name("edge_index"), roles.name("features")
-    assert edge_index is not None and features is not None
+    assert edge_index is not None
+    assert features is not None
     if degree_rank is None and roles.data is not None:
         degree_rank = getattr(values[roles.data], "degree_rank", None)
     batch = values.get(roles.batch) if roles.batch else None

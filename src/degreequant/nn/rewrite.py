@@ -1,6 +1,6 @@
 """`prepare`: a model comes in, a copy that trains quantized goes out.
 
-    trace (one plan for each mode) ─▶ roles of the inputs ─▶ sites in place of layers, ReLUs folded into them ─▶ PreparedModel
+trace (one plan for each mode) ─▶ roles of the inputs ─▶ sites in place of layers, ReLUs folded into them ─▶ PreparedModel
 """
 
 import copy
@@ -25,13 +25,14 @@ from degreequant.scheme import Recipe
 def prepare(model: nn.Module, recipe: Recipe, example_inputs: Mapping[str, Any] | tuple[Any, ...] | None = None) -> nn.Module:
     """A copy of `model` that trains quantized, and evaluates on exactly the integers that `convert` and `Engine` will run.
 
-    The copy is an instance of the model's own class: its layers, parameters, methods and call signature are those of the original, which stays untouched.
+    The copy is an instance of the model's own class: its layers, parameters, methods and call signature are those of the original, which
+    stays untouched.
 
     Args:
         model: Built of layers that `degreequant.nn.registry.LAYERS` lists, ReLU, dropout, and a softmax, log_softmax or sigmoid at the end.
         recipe: What to quantize and how; `Recipe.fp32()` gives a copy that computes what the original does.
-        example_inputs: Arguments of the forward (by position in a tuple, or by name), to choose a form: an optional argument that is given a tensor here is
-            traced as given, every other one as absent. Only which arguments are given matters, not their values.
+        example_inputs: Arguments of the forward (by position in a tuple, or by name), to choose a form: an optional argument that is
+            given a tensor here is traced as given, every other one as absent. Only which arguments are given matters, not their values.
 
     Raises:
         PrepareError: Naming the module path or the line that cannot be taken, and what to do.
@@ -101,4 +102,6 @@ def _check_overrides(model: nn.Module, recipe: Recipe) -> None:
     paths = {name for name, _ in model.named_modules() if name}
     for path, _ in recipe.overrides:
         if path not in paths:
-            raise PrepareError(f"the recipe overrides {path!r}, but the model has no such module; it has {', '.join(sorted(paths)) or 'none'}")
+            raise PrepareError(
+                f"the recipe overrides {path!r}, but the model has no such module; it has {', '.join(sorted(paths)) or 'none'}"
+            )

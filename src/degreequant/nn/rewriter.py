@@ -1,4 +1,5 @@
-"""Puts sites into a traced plan: every layer becomes a site, every ReLU that directly follows one becomes its clamp, inputs are quantized where first read."""
+"""Puts sites into a traced plan: every layer becomes a site, every ReLU that directly follows one becomes its clamp, inputs are quantized
+where first read."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -76,7 +77,9 @@ class Rewriter:
         if roles.name("features") is None:
             raise PrepareError("nothing to quantize: no input of the forward reaches a layer that prepare knows")
         if self.recipe.protects and roles.name("edge_index") is None:
-            raise PrepareError("the model has no edge_index to tell a node's degree from: use a recipe without protection (p_min = p_max = 0)")
+            raise PrepareError(
+                "the model has no edge_index to tell a node's degree from: use a recipe without protection (p_min = p_max = 0)"
+            )
         return roles
 
     # -- one handler for each meaning of a step
@@ -136,14 +139,18 @@ class Rewriter:
             kind = "stored"
         if self.training:
             rest = self._renamed(step.args[1:])
-            self._append(replace(step, args=(Ref(self._name(source)), *rest), kwargs={k: v for k, v in step.kwargs.items() if k != "input"}), kind)
+            self._append(
+                replace(step, args=(Ref(self._name(source)), *rest), kwargs={k: v for k, v in step.kwargs.items() if k != "input"}), kind
+            )
         else:
             self.alias[step.name] = self._name(source)
 
     def _epilogue(self, step: Step) -> None:
         readers = self.plan.readers(step.name)
         if readers:
-            raise PrepareError(f"{describe(step)} is read by {describe(readers[0])}: prepare takes it in float only as the last step of the model")
+            raise PrepareError(
+                f"{describe(step)} is read by {describe(readers[0])}: prepare takes it in float only as the last step of the model"
+            )
         source = _operand(step)
         if self._kind(source) == "input":
             raise PrepareError(f"{describe(step)} works on an input as given: nothing of it can be quantized")
@@ -161,7 +168,9 @@ class Rewriter:
         given = dict(zip(entry.arguments, step.args, strict=False)) | dict(step.kwargs)
         extra = [name for name, value in given.items() if name not in entry.arguments and value is not None]
         if extra or len(step.args) > len(entry.arguments) or any(name not in given for name in entry.arguments[: entry.required]):
-            raise PrepareError(f"module {step.target!r} is called with arguments that prepare does not know; it takes ({', '.join(entry.arguments)})")
+            raise PrepareError(
+                f"module {step.target!r} is called with arguments that prepare does not know; it takes ({', '.join(entry.arguments)})"
+            )
         return tuple(self._argument(name, given.get(name), step, entry, recipe) for name in entry.arguments)
 
     def _argument(self, name: str, value: Any, step: Step, entry: LayerEntry, recipe: Recipe) -> Any:
@@ -172,7 +181,9 @@ class Rewriter:
         if value is None:
             return None
         if not isinstance(value, Ref) or self._kind(value) != "input":
-            raise PrepareError(f"module {step.target!r}: {name} is computed inside the forward; prepare takes it only as an input of the model")
+            raise PrepareError(
+                f"module {step.target!r}: {name} is computed inside the forward; prepare takes it only as an input of the model"
+            )
         self._assign_role(value, cast(Role, name), step)
         return Ref(self._name(value))
 
@@ -203,7 +214,9 @@ class Rewriter:
         if key not in self.sites:
             self.sites[key] = site(spec)
         elif self.sites[key].spec != spec or type(self.sites[key]) is not site:
-            raise PrepareError(f"{spec.name!r} is not used alike in train() and eval(): prepare needs one model for both modes (dropout aside)")
+            raise PrepareError(
+                f"{spec.name!r} is not used alike in train() and eval(): prepare needs one model for both modes (dropout aside)"
+            )
         path = step.target if path is None and step.kind == "module" and site is not ReluSite else ""
         self._append(Step(step.name, "site", key, args, {}, path, step.where), "stored")
 

@@ -1,10 +1,11 @@
 """Sites: where quantization happens in a prepared model.
 
-A prepared model keeps the user's layers as they are; beside each call of a layer stands a site, which computes that call quantized. The site owns the
-quantizers of the tensors that the call stores; the layer owns the weights. A layer called twice has two sites: weights are shared, ranges are not.
+A prepared model keeps the user's layers as they are; beside each call of a layer stands a site, which computes that call quantized. The
+site owns the quantizers of the tensors that the call stores; the layer owns the weights. A layer called twice has two sites: weights are
+shared, ranges are not.
 
-A site has two forwards. `forward` is what training computes, on floats, with fake quantizers and protection. `exact` is what the engine computes, on
-integer codes, to the bit. Both get the layer and the step's arguments in the order of the layer's own forward.
+A site has two forwards. `forward` is what training computes, on floats, with fake quantizers and protection. `exact` is what the engine
+computes, on integer codes, to the bit. Both get the layer and the step's arguments in the order of the layer's own forward.
 """
 
 from dataclasses import dataclass
@@ -89,7 +90,8 @@ class Site(nn.Module):
 class InputSite(Site):
     """Quantizes a float input of the model.
 
-    Full-graph training reads the same features in every step, so what was quantized last is remembered: it is most of a step's work on a wide input.
+    Full-graph training reads the same features in every step, so what was quantized last is remembered: it is most of a step's work on a
+    wide input.
     """
 
     def __init__(self, spec: SiteSpec) -> None:
@@ -103,7 +105,9 @@ class InputSite(Site):
         if self.training:
             self.output.range.observe(x, context.protected)
         quantized = self.output.fake_quantize(x) if x.requires_grad else self._remembered(x)
-        return context.keep(self.spec.name, quantized if context.protected is None else torch.where(context.protected.unsqueeze(-1), x, quantized))
+        return context.keep(
+            self.spec.name, quantized if context.protected is None else torch.where(context.protected.unsqueeze(-1), x, quantized)
+        )
 
     def exact(self, layer: nn.Module | None, context: Context, *args: Any) -> Codes:
         """The input's codes."""

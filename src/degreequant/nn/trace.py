@@ -1,15 +1,14 @@
 """From a module's forward to a `Plan`, by torch.fx.
 
-Plain `torch.fx.symbolic_trace` fails on common PyG models in three ways, each answered here: `F.dropout(training=self.training)` freezes at the mode of
-tracing (so each mode is traced on its own), `if edge_weight is not None` is always true of a proxy (so absent arguments are fixed to `None`), and
-message-passing layers are traced into (so they are leaves).
+Plain `torch.fx.symbolic_trace` fails on common PyG models in three ways, each answered here: `F.dropout(training=self.training)` freezes
+at the mode of tracing (so each mode is traced on its own), `if edge_weight is not None` is always true of a proxy (so absent arguments
+are fixed to `None`), and message-passing layers are traced into (so they are leaves).
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from torch import fx, nn
-from torch.fx.node import map_arg
 from torch_geometric.nn import MessagePassing
 
 from degreequant.errors import PrepareError
@@ -47,7 +46,9 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if isinstance(m, MessagePassing):
             return True
-        return super().is_leaf_module(m, module_qualified_name) or m.__module__.startswith(("torch_geometric.nn.dense", "torch_geometric.nn.norm"))
+        return super().is_leaf_module(m, module_qualified_name) or m.__module__.startswith(
+            ("torch_geometric.nn.dense", "torch_geometric.nn.norm")
+        )
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
         live = self._form.live
@@ -72,7 +73,7 @@ def _plain(value: Any) -> Any:
         return items if isinstance(value, list) else tuple(items)
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    return map_arg(value, lambda node: Ref(node.name))
+    return Ref(value.name) if isinstance(value, fx.Node) else value
 
 
 def _line(node: fx.Node) -> str:

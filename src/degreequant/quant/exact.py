@@ -1,6 +1,7 @@
 """The integers of docs/numerics.md on torch tensors: what `eval()` computes with, on any device.
 
-Codes are int32 tensors, accumulators int64. Sums run in float32 or float64 where a bound proves every partial sum an exact integer, else in int64.
+Codes are int32 tensors, accumulators int64. Sums run in float32 or float64 where a bound proves every partial sum an exact integer, else
+in int64.
 """
 
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ def requantize(acc: Tensor, multiplier: Multiplier, addend: npt.NDArray[np.int32
 
 
 def aggregate(matrix: Tensor, x: Codes) -> Tensor:
-    """`sum_j coefficient[i,j] * x[j,c]`, int64 `[rows, channels]`; `matrix` holds the integer coefficients as a float64 CSR `[rows, nodes]`."""
+    """`sum_j coefficient[i,j] * x[j,c]`, int64 `[rows, channels]`; `matrix` holds the integer coefficients as a float64 CSR `[rows,
+    nodes]`."""
     assert x.grid.zero_point == 0
     coefficients = matrix.values()
     largest = float(coefficients.abs().max()) if coefficients.numel() else 0.0

@@ -14,8 +14,8 @@ from degreequant.scheme import Estimator, Grid, Recipe
 class ActivationQuantizer(nn.Module):
     """Puts an activation on a per-tensor grid.
 
-    In `train()` a forward first observes the range, then fake-quantizes; protected rows bypass both. In `eval()` the range is frozen. `grid()` is the
-    same grid as plain numbers, for exact arithmetic.
+    In `train()` a forward first observes the range, then fake-quantizes; protected rows bypass both. In `eval()` the range is frozen.
+    `grid()` is the same grid as plain numbers, for exact arithmetic.
 
     Args:
         name: Whose values these are, for error messages.

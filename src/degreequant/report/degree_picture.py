@@ -14,12 +14,13 @@ Series = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 def draw_degree_error(series: Mapping[str, Series], title: str, path: str | PathLike[str]) -> None:
     """Writes a PNG: for each method the median error of the nodes in each bucket of in-degree, with the quartiles as a band.
 
-    Buckets double in width (1, 2-3, 4-7, ...); the number of nodes in each stands under the axis. `series` maps a method to degree and error per node.
+    Buckets double in width (1, 2-3, 4-7, ...); the number of nodes in each stands under the axis. `series` maps a method to degree and
+    error per node.
     """
     try:
         from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"pictures need {error.name}; install it with: pip install 'degreequant[report]'") from None
+    except ModuleNotFoundError as missing:
+        raise MissingExtraError(f"pictures need {missing.name}; install it with: pip install 'degreequant[report]'") from None
     figure = Figure(figsize=(7.2, 4.4), dpi=150, layout="constrained")
     axes = figure.subplots()
     degree = next(iter(series.values()))[0]

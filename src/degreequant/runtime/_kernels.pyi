@@ -125,8 +125,13 @@ def linear(
     out_type: str,
     isa: str,
     threads: int,
+    row_mantissa: NDArray[np.int32] | None = None,
+    row_shift: NDArray[np.int32] | None = None,
 ) -> None:
-    """Write requantize(sum_k (x[i, k] - zero_point) * codes[o, k]); `cols` is the number of codes in a row of `x`."""
+    """Write requantize(sum_k (x[i, k] - zero_point) * codes[o, k]); `cols` is the number of codes in a row of `x`.
+
+    A row's own multiplier (`row_mantissa`, `row_shift`) is combined with the channel's before the one rounding.
+    """
 
 def aggregate(
     x: NDArray[Any],

@@ -27,7 +27,9 @@ def features(value: Any, name: str, channels: int) -> npt.NDArray[np.float32]:
     """Node features as float32 `[nodes, channels]`, C-contiguous."""
     array = to_numpy(value, name)
     if array.dtype.kind != "f":
-        raise InputTypeError(f"{name} is {array.dtype}; expected floating-point node features (call {name}.astype('float32') if they are numbers)")
+        raise InputTypeError(
+            f"{name} is {array.dtype}; expected floating-point node features (call {name}.astype('float32') if they are numbers)"
+        )
     if array.ndim != 2 or array.shape[1] != channels:
         raise InputError(f"{name} has shape {array.shape}; expected (nodes, {channels})")
     with np.errstate(over="ignore"):

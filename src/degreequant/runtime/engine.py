@@ -134,7 +134,8 @@ class Engine:
             csr, per_source, per_edge, row = call.graph.weighed(operation.norm)
             native.aggregate(
                 call.stored[operation.input], source.grid.spec.code_type, source.channels, csr, per_source, per_edge, requantize,
-                None if row is None else row.mantissa, None if row is None else row.shift, out, operation.grid.spec.code_type, self.isa, self.threads,
+                None if row is None else row.mantissa, None if row is None else row.shift, out, operation.grid.spec.code_type, self.isa,
+                self.threads,
             )  # fmt: skip
 
         return step
@@ -213,6 +214,4 @@ def _check_graph(graph: Graph, entry: Input, weight_entry: Input | None, nodes: 
         raise InputError(f"the Graph given as {entry.name} has edge weights, which this program does not take; build it without them")
     if not graph.weighted and weight_entry is not None:
         raise InputError(f"the Graph given as {entry.name} has no edge weights, which this program takes; build it with edge_weight=")
-    return None
-
-
+    return

@@ -79,7 +79,8 @@ class Graph:
 
     def _ordered_weight(self, csr: native.Csr, loop_weight: float) -> FloatArray:
         """The weights in the order of the CSR; an added self loop weighs what the node's own last one did, else `loop_weight`."""
-        assert self._weight is not None and csr.edge_ids is not None
+        assert self._weight is not None
+        assert csr.edge_ids is not None
         given = np.append(self._weight.astype(np.float64), loop_weight)
         return given[csr.edge_ids]
 

@@ -6,7 +6,6 @@ from os import PathLike
 from pathlib import Path
 from typing import cast
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
@@ -40,7 +39,9 @@ def load_checkpoint(path: str | PathLike[str]) -> tuple[nn.Module, Architecture]
             metadata = stored.metadata() or {}
             state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: missing, damaged or not a checkpoint ({error}); expected a file that `degreequant train` wrote") from None
+        raise CheckpointError(
+            f"{path}: missing, damaged or not a checkpoint ({error}); expected a file that `degreequant train` wrote"
+        ) from None
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path}: a safetensors file, but not a checkpoint; expected one that `degreequant train` wrote")
     try:
@@ -49,4 +50,4 @@ def load_checkpoint(path: str | PathLike[str]) -> tuple[nn.Module, Architecture]
         model.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError, DegreeQuantError) as error:
         raise CheckpointError(f"{path}: the checkpoint does not fit this release ({str(error).splitlines()[0]})") from None
-    return cast(nn.Module, torch.nn.Module.eval(model)), architecture
+    return model.eval(), architecture
