@@ -38,8 +38,6 @@ struct Available {
 
 }  // namespace
 
-std::span<const Kernels* const> compiled_kernels() noexcept { return kCompiled; }
-
 std::span<const Kernels* const> available_kernels() noexcept {
   static const Available available;
   return {available.tables.data(), available.count};

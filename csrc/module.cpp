@@ -124,7 +124,7 @@ NB_MODULE(_kernels, m) {
   m.def("quantize", &quantize, "x"_a.none(), "inverse_scale"_a, "zero_point"_a, "q_min"_a, "q_max"_a, "out"_a.none(), "code_type"_a,
         "isa"_a, "threads"_a);
   m.def("linear", &linear, "x"_a.none(), "x_type"_a, "cols"_a, "zero_point"_a, "weight"_a, "requantize"_a, "out"_a.none(), "out_type"_a,
-        "isa"_a, "threads"_a);
+        "isa"_a, "threads"_a, "row_mantissa"_a = nb::none(), "row_shift"_a = nb::none());
   m.def("aggregate", &aggregate, "x"_a.none(), "x_type"_a, "cols"_a, "csr"_a, "source_coefficient"_a.none(), "edge_coefficient"_a.none(),
         "requantize"_a, "row_mantissa"_a.none(), "row_shift"_a.none(), "out"_a.none(), "out_type"_a, "isa"_a, "threads"_a);
 }

@@ -27,19 +27,25 @@ def quantize(isa, x, inverse_scale, rule, code_type, threads=1):
     return out
 
 
+def row_multipliers(rule):
+    if rule.rows is None:
+        return None, None
+    return np.array(rule.rows, np.int32).reshape(-1, 2).T.copy()
+
+
 def linear(isa, x, x_type, zero_point, weight, rule, out_type, threads=1):
     """`x` is packed; `weight` int8, or already packed."""
     if isinstance(weight, np.ndarray):
         low, high = oracle.CODE_RANGES[x_type]
         weight = _kernels.Weight(weight, max(high - zero_point, zero_point - low))
     out = new_codes(out_type, len(x), weight.out)
-    _kernels.linear(x, x_type, weight.in_, zero_point, weight, requantize(rule), out, out_type, isa, threads)
+    _kernels.linear(x, x_type, weight.in_, zero_point, weight, requantize(rule), out, out_type, isa, threads, *row_multipliers(rule))
     return out
 
 
 def aggregate(isa, x, x_type, cols, csr, source_coefficient, edge_coefficient, rule, out_type, threads=1):
     out = new_codes(out_type, csr.rows, cols)
-    mantissa, shift = (None, None) if rule.rows is None else np.array(rule.rows, np.int32).reshape(-1, 2).T.copy()
+    mantissa, shift = row_multipliers(rule)
     _kernels.aggregate(
         x, x_type, cols, csr, source_coefficient, edge_coefficient, requantize(rule), mantissa, shift, out, out_type, isa, threads
     )
@@ -61,11 +67,12 @@ def random_rule(rng, out_type, cols, rows=None, acc_bits=20):
 
     def multipliers(count, centre):
         mantissa = rng.integers(-(2**31 - 1), 2**31 - 1, count, endpoint=True)
+        mantissa = np.where(rng.random(count) < 0.2, np.sign(mantissa) * 2**30, mantissa)
         shift = rng.integers(centre - 3, centre + 3, count, endpoint=True)
         far = rng.random(count) < 0.1
         return [(int(m), int(s)) for m, s in zip(mantissa, np.where(far, rng.integers(-60, 160, count), shift), strict=True)]
 
-    addends = None if rng.random() < 0.3 else [int(a) for a in rng.integers(-(2**30), 2**30, cols, endpoint=True) >> rng.integers(0, 25)]
+    addends = None if rng.random() < 0.3 else (rng.integers(-(2**30), 2**30, cols, endpoint=True) >> rng.integers(0, 25)).tolist()
     zero_point = 0 if low < 0 or rng.random() < 0.5 else int(rng.integers(low, high))
     row_rule = None if rows is None else multipliers(rows, 31)
     return oracle.Rule(multipliers(cols if rng.random() < 0.7 else 1, level), addends, zero_point, low, high, row_rule)
@@ -79,7 +86,8 @@ def code_matrices(code_type, rows, cols):
 
 def multipliers(count):
     limit = 2**31 - 1
-    mantissa = st.one_of(st.sampled_from([-limit, -1, 0, 1, limit]), st.integers(-limit, limit))
+    power = st.integers(0, 30).map(lambda exponent: 1 << exponent)  # ties
+    mantissa = st.one_of(st.sampled_from([-limit, -1, 0, 1, limit]), power, power.map(lambda m: -m), st.integers(-limit, limit))
     shift = st.one_of(st.integers(14, 45), st.integers(-40, 120), st.sampled_from([-4096, 4096]))
     return st.lists(st.tuples(mantissa, shift), min_size=count, max_size=count)
 

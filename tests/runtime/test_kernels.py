@@ -44,7 +44,7 @@ def test_linear_is_the_page(isa, data):
     x = data.draw(call.code_matrices(x_type, rows, inputs))
     weight = data.draw(call.code_matrices("i8", outputs, inputs))
     zero_point = data.draw(st.integers(*oracle.CODE_RANGES[x_type]))
-    rule = data.draw(call.rules(out_type, outputs))
+    rule = data.draw(call.rules(out_type, outputs, rows))
 
     codes = np.array(weight, np.int8).reshape(outputs, inputs)
     got = call.linear(isa, oracle.pack(x, x_type, inputs), x_type, zero_point, codes, rule, out_type)
@@ -97,7 +97,7 @@ def test_linear_equals_the_reference(isa, x_type, inputs):
         weight = rng.choice([-128, -127, 0, 127, *rng.integers(-127, 127, 9)], (outputs, inputs)).astype(np.int8)
         zero_point = int(rng.choice([0, *oracle.CODE_RANGES[x_type]]))
         out_type = rng.choice(CODE_TYPES)
-        rule = call.random_rule(rng, out_type, outputs, acc_bits=16 + inputs.bit_length())
+        rule = call.random_rule(rng, out_type, outputs, rows=rng.choice([None, rows]), acc_bits=16 + inputs.bit_length())
         got, wanted = (call.linear(name, x, x_type, zero_point, weight, rule, out_type) for name in (isa, "reference"))
         np.testing.assert_array_equal(got, wanted, err_msg=f"{rows} rows, {outputs} outputs, {zero_point=}, {out_type}")
 
@@ -133,10 +133,17 @@ def test_linear_at_the_bound_of_32_bits(isa, x_type):
             rule = oracle.Rule([(2**30 + 1, 45)], None, 0, -32768, 32767)
             packed = _kernels.Weight(weight, magnitude)
             assert packed.wide == (inputs * magnitude * 128 >= 2**31)
-            if inputs * magnitude > 2**24:
-                continue  # a packed row of this length is beyond what 4-bit codes are tried at
             got = call.linear(isa, x, x_type, zero_point, packed, rule, "i16")
             assert got.tolist() == [[rule.code(a, 0, 0) for a in acc]]
+
+
+def test_a_wrong_max_input_costs_no_correctness(isa):
+    inputs = 70000
+    weight = _kernels.Weight(np.full((1, inputs), 127, np.int8), 1)
+    rule = oracle.Rule([(2**30 + 1, 48)], None, 0, -32768, 32767)
+    got = call.linear(isa, np.full((1, inputs), 255, np.uint8), "u8", 0, weight, rule, "i16")
+    assert not weight.wide
+    assert got.tolist() == [[rule.code(inputs * 255 * 127, 0, 0)]]
 
 
 def star(in_degree, nodes=3):
@@ -211,6 +218,35 @@ def test_nothing_is_legal(isa):
             assert call.aggregate(isa, x, code_type, cols, csr, None, None, ONE_IN_ANY_TYPE, code_type).size == 0
             out = call.linear(isa, x, code_type, 0, np.zeros((4, cols), np.int8), ONE_IN_ANY_TYPE, "u8")
             np.testing.assert_array_equal(out, np.zeros((rows, 4), np.uint8))
+
+
+RULE_SHIFTS = [-4096, -18, -17, 0, 13, 14, 15, 16, 29, 31, 40, 44, 45, 46, 47, 62, 75, 76, 77, 78, 79, 4096]
+RULE_MANTISSAS = [sign * m for sign in (1, -1) for m in (1, 3, 2**29, 2**30, 2**30 + 1, 2**31 - 1)]
+RULE_ADDENDS = [0, 1, -1, 8191, 8192, -8192, -8193, 24576, -24576, 2**30, -(2**30)]
+RULE_SUMS = [0, 1, -1, 2, -3, 127, 2**13, -(2**14), 2**24 - 1, 2**31 - 2**7, -(2**31 - 2**7)]
+
+
+@pytest.mark.parametrize("rows", [None, (2**30, 30), (-(2**31 - 1), 31), (3, 40), (2**29 + 1, -4), (1, 4096)], ids=str)
+def test_the_rounding_rule_at_its_edges(isa, rows):
+    """Ties, saturation and every way of bounding a multiplier, on accumulators up to the last that fits 32 bits."""
+    channels = [(m, s, a) for m in RULE_MANTISSAS for s in RULE_SHIFTS for a in RULE_ADDENDS]
+    channels = channels if rows is None else channels[::7]
+    rule = oracle.Rule([c[:2] for c in channels], [c[2] for c in channels], 5, -32768, 32767, rows and [rows] * len(RULE_SUMS))
+    x = np.zeros((len(RULE_SUMS), len(channels)), np.int8)
+    x[:2] = [[1], [-128]]  # a sum is so many times row 0, or row 1
+    edges, weights = [], []
+    for row, total in enumerate(RULE_SUMS):
+        source, count = (1, -total // 128) if abs(total) > 2**24 else (0, total)
+        for part in [32767] * (abs(count) // 32767) + [abs(count) % 32767]:
+            edges.append((source, row))
+            weights.append(part if count > 0 else -part)
+    csr = _kernels.Csr(np.array(edges).T.copy(), len(RULE_SUMS), "keep", False)
+
+    got = call.aggregate(isa, x, "i8", len(channels), csr, None, np.array(weights, np.int16), rule, "i16")
+
+    cols = range(len(channels))
+    wanted = [[rule.code(total, i, c) for c in cols] for i, total in enumerate(RULE_SUMS)]
+    np.testing.assert_array_equal(got, np.array(wanted, np.int16))
 
 
 @given(x=st.floats(-20, 20, width=32))
