@@ -36,7 +36,9 @@ def main() -> None:
     torch.set_num_threads(1)
     if not arguments.table:
         data = load("cora")
-        experiments = [Experiment("cora", "gcn", m, METHODS[m], seed) for m in METHODS if arguments.only in m for seed in range(arguments.seeds)]
+        experiments = [
+            Experiment("cora", "gcn", m, METHODS[m], seed) for m in METHODS if arguments.only in m for seed in range(arguments.seeds)
+        ]
         for row in sweep(experiments, data, RESULTS):
             print(f"{row['method']:20s} seed {row['seed']:3d}  test {100 * row['test_accuracy']:.1f}", flush=True)
     print(f"{'method':20s} seeds   test accuracy    bytes  ms/step")

@@ -22,9 +22,11 @@ def candidates() -> dict[str, Recipe]:
     found = {}
     for ranges, estimator in product(("minmax", "ema", "percentile"), ("clipped", "plain")):
         found[f"qat4 {ranges} {estimator}"] = Recipe.qat(4, ranges=ranges, estimator=estimator)
-    base = Recipe.degree_quant(4)
-    for (low, high), momentum in product(((0.0, 0.1), (0.1, 0.2)), (None, 0.01)):
-        found[f"dq4 p={low}-{high} m={momentum} c={base.percentile}"] = base.replace(p_min=low, p_max=high, momentum=momentum)
+        if ranges == "percentile":
+            found[f"qat4 {ranges} {estimator} m=0.01"] = Recipe.qat(4, ranges=ranges, estimator=estimator).replace(momentum=0.01)
+    for bits, (low, high), momentum in product((4, 8), ((0.0, 0.1), (0.1, 0.2)), (None, 0.01)):
+        recipe = Recipe.degree_quant(bits, p_min=low, p_max=high).replace(momentum=momentum)
+        found[f"dq{bits} p={low}-{high} m={momentum} c={recipe.percentile}"] = recipe
     return found
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from degreequant.errors import PrepareError
 from degreequant.nn.plan import Plan, Ref, Step, references
 from degreequant.nn.prepared import Roles
-from degreequant.nn.registry import LAYERS, LayerEntry
+from degreequant.nn.registry import LAYERS, LayerEntry, altered
 from degreequant.nn.site import InputSite, ReluSite, Site, SiteSpec
 from degreequant.nn.vocabulary import Meaning, describe, drops_at_evaluation, meaning
 from degreequant.operations import Role
@@ -46,14 +46,6 @@ class Rewriter:
         self.steps: list[Step] = []
         self.calls: Counter[str] = Counter()
         self.roles_of: dict[str, Role] = {}
-        self.handlers: dict[Meaning, Callable[[Step], None]] = {
-            "layer": self._layer,
-            "relu": self._relu,
-            "dropout": self._dropout,
-            "epilogue": self._epilogue,
-            "attribute": self._attribute,
-            "unknown": self._unknown,
-        }
 
     def rewrite(self) -> Plan:
         """The plan with sites in it.
@@ -61,24 +53,30 @@ class Rewriter:
         Raises:
             PrepareError: Naming the first step that cannot be taken.
         """
+        handlers: dict[Meaning, Callable[[Step], None]] = {
+            "layer": self._layer,
+            "relu": self._relu,
+            "dropout": self._dropout,
+            "epilogue": self._epilogue,
+            "attribute": self._attribute,
+            "unknown": self._unknown,
+        }
         for step in self.plan.steps:
-            self.handlers[meaning(step, self.model)](step)
+            handlers[meaning(step, self.model)](step)
         return Plan(self.plan.form, (*self.reads, *self.steps), self._renamed(self.plan.result))
 
     def roles(self) -> Roles:
         """Which results hold the graph."""
         order = {name: index for index, name in enumerate(self.plan.form.live)}
         ordered = sorted(self.roles_of.items(), key=lambda item: (order.get(item[0], -1), get_args(Role).index(item[1])))
-        roles = Roles(
-            tuple(ordered),
-            batch="batch" if self.kinds.get("batch") == "input" else None,
-            data=next((read.args[0].name for read in self.reads), None),
-        )
-        if roles.name("features") is None:
-            raise PrepareError("nothing to quantize: no input of the forward reaches a layer that prepare knows")
+        data = next((read.args[0].name for read in self.reads), None)
+        batch = "batch" if self.kinds.get("batch") == "input" and data != "batch" else None
+        roles = Roles(tuple(ordered), batch, data)
+        if not self.sites:
+            raise PrepareError("nothing to quantize: the forward calls no layer that prepare knows and the recipe does not skip")
         if self.recipe.protects and roles.name("edge_index") is None:
             raise PrepareError(
-                "the model has no edge_index to tell a node's degree from: use a recipe without protection (p_min = p_max = 0)"
+                "no quantized layer reads an edge_index to tell a node's degree from: use a recipe without protection (p_min = p_max = 0)"
             )
         return roles
 
@@ -109,7 +107,7 @@ class Rewriter:
                 f"module {step.target!r} is a {type(layer).__name__}, which prepare cannot quantize; it takes {known}, ReLU and dropout. "
                 f"Leave it in float by name with recipe.override({step.target!r}, 'skip'), or replace it"
             )
-        problem = entry.problem(layer)
+        problem = entry.problem(layer) or altered(layer)
         if problem:
             raise PrepareError(f"module {step.target!r}: {problem}")
         args = self._layer_arguments(step, entry, recipe)
@@ -134,14 +132,11 @@ class Rewriter:
             raise PrepareError(f"{describe(step)} drops at evaluation too: write F.dropout(x, p, training=self.training)")
         kind = self._kind(source)
         if kind == "input":
-            consumer = self._first_layer_after(step.name)
-            source = self._stored(source, step, self.recipe.at(consumer) if consumer else self.recipe, gathers=self._gathered(step.name))
-            kind = "stored"
+            recipe = self._recipe_after(step.name)
+            kind = "float" if recipe.is_float else "stored"
+            source = source if recipe.is_float else self._stored(source, step, recipe, gathers=self._gathered(step.name))
         if self.training:
-            rest = self._renamed(step.args[1:])
-            self._append(
-                replace(step, args=(Ref(self._name(source)), *rest), kwargs={k: v for k, v in step.kwargs.items() if k != "input"}), kind
-            )
+            self._keep(_on(step, source), kind)
         else:
             self.alias[step.name] = self._name(source)
 
@@ -154,7 +149,7 @@ class Rewriter:
         source = _operand(step)
         if self._kind(source) == "input":
             raise PrepareError(f"{describe(step)} works on an input as given: nothing of it can be quantized")
-        self._keep(step, "end")
+        self._keep(_on(step, source), "end")
 
     def _unknown(self, step: Step) -> None:
         raise PrepareError(
@@ -210,15 +205,13 @@ class Rewriter:
         return Ref(step_name)
 
     def _emit(self, step: Step, spec: SiteSpec, site: type[Site], args: tuple[Any, ...], path: str | None = None) -> None:
-        key = spec.name.replace(".", "/")
-        if key not in self.sites:
-            self.sites[key] = site(spec)
-        elif self.sites[key].spec != spec or type(self.sites[key]) is not site:
+        known = self.sites.setdefault(spec.name, site(spec))
+        if known.spec != spec or type(known) is not site:
             raise PrepareError(
                 f"{spec.name!r} is not used alike in train() and eval(): prepare needs one model for both modes (dropout aside)"
             )
         path = step.target if path is None and step.kind == "module" and site is not ReluSite else ""
-        self._append(Step(step.name, "site", key, args, {}, path, step.where), "stored")
+        self._append(Step(step.name, "site", spec.name, args, {}, path, step.where), "stored")
 
     def _keep(self, step: Step, kind: ValueKind) -> None:
         self._append(replace(step, args=self._renamed(step.args), kwargs=self._renamed(dict(step.kwargs))), kind)
@@ -243,10 +236,15 @@ class Rewriter:
     def _fold_relu(self, name: str) -> bool:
         """Whether a ReLU alone reads a result; it is then done by the clamp, and no step of its own."""
         readers = self._readers(name)
-        if name in references(self.plan.result) or len(readers) != 1 or meaning(readers[0], self.model) != "relu":
+        if self._returned(name) or len(readers) != 1 or meaning(readers[0], self.model) != "relu":
             return False
         self.folded.add(readers[0].name)
         return True
+
+    def _returned(self, name: str) -> bool:
+        """Whether the forward returns a result, looking through dropout."""
+        dropped = [step.name for step in self.plan.readers(name) if meaning(step, self.model) == "dropout"]
+        return name in references(self.plan.result) or any(map(self._returned, dropped))
 
     def _gathered(self, name: str) -> bool:
         """Whether a layer gathers this result, looking through dropout and ReLU."""
@@ -260,8 +258,10 @@ class Rewriter:
                     return True
         return False
 
-    def _first_layer_after(self, name: str) -> str | None:
-        return next((step.target for step in self._readers(name) if meaning(step, self.model) == "layer"), None)
+    def _recipe_after(self, name: str) -> Recipe:
+        """The settings of the first layer that reads a result, one that is not left in float before others; or those of the model."""
+        recipes = [self.recipe.at(step.target) for step in self._readers(name) if meaning(step, self.model) == "layer"]
+        return min(recipes, key=lambda recipe: recipe.is_float, default=self.recipe)
 
     def _name(self, value: Ref) -> str:
         name = value.name
@@ -288,3 +288,8 @@ def _operand(step: Step) -> Ref:
     if not isinstance(value, Ref):
         raise PrepareError(f"{describe(step)} is called on something else than a tensor")
     return value
+
+
+def _on(step: Step, operand: Ref) -> Step:
+    """The step with another operand, by position."""
+    return replace(step, args=(operand, *step.args[1:]), kwargs={name: value for name, value in step.kwargs.items() if name != "input"})

@@ -5,7 +5,6 @@ at the mode of tracing (so each mode is traced on its own), `if edge_weight is n
 are fixed to `None`), and message-passing layers are traced into (so they are leaves).
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from torch import fx, nn
@@ -17,19 +16,25 @@ from degreequant.nn.plan import Form, Plan, Ref, Step, StepKind
 _KINDS: dict[str, StepKind] = {"call_module": "module", "call_function": "function", "call_method": "method", "get_attr": "attribute"}
 
 
-def trace(model: nn.Module, form: Form, forward: Callable[..., Any]) -> Plan:
-    """The plan of `forward`, called on `model` in `form`, in the mode that `model` is in.
+def trace(model: nn.Module, form: Form) -> Plan:
+    """The plan of the forward of `model`, called in `form`, in the mode that `model` is in.
 
     Raises:
         PrepareError: Where the forward does what no trace can follow (a branch on a tensor's value, say).
     """
-    tracer = _Tracer(form, forward)
+    tracer = _Tracer(form)
+    if tracer.is_leaf_module(model, ""):
+        raise PrepareError(
+            f"the model is a single {type(model).__name__}; prepare takes a module that calls layers, such as a Sequential around it"
+        )
     try:
         graph = tracer.trace(model)
     except PrepareError:
         raise
     except Exception as error:
         raise PrepareError(f"the forward of {type(model).__name__} cannot be traced: {_first_line(error)}{_location(error)}") from error
+    finally:
+        tracer.root = nn.Module()  # tracer and graph hold each other; the model must not have to wait for the garbage collector
     steps = tuple(_step(node) for node in graph.nodes if node.op in _KINDS)
     result = next(_plain(node.args[0]) for node in graph.nodes if node.op == "output")
     return Plan(form, steps, result)
@@ -38,10 +43,9 @@ def trace(model: nn.Module, form: Form, forward: Callable[..., Any]) -> Plan:
 class _Tracer(fx.Tracer):
     record_stack_traces = True
 
-    def __init__(self, form: Form, forward: Callable[..., Any]) -> None:
+    def __init__(self, form: Form) -> None:
         super().__init__()
         self._form = form
-        self._forward = forward
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if isinstance(m, MessagePassing):
@@ -55,7 +59,7 @@ class _Tracer(fx.Tracer):
         proxies = [self.create_proxy("placeholder", name, (), {}) for name in live]
 
         def call(*values: Any) -> Any:
-            return self._forward(self.root, **self._form.constants, **dict(zip(live, values, strict=True)))
+            return self.root.forward(**self._form.constants, **dict(zip(live, values, strict=True)))
 
         return call, proxies
 
@@ -73,7 +77,12 @@ def _plain(value: Any) -> Any:
         return items if isinstance(value, list) else tuple(items)
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    return Ref(value.name) if isinstance(value, fx.Node) else value
+    return Ref(_name(value)) if isinstance(value, fx.Node) else value
+
+
+def _name(node: fx.Node) -> str:
+    """The name of a result; arguments keep their own (fx renames one called `input`, after a builtin)."""
+    return str(node.target) if node.op == "placeholder" else node.name
 
 
 def _line(node: fx.Node) -> str:
