@@ -34,6 +34,9 @@ def convert(qmodel: nn.Module) -> Program:
         )
     if qmodel.dq.recipe.is_float or qmodel.dq.roles is None:
         raise ConvertError("the model was prepared with Recipe.fp32(), so it has no integers; prepare it with bits")
+    for name, parameter in qmodel.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise ConvertError(f"parameter {name!r} holds NaN or infinite values, which have no codes: did the training diverge?")
     with torch.no_grad():
         return _Conversion(qmodel, qmodel.dq.roles).program()
 

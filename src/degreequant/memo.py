@@ -28,7 +28,8 @@ class TensorMemo:
         for entry in self._entries:
             if entry.key == key and all(_unchanged(s, t) for s, t in zip(entry.snapshots, tensors, strict=True)):
                 return entry.value  # type: ignore[no-any-return]
-        value = compute()
+        with torch.inference_mode(False):  # what is remembered must serve a later training forward too
+            value = compute()
         self._entries.appendleft(_Entry(key, [_snapshot(tensor) for tensor in tensors], value))
         return value
 

@@ -11,12 +11,15 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from degreequant.errors import ProgramError
-from degreequant.fixedpoint import MAX_ADDEND, IntArray, Multiplier
+from degreequant.fixedpoint import MAX_ADDEND, MAX_MANTISSA, IntArray, Multiplier
 from degreequant.packing import WeightCodes
 from degreequant.scheme import Grid
 
 MAX_STORED_SHIFT = 2**12
 """Beyond what any product of float64 scales can need."""
+
+MAX_INPUTS = 2**24
+"""A linear layer sums fewer products than this: the kernels' limit."""
 
 Values = Mapping[str, "Operation"]
 
@@ -54,6 +57,7 @@ class Requantize:
         _expect(self.mantissa.dtype == self.shift.dtype == np.int32, where, "multipliers are not int32")
         shapes = (self.mantissa.shape, self.shift.shape)
         _expect(shapes in (((1,), (1,)), ((channels,), (channels,))), where, f"expected 1 or {channels} multipliers")
+        _expect(bool((self.mantissa >= -MAX_MANTISSA).all()), where, "a multiplier's mantissa is out of range")
         _expect(bool((np.abs(self.shift.astype(np.int64)) < MAX_STORED_SHIFT).all()), where, "a multiplier's shift is out of range")
         if self.addend is not None:
             _expect(self.addend.dtype == np.int32 and self.addend.shape == (channels,), where, f"expected {channels} int32 addends")
@@ -74,7 +78,7 @@ class Operation:
 
     def validate(self, values: Values) -> None:
         """Raises `ProgramError` unless this step fits what the steps before it stored."""
-        _expect(_positive_float32(self.grid.scale), self.name, f"scale {self.grid.scale!r} is not a positive float32")
+        _expect(_in_float32(self.grid), self.name, f"scale {self.grid.scale!r} is not a positive float32 whose grid float32 can hold")
         _expect(self.grid.spec.q_min <= self.grid.zero_point <= self.grid.spec.q_max, self.name, "the zero point is not on the grid")
         _expect(0 < self.channels < 2**31, self.name, f"channels is {self.channels}")
 
@@ -104,6 +108,7 @@ class Linear(Operation):
         super().validate(values)
         shape = (self.channels, self._source(values).channels)
         codes, spec = self.weight.codes, self.weight.spec
+        _expect(shape[1] < MAX_INPUTS, self.name, f"reads {shape[1]} channels, and a sum takes fewer than {MAX_INPUTS}")
         _expect(codes.dtype == np.int8 and codes.shape == shape, self.name, f"expected int8 weight codes of shape {shape}")
         _expect(spec.bits <= 8 and spec.signed, self.name, "weights are signed and have at most 8 bits")
         _expect(bool(((codes >= spec.q_min) & (codes <= spec.q_max)).all()), self.name, "a weight code is off its grid")
@@ -158,8 +163,10 @@ class Input:
     channels: int | None = None
 
 
-def _positive_float32(scale: float) -> bool:
-    return bool(np.isfinite(scale)) and scale > 0 and float(np.float32(scale)) == scale and float(np.float32(1 / scale)) < np.inf
+def _in_float32(grid: Grid) -> bool:
+    """Whether `scale`, its inverse and every difference of two real values of the grid are finite in float32."""
+    largest = float(np.finfo(np.float32).max)
+    return 1 / largest < grid.scale < largest / (grid.spec.q_max - grid.spec.q_min) and float(np.float32(grid.scale)) == grid.scale
 
 
 def _expect(condition: bool, where: str, message: str) -> None:

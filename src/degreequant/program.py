@@ -98,6 +98,8 @@ class Program:
                 raise ProgramError(f"input {entry.name!r} has the unknown role {entry.role!r}")
             if (entry.role == "features") != (entry.channels is not None):
                 raise ProgramError(f"input {entry.name!r}: node features, and nothing else, have a width")
+            if entry.channels is not None and entry.channels < 1:
+                raise ProgramError(f"input {entry.name!r} has width {entry.channels}; expected at least 1")
 
     def _check_reads(self, operation: Operation) -> None:
         roles = {entry.name: entry.role for entry in self.inputs}

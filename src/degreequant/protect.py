@@ -8,6 +8,8 @@ most `d`:
 so a node of the highest degree has exactly `p_max`, equal degrees have equal probabilities, and the lowest have a little above `p_min`.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -29,6 +31,7 @@ def degree_rank(edge_index: Tensor, num_nodes: int, batch: Tensor | None = None)
     >>> degree_rank(torch.tensor([[0, 1, 2, 0], [3, 3, 3, 1]]), 4)
     tensor([0.5000, 0.7500, 0.5000, 1.0000])
     """
+    edge_index = edge_list(edge_index)
     degree = torch.zeros(num_nodes, dtype=torch.long, device=edge_index.device)
     degree.index_add_(0, edge_index[1], torch.ones_like(edge_index[1]))
     if batch is None:
@@ -42,6 +45,20 @@ def degree_rank(edge_index: Tensor, num_nodes: int, batch: Tensor | None = None)
     size = torch.searchsorted(graphs, batch, right=True) - first
     not_above = torch.searchsorted(ordered, key, right=True) - first
     return not_above.float() / size
+
+
+def edge_list(edge_index: Any) -> Tensor:
+    """`edge_index` itself.
+
+    Raises:
+        GraphError: If it is anything else than a dense tensor `[2, edges]`.
+    """
+    if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
+        kind = str(edge_index.layout) if isinstance(edge_index, Tensor) else type(edge_index).__name__
+        raise GraphError(f"edge_index is a {kind}; expected a dense tensor [2, edges] (prepared models take no sparse matrix)")
+    if edge_index.dim() != 2 or edge_index.shape[0] != 2:
+        raise GraphError(f"edge_index has shape {tuple(edge_index.shape)}; expected (2, edges)")
+    return edge_index
 
 
 class Protection:

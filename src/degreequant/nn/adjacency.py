@@ -38,6 +38,7 @@ def float_adjacency(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: i
 
 def float_edges(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm) -> tuple[Tensor, Tensor]:
     """Edges and their float32 coefficients, self loops included, differentiable in `edge_weight`."""
+    edge_weight = None if edge_weight is None else edge_weight.reshape(-1).float()
     if norm.normalize:
         edge_index, weight = gcn_norm(edge_index, edge_weight, num_nodes, norm.improved, norm.add_self_loops, dtype=torch.float32)
         if bool(weight.isnan().any()):
@@ -51,7 +52,9 @@ def float_edges(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, 
 def integer_adjacency(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm) -> IntegerAdjacency:
     """The integers that the engine sums with; computed on the CPU in the normative order, on every device the same."""
     source, target = edge_index.detach().cpu().numpy()
-    weight = None if edge_weight is None else edge_weight.detach().cpu().double().numpy().reshape(-1)
+    weight = None if edge_weight is None else edge_weight.detach().cpu().float().double().numpy().reshape(-1)
+    if weight is not None and not np.isfinite(weight).all():
+        raise GraphError("edge_weight holds NaN or infinite values; expected finite weights")
     if norm.normalize and norm.add_self_loops:
         source, target, weight = _replace_self_loops(source, target, weight, num_nodes, norm.improved)
     coefficient, factor = _coefficients(source, target, weight, num_nodes, norm.normalize)

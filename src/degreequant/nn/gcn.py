@@ -21,6 +21,7 @@ from degreequant.nn.linear import linear_integers
 from degreequant.nn.site import Context, Site, SiteSpec
 from degreequant.operations import EdgeNorm, Requantize
 from degreequant.packing import WeightCodes
+from degreequant.protect import edge_list
 from degreequant.quant import exact
 from degreequant.quant.exact import Codes
 from degreequant.quant.fake import ActivationQuantizer, WeightQuantizer
@@ -90,8 +91,8 @@ def gcn_problem(layer: Any) -> str | None:
     return None
 
 
-def _arguments(x: Any, edge_index: Tensor, edge_weight: Tensor | None = None) -> tuple[Any, Tensor, Tensor | None]:
-    return x, edge_index, edge_weight
+def _arguments(x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> tuple[Any, Tensor, Tensor | None]:
+    return x, edge_list(edge_index), edge_weight
 
 
 def _propagate(x: Tensor, edge_index: Tensor, edge_weight: Tensor | None, norm: EdgeNorm, context: Context) -> Tensor:

@@ -1,7 +1,7 @@
 """The prepared model: the user's own class, its layers untouched, its forward replaced by a plan with sites."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +27,7 @@ class Roles:
     Attributes:
         ordered: Name and role of each input that the layers read, in the order of the forward.
         batch: Name of the input that holds the graph of each node, where the forward has one.
-        data: Name of the `Data` object that the others are read from, where the forward takes one.
+        data: Name of the `Data` object that the others are read from, where the forward takes one; its `batch` counts as such an input.
     """
 
     ordered: tuple[tuple[str, Role], ...]
@@ -63,7 +63,10 @@ class PreparedModel(nn.Module):
     def forward(self, *args: Any, degree_rank: Tensor | None = None, **kwargs: Any) -> Any:
         """The traced forward; arguments as in the original."""
         plan = self.dq.train if self.training else self.dq.eval
-        return _run(self, plan, plan.form.bind(args, kwargs), Context(self.dq.graphs), degree_rank, exact=not self.training)
+        values, context = plan.form.bind(args, kwargs), Context(self.dq.graphs)
+        if self.training or self.dq.recipe.is_float:
+            return _run(self, plan, values, context, degree_rank)
+        return _run_exactly(self, plan, values, context)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return _rebuild, (type(self).__mro__[2],), self.__dict__
@@ -75,7 +78,9 @@ _CLASSES: dict[type[nn.Module], type[PreparedModel]] = {}
 def prepared_class(base: type[nn.Module]) -> type[PreparedModel]:
     """The prepared form of a user's class; the same one each time."""
     if base not in _CLASSES:
-        _CLASSES[base] = type(f"Prepared{base.__name__}", (PreparedModel, base), {"__module__": base.__module__, "__doc__": base.__doc__})
+        # A forward of the class's own keeps torch_geometric.nn.Sequential from putting a compiled one on copies.
+        namespace = {"__module__": base.__module__, "__doc__": base.__doc__, "forward": PreparedModel.forward}
+        _CLASSES[base] = type(f"Prepared{base.__name__}", (PreparedModel, base), namespace)
     return _CLASSES[base]
 
 
@@ -89,7 +94,7 @@ def stored_codes(model: PreparedModel, *args: Any, **kwargs: Any) -> dict[str, C
     stored: dict[str, Codes] = {}
     plan = model.dq.eval
     with evaluating(model), torch.no_grad():
-        _run(model, plan, plan.form.bind(args, kwargs), Context(model.dq.graphs, stored=stored), None, exact=True)
+        _run_exactly(model, plan, plan.form.bind(args, kwargs), Context(model.dq.graphs, stored=stored))
     return stored
 
 
@@ -98,7 +103,7 @@ def stored_floats(model: PreparedModel, *args: Any, **kwargs: Any) -> dict[str, 
     stored: dict[str, Tensor] = {}
     plan = model.dq.eval
     with evaluating(model), torch.no_grad():
-        _run(model, plan, plan.form.bind(args, kwargs), Context(model.dq.graphs, stored=stored), None, exact=False)
+        _run(model, plan, plan.form.bind(args, kwargs), Context(model.dq.graphs, stored=stored))
     return stored
 
 
@@ -114,24 +119,37 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _run(model: PreparedModel, plan: Plan, values: dict[str, Any], context: Context, degree_rank: Tensor | None, *, exact: bool) -> Any:
-    for step in plan.steps:
-        if step.kind == "site" and context.protected is None and model.training and model.dq.recipe.protects:
-            context = replace(context, protected=_draw(model.dq, values, degree_rank))
-        values[step.name] = _call(model, step, values, context, exact)
-    return _floats(resolve(plan.result, values))
+def _run(model: PreparedModel, plan: Plan, values: dict[str, Any], context: Context, degree_rank: Tensor | None = None) -> Any:
+    with _full_precision(model):
+        for step in plan.steps:
+            if step.kind == "site" and context.protected is None and model.training and model.dq.recipe.protects:
+                nodes = values[step.reads()[0]].shape[0]
+                context = replace(context, protected=_draw(model.dq, values, nodes, degree_rank))
+            values[step.name] = _call(model, step, values, context)
+        return _floats(resolve(plan.result, values))
 
 
-def _call(model: nn.Module, step: Step, values: dict[str, Any], context: Context, exact: bool) -> Any:
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _run_exactly(model: PreparedModel, plan: Plan, values: dict[str, Any], context: Context) -> Any:
+    return _run(model, plan, values, replace(context, exact=True))
+
+
+def _full_precision(model: PreparedModel) -> AbstractContextManager[Any]:
+    """Out of any autocast of the loop around, where something is quantized: grids and codes are those of float32."""
+    sites = getattr(model, SITES, None)
+    return nullcontext() if sites is None else torch.autocast(next(sites.buffers()).device.type, enabled=False)
+
+
+def _call(model: nn.Module, step: Step, values: dict[str, Any], context: Context) -> Any:
     if step.kind == "site":
         site: Site = getattr(model, SITES)[step.target]
         layer = model.get_submodule(step.path) if step.path else None
         args = resolve(step.args, values)
-        return site.exact(layer, context, *args) if exact else site(layer, context, *args)
+        return site.exact(layer, context, *args) if context.exact else site(layer, context, *args)
     if step.kind == "attribute":
         owner, _, name = step.target.rpartition(".")
         return getattr(model.get_submodule(owner), name)
-    args, kwargs = _floats(resolve(step.args, values)), resolve(step.kwargs, values)
+    args, kwargs = _floats(resolve((step.args, step.kwargs), values))
     if step.kind == "module":
         return model.get_submodule(step.target)(*args, **kwargs)
     if step.kind == "method":
@@ -150,13 +168,13 @@ def _floats(value: Any) -> Any:
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def _draw(state: Preparation, values: dict[str, Any], degree_rank: Tensor | None) -> Tensor:
+def _draw(state: Preparation, values: dict[str, Any], nodes: int, degree_rank: Tensor | None) -> Tensor:
     roles = state.roles
     assert roles is not None
-    edge_index, features = roles.name("edge_index"), roles.name("features")
+    edge_index = roles.name("edge_index")
     assert edge_index is not None
-    assert features is not None
-    if degree_rank is None and roles.data is not None:
-        degree_rank = getattr(values[roles.data], "degree_rank", None)
-    batch = values.get(roles.batch) if roles.batch else None
-    return state.protection.draw(values[edge_index], values[features].shape[0], batch, degree_rank)
+    data = values[roles.data] if roles.data else None
+    if degree_rank is None:
+        degree_rank = getattr(data, "degree_rank", None)
+    batch = values.get(roles.batch) if roles.batch else getattr(data, "batch", None)
+    return state.protection.draw(values[edge_index], nodes, batch, degree_rank)

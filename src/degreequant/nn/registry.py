@@ -37,3 +37,10 @@ LAYERS: dict[type[nn.Module], LayerEntry] = {
     torch_geometric.nn.GCNConv: LayerEntry(GCNSite, ("x", "edge_index", "edge_weight"), 2, problem=gcn_problem),
 }
 """By exact type: a subclass may compute anything."""
+
+
+def altered(layer: nn.Module) -> str | None:
+    """Why a call of the layer may do something else than its class says, if so: what `weight_norm` and the like put on it."""
+    if layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer):
+        return "it has forward hooks, or a forward of its own, which a prepared model would not call: remove them first"
+    return None

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
+from torch_geometric.nn.module_dict import ModuleDict
 
 from degreequant.errors import PrepareError
 from degreequant.memo import TensorMemo
@@ -60,9 +61,11 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: Mapping[str, Any] 
         rewriters = {mode: Rewriter(prepared, plan, recipe, sites, training=mode) for mode, plan in plans.items()}
         plans = {mode: rewriter.rewrite() for mode, rewriter in rewriters.items()}
         roles = rewriters[False].roles()
-        prepared.add_module(SITES, nn.ModuleDict(sites))
+        device = next((parameter.device for parameter in prepared.parameters()), torch.device("cpu"))
+        prepared.add_module(SITES, ModuleDict(sites).to(device))
     prepared.train(model.training)
     prepared.__class__ = prepared_class(type(model))
+    vars(prepared).pop("forward", None)
     assert isinstance(prepared, PreparedModel)
     prepared.dq = Preparation(plans[True], plans[False], recipe, roles, Protection(recipe), TensorMemo())
     return prepared
@@ -70,7 +73,7 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: Mapping[str, Any] 
 
 def _traced(model: nn.Module, form: Form, training: bool) -> Plan:
     model.train(training)
-    return trace(model, form, type(model).forward)
+    return trace(model, form)
 
 
 def _by_name(model: nn.Module, example: Mapping[str, Any] | tuple[Any, ...] | None) -> dict[str, Any]:
@@ -89,6 +92,8 @@ def _check_model(model: nn.Module, recipe: Recipe) -> None:
         raise PrepareError(f"prepare takes a torch.nn.Module, got {type(model).__name__}")
     if isinstance(model, PreparedModel):
         raise PrepareError("the model is prepared already; prepare the original again to use another recipe")
+    if hasattr(model, "_orig_mod") or isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        raise PrepareError(f"the model is wrapped in a {type(model).__name__}: prepare the module inside, then wrap what prepare returns")
     if not isinstance(recipe, Recipe):
         raise PrepareError(f"prepare takes a Recipe such as Recipe.degree_quant(bits=8), got {type(recipe).__name__}")
     for name, parameter in model.named_parameters():

@@ -33,11 +33,13 @@ class Context:
         graphs: What is remembered of the graph.
         protected: The protected nodes (bool `[nodes]`), or none.
         stored: Where every stored tensor is put by name, when somebody asked for them.
+        exact: Whether it computes on integer codes.
     """
 
     graphs: TensorMemo
     protected: Tensor | None = None
     stored: dict[str, Any] | None = None
+    exact: bool = False
 
     def keep(self, name: str, value: T) -> T:
         """`value`, noted as what is stored under `name`."""

@@ -58,7 +58,8 @@ def linear(x: Codes, weight: WeightCodes) -> Tensor:
     """`sum_k (x[i,k] - zero_point) * w[o,k]`, int64 `[rows, outputs]`."""
     magnitude = int(np.abs(weight.codes.astype(np.int64)).sum(axis=1).max(initial=0)) * x.grid.largest
     assert magnitude < 2**53
-    dtype = torch.float32 if magnitude < 2**24 else torch.float64
+    # Codes of 8 bits stay exact where float32 is multiplied as bfloat16 or TF32 (torch.set_float32_matmul_precision).
+    dtype = torch.float32 if magnitude < 2**24 and x.grid.largest <= 2**8 else torch.float64
     codes = torch.from_numpy(weight.codes).to(x.codes.device, dtype)
     return ((x.codes - x.grid.zero_point).to(dtype) @ codes.T).long()
 

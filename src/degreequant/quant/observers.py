@@ -66,17 +66,16 @@ def percentiles(x: Tensor, protected: Tensor | None, share: float) -> tuple[Tens
     features are not 0). A range always reaches 0: of a tensor without negative values the low end is 0.
     """
     values, valid = _sample(x, protected)
+    nothing = ~valid.any()
     valid = valid & (values != 0)
     ordered = torch.sort(values.masked_fill(~valid, torch.inf)).values
     count = valid.sum()
     below = (count * share).long().clamp(max=(count - 1).clamp(min=0))
     low = ordered.gather(0, below.view(1)).squeeze(0)
     high = ordered.gather(0, (count - 1 - below).clamp(min=0).view(1)).squeeze(0)
-    some = protected is None or (~protected).any()
-    zero, empty = torch.zeros_like(low), torch.as_tensor(some, device=x.device).logical_not()
-    low = torch.where(count > 0, low.clamp(max=0.0), zero)
-    high = torch.where(count > 0, high.clamp(min=0.0), zero)
-    return torch.where(empty, torch.inf, low), torch.where(empty, -torch.inf, high)
+    low = torch.where(count > 0, low.clamp(max=0.0), 0.0)
+    high = torch.where(count > 0, high.clamp(min=0.0), 0.0)
+    return torch.where(nothing, torch.inf, low), torch.where(nothing, -torch.inf, high)
 
 
 def _sample(x: Tensor, protected: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -10,21 +10,24 @@ from degreequant.errors import GraphError, InputError, InputTypeError
 
 def to_numpy(value: Any, name: str) -> npt.NDArray[Any]:
     """`value` as an array, without a copy where that can be; a torch tensor by its own methods."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
-        value = value.numpy()
     try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise InputTypeError(f"{name} is not an array ({error}); expected numpy or torch") from None
+        array = _from_torch(value) if hasattr(value, "detach") else np.asarray(value)
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputTypeError(f"{name} is a {type(value).__name__} without an array of values ({reason}); expected numpy or torch") from None
     if array.dtype == object or array.dtype.kind not in "biuf":
         raise InputTypeError(f"{name} is a {type(value).__name__} of {array.dtype}; expected a numeric numpy array or torch tensor")
     return array
 
 
+def _from_torch(tensor: Any) -> npt.NDArray[Any]:
+    there = tensor.detach().cpu()
+    array: npt.NDArray[Any] = (there.float() if str(there.dtype) == "torch.bfloat16" else there).numpy()
+    return array
+
+
 def features(value: Any, name: str, channels: int) -> npt.NDArray[np.float32]:
-    """Node features as float32 `[nodes, channels]`, C-contiguous."""
+    """Node features as float32 `[nodes, channels]`, C-contiguous and aligned."""
     array = to_numpy(value, name)
     if array.dtype.kind != "f":
         raise InputTypeError(
@@ -33,7 +36,7 @@ def features(value: Any, name: str, channels: int) -> npt.NDArray[np.float32]:
     if array.ndim != 2 or array.shape[1] != channels:
         raise InputError(f"{name} has shape {array.shape}; expected (nodes, {channels})")
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(array, dtype=np.float32)
+        return np.require(array, np.float32, ["C", "A"])
 
 
 def edges(value: Any) -> npt.NDArray[Any]:
@@ -57,8 +60,9 @@ def edge_weights(value: Any, num_edges: int) -> npt.NDArray[np.float32]:
         raise InputTypeError(f"edge_weight is {array.dtype}; expected floating-point weights")
     if array.shape not in ((num_edges,), (num_edges, 1)):
         raise GraphError(f"edge_weight has shape {array.shape}; expected one weight for each of the {num_edges} edges")
-    array = array.reshape(-1)
-    if not np.isfinite(array).all():
-        edge = int(np.flatnonzero(~np.isfinite(array))[0])
-        raise GraphError(f"edge_weight holds {array[edge]} at edge {edge}; expected finite weights")
-    return array.astype(np.float32)
+    with np.errstate(over="ignore"):
+        weights = array.reshape(-1).astype(np.float32)
+    if not np.isfinite(weights).all():
+        edge = int(np.flatnonzero(~np.isfinite(weights))[0])
+        raise GraphError(f"edge_weight holds {array.flat[edge]} at edge {edge}; expected finite float32 weights")
+    return weights

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from degreequant.errors import EngineError, InputError
-from degreequant.operations import Aggregate, Input, Linear, Operation, Quantize, Relu
+from degreequant.errors import EngineError, InputError, InputTypeError
+from degreequant.operations import Aggregate, Linear, Operation, Quantize, Relu
 from degreequant.packing import STORAGE, pack, row_width, unpack
 from degreequant.program import Program
 from degreequant.runtime import arrays
@@ -21,13 +21,16 @@ from degreequant.runtime.kernels import choose_isa, native
 Stored = npt.NDArray[Any]
 """Codes in their stored form (`degreequant.packing`)."""
 
+EdgeInputs = tuple[str, str | None]
+"""Names of the inputs that an aggregation reads: edges, and edge weights if it takes any."""
+
 
 @dataclass
 class _Call:
-    """One run: the inputs by name, and what the operations have stored."""
+    """One run: the inputs by name, the graph of each pair of edges and edge weights, and what the operations have stored."""
 
     features: dict[str, npt.NDArray[np.float32]]
-    graph: Graph | None
+    graphs: dict[EdgeInputs, Graph]
     nodes: int
     stored: dict[str, Stored]
 
@@ -45,15 +48,16 @@ class Engine:
 
     Raises:
         ProgramError: If the file cannot be read.
+        InputTypeError: If `program` is neither a `Program` nor a path.
         EngineError: If the CPU does not have `isa`, or `threads` is not a positive number.
     """
 
     def __init__(self, program: Program | str | PathLike[str], *, threads: int | None = None, isa: str | None = None) -> None:
-        self.program = program if isinstance(program, Program) else Program.load(program)
+        self.program = _program(program)
         self.isa = choose_isa(isa)
         self.threads = _thread_count(threads)
         self._steps = [(operation, self._step(operation)) for operation in self.program.operations]
-        self._last_reader = {operation.input: operation.name for operation in self.program.operations}
+        self._last_reader = {op.input: op.name for op in self.program.operations if op.input != self.program.output}
 
     def __call__(self, *args: Any, **inputs: Any) -> npt.NDArray[np.float32]:
         """The model's output, float32 `[nodes, channels]`.
@@ -130,8 +134,8 @@ class Engine:
         requantize = _native_requantize(operation)
 
         def step(call: _Call, out: Stored) -> None:
-            assert call.graph is not None
-            csr, per_source, per_edge, row = call.graph.weighed(operation.norm)
+            graph = call.graphs[operation.edge_index, operation.edge_weight]
+            csr, per_source, per_edge, row = graph.weighed(operation.norm, weighted=operation.edge_weight is not None)
             native.aggregate(
                 call.stored[operation.input], source.grid.spec.code_type, source.channels, csr, per_source, per_edge, requantize,
                 None if row is None else row.mantissa, None if row is None else row.shift, out, operation.grid.spec.code_type, self.isa,
@@ -155,6 +159,14 @@ def _native_requantize(operation: Linear | Aggregate) -> native.Requantize:
     return native.Requantize(rule.mantissa, rule.shift, rule.addend, grid.zero_point, grid.spec.q_min, grid.spec.q_max)
 
 
+def _program(program: Any) -> Program:
+    if isinstance(program, Program):
+        return program
+    if isinstance(program, str | PathLike):
+        return Program.load(program)
+    raise InputTypeError(f"program is a {type(program).__name__}; expected a Program (convert gives one) or the path of a .dq file")
+
+
 def _thread_count(threads: int | None) -> int:
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -170,7 +182,7 @@ def _bind(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any]) ->
     if len(set(nodes.values())) > 1:
         raise InputError(f"the inputs have different numbers of nodes: {', '.join(f'{name} {n}' for name, n in nodes.items())}")
     count = next(iter(nodes.values()))
-    return _Call(features, _graph(program, given, count), count, {})
+    return _Call(features, {edges: _graph(program, given, edges, count) for edges in _edge_inputs(program)}, count, {})
 
 
 def _by_name(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,32 +198,37 @@ def _by_name(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any])
             given[name] = value
         elif value is not None:
             raise InputError(f"got {name}, which is not an input; {wanted}")
-    weight = program.input("edge_weight")
-    carried = {weight.name} if weight is not None and any(isinstance(value, Graph) for value in given.values()) else set()
+    carried = {weight for edges, weight in _edge_inputs(program) if isinstance(given.get(edges), Graph)}
     missing = [name for name in names if given.get(name) is None and name not in carried]
     if missing:
         raise InputError(f"missing {', '.join(missing)}; {wanted}")
     return given
 
 
-def _graph(program: Program, given: Mapping[str, Any], nodes: int) -> Graph | None:
-    entry, weight_entry = program.input("edge_index"), program.input("edge_weight")
-    if entry is None:
-        return None
-    edges, weight = given[entry.name], given.get(weight_entry.name) if weight_entry else None
-    if not isinstance(edges, Graph):
-        return Graph(edges, nodes, weight)
-    _check_graph(edges, entry, weight_entry, nodes)
-    if weight is not None:
-        raise InputError(f"got a Graph and {weight_entry.name if weight_entry else 'edge_weight'} apart; give the weights to the Graph")
-    return edges
+def _edge_inputs(program: Program) -> list[EdgeInputs]:
+    """What the aggregations read, each pair once."""
+    return list(dict.fromkeys((op.edge_index, op.edge_weight) for op in program.operations if isinstance(op, Aggregate)))
 
 
-def _check_graph(graph: Graph, entry: Input, weight_entry: Input | None, nodes: int) -> None:
+def _graph(program: Program, given: Mapping[str, Any], edges: EdgeInputs, nodes: int) -> Graph:
+    index, weight = edges
+    graph = given[index]
+    if not isinstance(graph, Graph):
+        return Graph(graph, nodes, given[weight] if weight else None)
+    weights = [other for name, other in _edge_inputs(program) if name == index and other]
+    _check_graph(graph, index, weights, nodes)
+    apart = [name for name in weights if given.get(name) is not None]
+    if apart:
+        raise InputError(f"got a Graph and {', '.join(apart)} apart; give the weights to the Graph")
+    return graph
+
+
+def _check_graph(graph: Graph, name: str, weights: list[str], nodes: int) -> None:
     if graph.num_nodes != nodes:
         raise InputError(f"the graph has {graph.num_nodes} nodes and the features have {nodes} rows; expected the same number")
-    if graph.weighted and weight_entry is None:
-        raise InputError(f"the Graph given as {entry.name} has edge weights, which this program does not take; build it without them")
-    if not graph.weighted and weight_entry is not None:
-        raise InputError(f"the Graph given as {entry.name} has no edge weights, which this program takes; build it with edge_weight=")
-    return
+    if graph.weighted and not weights:
+        raise InputError(f"the Graph given as {name} has edge weights, which this program does not take; build it without them")
+    if weights and not graph.weighted:
+        raise InputError(f"the Graph given as {name} has no edge weights, which this program takes; build it with edge_weight=")
+    if len(weights) > 1:
+        raise InputError(f"{name} goes with {' and '.join(weights)}, and a Graph carries one of them; give arrays instead")

@@ -14,6 +14,9 @@ from degreequant.runtime import arrays
 from degreequant.runtime.kernels import native
 
 
+MAX_NODES = 2**31 - 1
+
+
 class WeighedEdges(NamedTuple):
     """Edges by destination with their coefficients, as `native.aggregate` takes them."""
 
@@ -47,52 +50,52 @@ class Graph:
         _check_bounds(edges, self.num_nodes)
         self._edges = edges.astype(np.int32)
         self._weight = None if edge_weight is None else arrays.edge_weights(edge_weight, self.num_edges)
-        self._weighed: dict[EdgeNorm, WeighedEdges] = {}
+        self._weighed: dict[tuple[EdgeNorm, bool], WeighedEdges] = {}
 
     @property
     def weighted(self) -> bool:
         """Whether the graph has edge weights."""
         return self._weight is not None
 
-    def weighed(self, norm: EdgeNorm) -> WeighedEdges:
-        """The edges with the coefficients of `norm`; computed once."""
-        if norm not in self._weighed:
-            self._weighed[norm] = self._weigh(norm)
-        return self._weighed[norm]
+    def weighed(self, norm: EdgeNorm, *, weighted: bool) -> WeighedEdges:
+        """The edges with the coefficients of `norm`, which come of the edge weights or of the edges alone; computed once."""
+        key = (norm, weighted)
+        if key not in self._weighed:
+            self._weighed[key] = self._weigh(norm, self._weight if weighted else None)
+        return self._weighed[key]
 
     def __repr__(self) -> str:
         return f"Graph(num_nodes={self.num_nodes}, num_edges={self.num_edges}{', weighted' if self.weighted else ''})"
 
-    def _weigh(self, norm: EdgeNorm) -> WeighedEdges:
+    def _weigh(self, norm: EdgeNorm, weight: npt.NDArray[np.float32] | None) -> WeighedEdges:
         loops = norm.normalize and norm.add_self_loops
-        csr = native.Csr(self._edges, self.num_nodes, "replace" if loops else "keep", self.weighted)
-        if self._weight is None:
+        csr = native.Csr(self._edges, self.num_nodes, "replace" if loops else "keep", weight is not None)
+        if weight is None:
             if not norm.normalize:
                 return WeighedEdges(csr, None, None, None)
             nodes = per_source(inverse_root(np.diff(csr.indptr).astype(np.float64)))
             return WeighedEdges(csr, nodes.value, None, from_real(nodes.row_factor))
         target = np.repeat(np.arange(self.num_nodes), np.diff(csr.indptr))
-        weight = self._ordered_weight(csr, 2.0 if norm.improved else 1.0)
-        root = inverse_root(degree(target, weight, self.num_nodes)) if norm.normalize else np.ones(self.num_nodes)
-        edges = per_edge(root, csr.indices, target, weight)
+        ordered = _ordered(weight, csr, 2.0 if norm.improved else 1.0)
+        root = inverse_root(degree(target, ordered, self.num_nodes)) if norm.normalize else np.ones(self.num_nodes)
+        edges = per_edge(root, csr.indices, target, ordered)
         return WeighedEdges(csr, None, edges.value, from_real(edges.row_factor))
 
-    def _ordered_weight(self, csr: native.Csr, loop_weight: float) -> FloatArray:
-        """The weights in the order of the CSR; an added self loop weighs what the node's own last one did, else `loop_weight`."""
-        assert self._weight is not None
-        assert csr.edge_ids is not None
-        given = np.append(self._weight.astype(np.float64), loop_weight)
-        return given[csr.edge_ids]
+
+def _ordered(weight: npt.NDArray[np.float32], csr: native.Csr, loop_weight: float) -> FloatArray:
+    """The weights in the order of the CSR; an added self loop weighs what the node's own last one did, else `loop_weight`."""
+    assert csr.edge_ids is not None
+    return np.append(weight.astype(np.float64), loop_weight)[csr.edge_ids]
 
 
 def _node_count(num_nodes: Any, edges: npt.NDArray[Any]) -> int:
     if num_nodes is None:
-        return int(edges.max()) + 1 if edges.size else 0
+        return max(0, min(int(edges.max(initial=-1)) + 1, MAX_NODES))
     try:
         count = operator.index(num_nodes)
     except TypeError:
         raise InputTypeError(f"num_nodes is {num_nodes!r}; expected an integer") from None
-    if not 0 <= count < 2**31:
+    if not 0 <= count <= MAX_NODES:
         raise GraphError(f"num_nodes is {count}; expected 0 to 2^31 - 1")
     return count
 
@@ -101,4 +104,6 @@ def _check_bounds(edges: npt.NDArray[Any], num_nodes: int) -> None:
     if edges.size == 0 or (edges.min() >= 0 and edges.max() < num_nodes):
         return
     edge = int(np.flatnonzero(((edges < 0) | (edges >= num_nodes)).any(axis=0))[0])
-    raise GraphError(f"edge {edge} goes from node {edges[0, edge]} to {edges[1, edge]}; expected node numbers from 0 to {num_nodes - 1}")
+    raise GraphError(
+        f"edge {edge} goes from node {edges[0, edge]} to {edges[1, edge]}; expected node numbers of at least 0 and below num_nodes = {num_nodes}"
+    )
