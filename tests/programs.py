@@ -1,12 +1,15 @@
 """Small programs built by hand, without torch, and `.dq` files whose structure is anything one likes."""
 
+import dataclasses
 import hashlib
 import json
 
 import numpy as np
+import pytest
 from safetensors import numpy as safetensors_numpy
 
 from degreequant import fixedpoint
+from degreequant.errors import ProgramError
 from degreequant.operations import Aggregate, EdgeNorm, Input, Linear, Quantize, Relu, Requantize
 from degreequant.packing import WeightCodes
 from degreequant.program import Program
@@ -86,3 +89,28 @@ def ring(nodes):
     here = np.arange(nodes)
     there = (here + 1) % nodes
     return np.stack([np.concatenate([here, there]), np.concatenate([there, here])])
+
+
+def load(path, data):
+    """The program of a file that holds `data`."""
+    path.write_bytes(data)
+    return Program.load(path)
+
+
+def refused(path, data, message=None):
+    """Loading `data` raises `ProgramError` in one line that starts with the path."""
+    with pytest.raises(ProgramError, match=message) as caught:
+        load(path, data)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def same(a, b):
+    """Whether two values are equal all the way down, arrays by dtype and content."""
+    if dataclasses.is_dataclass(a):
+        return type(a) is type(b) and all(same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b)
+    return type(a) is type(b) and a == b

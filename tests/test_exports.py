@@ -71,3 +71,9 @@ def test_every_all_is_true() -> None:
         if not info.name.endswith("__main__"):
             module = importlib.import_module(info.name)
             assert [name for name in getattr(module, "__all__", []) if not hasattr(module, name)] == [], info.name
+
+
+def test_no_name_is_also_a_module() -> None:
+    """Importing a submodule puts it in the package under its name, in place of the function that was there or would have been."""
+    modules = {info.name for info in pkgutil.iter_modules(dq.__path__)}
+    assert modules & set(dq.__all__) == set()

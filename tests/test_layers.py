@@ -26,6 +26,7 @@ LAYERS = {
     "program": 0,
     "dqfile": 0,
     # right of it: no torch
+    "summary": 1,
     "runtime": 1,
     "export": 1,
     "scale": 2,
@@ -35,24 +36,24 @@ LAYERS = {
     "protect": 1,
     "data": 1,
     "nn": 2,
-    "convert": 3,
+    "conversion": 3,
     "train": 3,
     # on top
     "experiments": 4,
     "report": 5,
     "cli": 6,
-    "__main__": 6,
+    "__main__": 7,
 }
 ROOT = 4
 """`degreequant` itself names everything, lazily, so only what lies above `convert` may import names from it."""
 
 WAIST = {"errors", "fixedpoint", "scheme", "packing", "coefficients", "operations", "program", "dqfile"}
-TORCH_FREE = WAIST | {"runtime", "export", "scale"}
+TORCH_FREE = WAIST | {"summary", "runtime", "export", "scale"}
 LEFT = {"memo", "quant", "protect", "nn", "train"}
 ONLY = {"train": WAIST | {"memo", "quant", "protect", "nn", "data"}, "runtime": WAIST}
 """Units that may import fewer others than their number allows."""
 
-PLAIN = WAIST | {"runtime"}
+PLAIN = WAIST | {"summary", "runtime"}
 """Units whose third-party packages are these alone."""
 PLAIN_PACKAGES = {"numpy", "safetensors"}
 TORCH = {"torch", "torch_geometric", "lightning_fabric", "lightning"}
@@ -209,12 +210,12 @@ def test_root_imports_only_the_waist_at_once() -> None:
         ("degreequant.quant.fake", "def f():\n    from degreequant.runtime import engine", "runtime is layer 1 and quant is 1"),
         ("degreequant.nn.rewrite", "import degreequant.runtime.engine", "runtime lies right of the waist"),
         ("degreequant.nn.rewrite", "from degreequant import Program", "degreequant is layer 4 and nn is 2"),
-        ("degreequant.nn.rewrite", "from ..convert import convert", "convert is layer 3 and nn is 2"),
+        ("degreequant.nn.rewrite", "from ..conversion import convert", "conversion is layer 3 and nn is 2"),
         ("degreequant.program", "from degreequant.memo import TensorMemo", "memo lies left of the waist"),
         ("degreequant.program", "from importlib import import_module\nimport_module('torch.nn')", "program runs without torch"),
         ("degreequant.runtime.engine", "if TYPE_CHECKING:\n    from torch import Tensor", "runtime runs without torch"),
         ("degreequant.runtime.engine", "import scipy.sparse", "runtime needs only numpy, safetensors"),
-        ("degreequant.train.loop", "from degreequant.convert import convert", "convert is layer 3 and train is 3"),
+        ("degreequant.train.loop", "from degreequant.conversion import convert", "conversion is layer 3 and train is 3"),
         ("degreequant.train.loop", "from degreequant.runtime.graph import Graph", "train imports only"),
     ],
 )
@@ -229,7 +230,7 @@ def test_a_wrong_import_is_seen(module: str, text: str, expected: str) -> None:
         ("degreequant.program", "from degreequant.errors import ProgramError\nimport json, numpy"),
         ("degreequant.runtime.engine", "from degreequant.runtime import _kernels\nfrom degreequant.program import Program"),
         ("degreequant.nn.gcn", "from degreequant.quant import exact\nimport torch\nfrom .linear import QuantLinear"),
-        ("degreequant.convert", "from degreequant.nn.rewrite import prepare\nfrom degreequant.program import Program"),
+        ("degreequant.conversion", "from degreequant.nn.rewrite import prepare\nfrom degreequant.program import Program"),
         (
             "degreequant.cli.demo",
             "import degreequant as dq\nfrom degreequant.train import loop\nfrom degreequant.runtime.engine import Engine",

@@ -14,7 +14,7 @@ from degreequant.errors import DegreeQuantError, MissingExtraError
 from degreequant.scheme import Recipe
 
 if TYPE_CHECKING:
-    from degreequant.convert import convert
+    from degreequant.conversion import convert
     from degreequant.nn.rewrite import prepare
     from degreequant.program import Program
     from degreequant.protect import DegreeRank
@@ -43,7 +43,7 @@ _LAZY = {
     "Graph": "degreequant.runtime.graph",
     "Program": "degreequant.program",
     "available_isas": "degreequant.runtime.kernels",
-    "convert": "degreequant.convert",
+    "convert": "degreequant.conversion",
     "prepare": "degreequant.nn.rewrite",
 }
 _NEEDS_TORCH = {"DegreeRank", "convert", "prepare"}

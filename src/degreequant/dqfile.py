@@ -4,8 +4,9 @@ import dataclasses
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from types import UnionType
@@ -29,6 +30,7 @@ VERSION = 1
 
 Arrays = dict[str, npt.NDArray[Any]]
 Parts = tuple[tuple[Input, ...], tuple[Operation, ...], str, Epilogue, dict[str, str]]
+"""A program's fields, in their order."""
 
 
 def encode(program: "Program") -> bytes:
@@ -46,77 +48,77 @@ def encode(program: "Program") -> bytes:
     }
     text = json.dumps(structure, separators=(",", ":"), sort_keys=True)
     metadata = {"format": FORMAT, "version": str(VERSION), "program": text, "checksum": _checksum(text, arrays)}
-    return bytes(safetensors_numpy.save(arrays, metadata))
+    return _canonical(safetensors_numpy.save(arrays, metadata))
 
 
-def decode(data: bytes, where: str) -> Parts:
+def decode(data: bytes) -> Parts:
     """The parts of the program in `data`.
 
     Raises:
         ProgramError: If the bytes are damaged, are not a `.dq` file, or are of a newer version.
     """
-    arrays, metadata = _open(data, where)
+    arrays, metadata = _open(data)
     if metadata.get("format") != FORMAT:
-        raise ProgramError(f"{where}: a safetensors file, but not a degreequant program; expected one that Program.save wrote")
+        raise ProgramError("a safetensors file, but not a degreequant program; expected one that Program.save wrote")
     if metadata.get("version") != str(VERSION):
-        raise ProgramError(
-            f"{where}: format version {metadata.get('version')!r}; this release reads version {VERSION}: upgrade degreequant"
-        )
+        raise ProgramError(f"format version {metadata.get('version')!r}; this release reads version {VERSION}: upgrade degreequant")
     text = metadata.get("program", "")
     if metadata.get("checksum") != _checksum(text, arrays):
-        raise ProgramError(f"{where}: the checksum does not match; the file was altered or damaged, copy or convert it again")
+        raise ProgramError("the checksum does not match; the file was altered or damaged, copy or convert it again")
     try:
         return _parts(json.loads(text), arrays)
-    except ProgramError as error:
-        raise ProgramError(f"{where}: {error}") from None
+    except ProgramError:
+        raise
     except (KeyError, TypeError, ValueError, RecursionError, AttributeError) as error:
-        raise ProgramError(f"{where}: the program's structure is not readable ({type(error).__name__}: {error})") from None
+        raise ProgramError(f"the program's structure is not readable ({type(error).__name__}: {error})") from None
 
 
 def read(path: str | PathLike[str]) -> bytes:
     """The bytes of a file, with a `ProgramError` where there is none to read."""
     try:
         return Path(path).read_bytes()
-    except OSError as error:
-        raise ProgramError(f"{path}: cannot be read ({error.strerror}); expected a .dq file") from None
+    except (OSError, ValueError) as error:
+        raise ProgramError(f"cannot be read ({_reason(error)}); expected a .dq file") from None
 
 
 def write(path: str | PathLike[str], data: bytes) -> None:
-    """Writes to a temporary file beside `path`, then renames it."""
+    """Writes to a new file beside `path`, then renames it."""
     target = Path(path)
+    temporary = target.parent / f".{target.name[:100]}.{secrets.token_hex(8)}"
     try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError as error:
-        raise ProgramError(f"{path}: cannot be written ({error.strerror})") from None
-    try:
-        with os.fdopen(handle, "wb") as stream:
+        with temporary.open("xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, target)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise ProgramError(f"{path}: cannot be written ({error.strerror})") from None
-        raise
+    except (OSError, ValueError) as error:
+        raise ProgramError(f"{path}: cannot be written ({_reason(error)})") from None
+    finally:
+        with suppress(OSError, ValueError):
+            temporary.unlink()
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _open(data: bytes, where: str) -> tuple[Arrays, Mapping[str, str]]:
-    if data[:1] == b"\x80" or data[:2] == b"PK":
-        raise ProgramError(f"{where}: a pickle or a zip archive (a torch checkpoint?); expected a .dq file, which never holds pickles")
+def _canonical(data: bytes) -> bytes:
+    """The same safetensors file with the keys of its header in order: the library writes metadata in another order each time."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), separators=(",", ":"), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[end:]
+
+
+def _open(data: bytes) -> tuple[Arrays, Mapping[str, str]]:
     try:
         arrays = safetensors_numpy.load(data)
         length = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ProgramError(f"{where}: truncated, damaged or not a .dq file ({error})") from None
+        if data[:1] == b"\x80" or data[:2] == b"PK":
+            raise ProgramError("a pickle or a zip archive (a torch checkpoint?); expected a .dq file, which never holds pickles") from None
+        raise ProgramError(f"truncated, damaged or not a .dq file ({error})") from None
     return arrays, metadata
 
 
@@ -149,17 +151,22 @@ def _restore(hint: Any, value: Any, key: str, arrays: Arrays) -> Any:
     if origin is np.ndarray and value is True and key in arrays:
         return arrays.pop(key)
     if hint is WeightCodes:
+        _expect_fields(["spec", "columns"], value, key)
         spec = _restore(TensorSpec, value["spec"], key, arrays)
         return WeightCodes(spec, _weight_codes(arrays.pop(f"{key}.codes"), spec, value["columns"], key))
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
         hints = get_type_hints(hint)
         names = [field.name for field in dataclasses.fields(hint)]
-        if sorted(names) != sorted(value):
-            raise ProgramError(f"{key}: expected the fields {', '.join(names)}, got {', '.join(value)}")
+        _expect_fields(names, value, key)
         return cast(Any, hint)(**{name: _restore(hints[name], value[name], f"{key}.{name}", arrays) for name in names})
     if (origin is Literal and value in arguments) or type(value) is hint or (hint is float and type(value) is int):
         return value
     raise ProgramError(f"{key} is {value!r}; expected {getattr(hint, '__name__', hint)}")
+
+
+def _expect_fields(names: list[str], value: dict[str, Any], key: str) -> None:
+    if sorted(names) != sorted(value):
+        raise ProgramError(f"{key}: expected the fields {', '.join(names)}, got {', '.join(value)}")
 
 
 def _weight_codes(stored: npt.NDArray[Any], spec: TensorSpec, columns: object, key: str) -> npt.NDArray[np.int8]:
@@ -170,18 +177,20 @@ def _weight_codes(stored: npt.NDArray[Any], spec: TensorSpec, columns: object, k
 
 
 def _parts(structure: dict[str, Any], arrays: Arrays) -> Parts:
-    unread = dict(arrays)
-    inputs = tuple(_restore(Input, entry, "input", unread) for entry in structure["inputs"])
-    operations = tuple(_operation(entry, unread) for entry in structure["operations"])
-    if unread:
-        raise ProgramError(f"array {next(iter(unread))!r} belongs to no operation")
-    source = {str(key): str(value) for key, value in structure["source"].items()}
-    return inputs, operations, str(structure["output"]), structure["epilogue"], source
+    unread, rest = dict(arrays), dict(structure)
+    inputs = tuple(_restore(Input, entry, "input", unread) for entry in rest.pop("inputs"))
+    operations = tuple(_operation(entry, unread) for entry in rest.pop("operations"))
+    output, epilogue = (_restore(hint, rest.pop(key), key, unread) for key, hint in (("output", str), ("epilogue", Epilogue)))
+    source = {key: _restore(str, value, "source", unread) for key, value in rest.pop("source").items()}
+    if unread or rest:
+        raise ProgramError(f"{next(iter(unread | rest))!r} belongs to no operation")
+    return inputs, operations, output, epilogue, source
 
 
 def _operation(entry: dict[str, Any], arrays: Arrays) -> Operation:
-    fields = dict(entry)
-    kind, version, name = fields.pop("kind"), fields.pop("version"), str(fields["name"])
+    fields = {key: value for key, value in entry.items() if key not in ("kind", "version")}
+    name, kind = (_restore(str, entry[key], key, arrays) for key in ("name", "kind"))
+    version = _restore(int, entry["version"], f"{name}.version", arrays)
     operation = OPERATIONS.get(kind)
     if operation is None:
         raise ProgramError(

@@ -64,9 +64,9 @@ def bounded(multiplier: Multiplier) -> Multiplier:
 
 def addend_from_real(steps: npt.ArrayLike) -> IntArray:
     """A bias in steps of the output's grid, as the addend of `requantize`; limited to 65,536 steps either way."""
-    scaled = np.asarray(steps, dtype=np.float64) * 2.0**ADDEND_BITS
-    limited = np.clip(scaled, -float(MAX_ADDEND), float(MAX_ADDEND))
-    return np.asarray(round_half_away(limited), dtype=np.int32)
+    limit = MAX_ADDEND / 2**ADDEND_BITS
+    limited = np.clip(np.asarray(steps, dtype=np.float64), -limit, limit)
+    return np.asarray(round_half_away(limited * 2.0**ADDEND_BITS), dtype=np.int32)
 
 
 def round_half_away(value: npt.ArrayLike) -> FloatArray:

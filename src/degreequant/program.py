@@ -5,6 +5,7 @@ Everything left of it may use torch; nothing right of it does. The file format i
 
 from dataclasses import dataclass, field
 from os import PathLike
+from textwrap import shorten
 from typing import Self, get_args
 
 from degreequant.errors import ProgramError
@@ -33,6 +34,7 @@ class Program:
     source: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check_texts()
         self._check_inputs()
         values: dict[str, Operation] = {}
         for operation in self.operations:
@@ -83,11 +85,16 @@ class Program:
         """
         from degreequant import dqfile
 
-        inputs, operations, output, epilogue, source = dqfile.decode(dqfile.read(path), str(path))
         try:
-            return cls(inputs, operations, output, epilogue, source)
+            return cls(*dqfile.decode(dqfile.read(path)))
         except ProgramError as error:
-            raise ProgramError(f"{path}: {error}") from None
+            raise ProgramError(f"{path}: {shorten(str(error), 500)}") from None
+
+    def _check_texts(self) -> None:
+        names = [entry.name for entry in self.inputs] + [operation.name for operation in self.operations]
+        for text in (*names, *self.source, *self.source.values()):
+            if not text.isprintable():
+                raise ProgramError(f"{text!r} is not printable text; names and source are for people to read")
 
     def _check_inputs(self) -> None:
         names = [entry.name for entry in self.inputs]

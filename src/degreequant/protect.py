@@ -83,7 +83,8 @@ class Protection:
             rank = self._memo.get(num_nodes, (edge_index, batch), lambda: degree_rank(edge_index, num_nodes, batch))
         elif rank.shape != (num_nodes,):
             raise GraphError(f"degree_rank has shape {tuple(rank.shape)}; expected one value for each of the {num_nodes} nodes")
-        probability = self.p_min + (self.p_max - self.p_min) * rank.to(edge_index.device)
+        rank = rank.to(edge_index.device, torch.float32)
+        probability = torch.lerp(rank.new_tensor(self.p_min), rank.new_tensor(self.p_max), rank)  # exactly p_max at rank 1
         return torch.rand(num_nodes, device=edge_index.device) < probability
 
 

@@ -181,7 +181,9 @@ class Recipe:
                 raise RecipeError(f"override of {path!r}: {name} belongs to the whole model, not to one module")
         settings = tuple(sorted(changes.items()))
         result = dataclasses.replace(self, overrides=(*self.overrides, (path, settings)))
-        result.at(path)
+        quantizes = not result.at(path).is_float
+        if self.is_float and quantizes:
+            raise RecipeError(f"override of {path!r}: a float recipe quantizes no module; start from one with bits and skip the others")
         return result
 
     def at(self, path: str) -> Self:
@@ -202,8 +204,10 @@ class Recipe:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The recipe that `to_dict` wrote; an unknown key raises `RecipeError`."""
         _check_names(values)
-        pairs = tuple((path, tuple(sorted(settings.items()))) for path, settings in values.get("overrides", ()))
-        return cls(**{**values, "overrides": pairs})
+        recipe = cls(**{**values, "overrides": ()})
+        for path, settings in values.get("overrides", ()):
+            recipe = recipe.override(path, **settings)
+        return recipe
 
 
 Override = tuple[tuple[str, Any], ...]
@@ -222,7 +226,7 @@ def _check_bits(recipe: Recipe) -> None:
             f"weight_bits is {recipe.weight_bits} and activation_bits is {recipe.activation_bits}: set both, or neither to stay in float"
         )
     for name, value, choices in (("weight_bits", recipe.weight_bits, BITS[:-1]), ("activation_bits", recipe.activation_bits, BITS)):
-        if value is not None and (isinstance(value, bool) or value not in choices):
+        if value is not None and (type(value) is not int or value not in choices):
             raise RecipeError(f"{name} is {value!r}; expected one of {', '.join(map(str, choices))}")
 
 

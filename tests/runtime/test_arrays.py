@@ -109,7 +109,7 @@ def test_no_edges_may_come_without_a_dtype(given):
 
 @pytest.mark.parametrize("given", [np.zeros((2, 3)), np.zeros((2, 3), bool), torch.zeros(2, 3)], ids=["float", "bool", "torch float"])
 def test_edges_that_are_not_integers(given):
-    with pytest.raises(InputTypeError, match="edge_index is .*; expected integers"):
+    with pytest.raises(InputTypeError, match=r"edge_index is .*; expected integers"):
         arrays.edges(given)
 
 
@@ -136,17 +136,17 @@ def test_edge_weights(shape, dtype):
 
 @pytest.mark.parametrize("shape", [(), (2,), (4,), (1, 3), (3, 2), (3, 1, 1)])
 def test_edge_weights_of_another_shape(shape):
-    with pytest.raises(GraphError, match="edge_weight has shape .*; expected one weight for each of the 3 edges"):
+    with pytest.raises(GraphError, match=r"edge_weight has shape .*; expected one weight for each of the 3 edges"):
         arrays.edge_weights(np.zeros(shape, np.float32), 3)
 
 
 @pytest.mark.parametrize("dtype", [np.int64, bool])
 def test_edge_weights_that_are_not_floats(dtype):
-    with pytest.raises(InputTypeError, match="edge_weight is .*; expected floating-point weights"):
+    with pytest.raises(InputTypeError, match=r"edge_weight is .*; expected floating-point weights"):
         arrays.edge_weights(np.ones(3, dtype), 3)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
 def test_edge_weights_that_float32_does_not_hold(value):
-    with pytest.raises(GraphError, match="edge_weight holds .* at edge 1; expected finite float32 weights"):
+    with pytest.raises(GraphError, match=r"edge_weight holds .* at edge 1; expected finite float32 weights"):
         arrays.edge_weights([1.0, value, np.nan], 3)

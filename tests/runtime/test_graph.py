@@ -31,7 +31,7 @@ def test_a_node_count_is_any_integer(count):
 
 @pytest.mark.parametrize("count", [2.0, "3", [3], np.float32(3)])
 def test_a_node_count_of_another_kind(count):
-    with pytest.raises(InputTypeError, match="num_nodes is .*; expected an integer"):
+    with pytest.raises(InputTypeError, match=r"num_nodes is .*; expected an integer"):
         dq.Graph(EDGES, count)
 
 
@@ -51,9 +51,9 @@ def test_a_node_number_beyond_any_graph(node):
 @pytest.mark.parametrize(
     ("edges", "message"),
     [
-        ([[0, 1], [1, 3]], "edge 1 goes from node 1 to 3; expected node numbers of at least 0 and below num_nodes = 3"),
-        ([[0, -1], [1, 2]], "edge 1 goes from node -1 to 2; expected node numbers of at least 0 and below num_nodes = 3"),
-        ([[2**32, 0], [0, 0]], "edge 0 goes from node 4294967296 to 0; expected node numbers of at least 0 and below num_nodes = 3"),
+        ([[0, 1], [1, 3]], "edge 1 goes from node 1 to 3; expected numbers of at least 0 and below num_nodes = 3"),
+        ([[0, -1], [1, 2]], "edge 1 goes from node -1 to 2; expected numbers of at least 0 and below num_nodes = 3"),
+        ([[2**32, 0], [0, 0]], "edge 0 goes from node 4294967296 to 0; expected numbers of at least 0 and below num_nodes = 3"),
     ],
 )
 def test_node_numbers_out_of_range(edges, message):
@@ -67,7 +67,7 @@ def test_negative_node_numbers_where_nobody_counts():
 
 
 def test_an_edge_between_no_nodes():
-    with pytest.raises(GraphError, match="edge 0 goes from node 0 to 0; .* below num_nodes = 0"):
+    with pytest.raises(GraphError, match=r"edge 0 goes from node 0 to 0; .* below num_nodes = 0"):
         dq.Graph([[0], [0]], 0)
 
 
@@ -110,7 +110,7 @@ def test_without_normalization_every_edge_counts_one():
 
 def test_a_negative_degree():
     graph = dq.Graph(EDGES, 3, -WEIGHTS)
-    with pytest.raises(GraphError, match="edge weights into node 0 sum to -10, so .*at least 0"):
+    with pytest.raises(GraphError, match=r"edge weights into node 0 sum to -10, so .*at least 0"):
         graph.weighed(EdgeNorm(), weighted=True)
     graph.weighed(EdgeNorm(normalize=False), weighted=True)
 

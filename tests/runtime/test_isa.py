@@ -1,7 +1,7 @@
+import programs
 import pytest
 
 import degreequant as dq
-import programs
 from degreequant.errors import EngineError
 from degreequant.runtime import _kernels
 from degreequant.runtime.kernels import ISA_VARIABLE, choose_isa

@@ -15,7 +15,7 @@ def convert(
     Example: degreequant convert runs/cora-gcn-degree-quant-int4-seed0.safetensors -o model.dq
     """
     from degreequant.cli.screen import OUT, kilobytes
-    from degreequant.convert import convert as to_program
+    from degreequant.conversion import convert as to_program
     from degreequant.train.checkpoint import load_checkpoint
 
     program = to_program(load_checkpoint(checkpoint)[0])

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch_geometric.data import Data
 
-from degreequant.convert import convert
+from degreequant.conversion import convert
 from degreequant.experiments.experiment import Experiment
 from degreequant.experiments.record import Row, environment
 from degreequant.nn.rewrite import prepare

@@ -120,4 +120,5 @@ class _SparseMatmul(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        return ctx.adjacency.backward @ grad_outputs[0].contiguous(), None
+        with torch.autocast(grad_outputs[0].device.type, enabled=False):
+            return ctx.adjacency.backward @ grad_outputs[0].contiguous(), None

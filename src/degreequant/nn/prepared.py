@@ -56,6 +56,7 @@ class PreparedModel(nn.Module):
 
     In `train()` it computes on floats with fake quantizers and protected nodes; in `eval()` on the integer codes that the engine runs,
     and returns their float values. Besides the forward's own arguments it takes `degree_rank` `[nodes]` (see `degreequant.DegreeRank`).
+    Under `torch.compile` the plan is walked as it is here, and what the sites compute in training is compiled.
     """
 
     dq: Preparation
@@ -119,6 +120,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
+@torch.compiler.disable(recursive=False)  # type: ignore[no-untyped-call, untyped-decorator]
 def _run(model: PreparedModel, plan: Plan, values: dict[str, Any], context: Context, degree_rank: Tensor | None = None) -> Any:
     with _full_precision(model):
         for step in plan.steps:
@@ -140,6 +142,7 @@ def _full_precision(model: PreparedModel) -> AbstractContextManager[Any]:
     return nullcontext() if sites is None else torch.autocast(next(sites.buffers()).device.type, enabled=False)
 
 
+@torch.compiler.disable(recursive=False)  # type: ignore[no-untyped-call, untyped-decorator]
 def _call(model: nn.Module, step: Step, values: dict[str, Any], context: Context) -> Any:
     if step.kind == "site":
         site: Site = getattr(model, SITES)[step.target]

@@ -5,8 +5,12 @@ at the mode of tracing (so each mode is traced on its own), `if edge_weight is n
 are fixed to `None`), and message-passing layers are traced into (so they are leaves).
 """
 
+import re
+from pathlib import Path
 from typing import Any
 
+import torch
+import torch_geometric
 from torch import fx, nn
 from torch_geometric.nn import MessagePassing
 
@@ -14,6 +18,8 @@ from degreequant.errors import PrepareError
 from degreequant.nn.plan import Form, Plan, Ref, Step, StepKind
 
 _KINDS: dict[str, StepKind] = {"call_module": "module", "call_function": "function", "call_method": "method", "get_attr": "attribute"}
+_LIBRARIES = tuple(str(Path(file).parent) for file in (torch.__file__, torch_geometric.__file__, __file__))
+_FRAME = re.compile(r'File "(?P<file>.+)", line (?P<line>\d+), in .*\n(?:    (?P<code>.*))?')
 
 
 def trace(model: nn.Module, form: Form) -> Plan:
@@ -86,8 +92,9 @@ def _name(node: fx.Node) -> str:
 
 
 def _line(node: fx.Node) -> str:
-    trace_lines = (node.stack_trace or "").strip().splitlines()
-    return trace_lines[-1].strip() if trace_lines else ""
+    """The user's line that made a step: the innermost one that is not of torch, PyG or this package."""
+    frames = [frame for frame in _FRAME.finditer(node.stack_trace or "") if not frame["file"].startswith(_LIBRARIES)]
+    return f"{Path(frames[-1]['file']).name}, line {frames[-1]['line']}: {frames[-1]['code'] or ''}" if frames else ""
 
 
 def _first_line(error: Exception) -> str:
@@ -98,7 +105,7 @@ def _location(error: BaseException) -> str:
     traceback, place = error.__traceback__, ""
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        if "torch/" not in code.co_filename and "degreequant/nn" not in code.co_filename:
-            place = f" (in {code.co_name}, {code.co_filename.rsplit('/', 1)[-1]}, line {traceback.tb_lineno})"
+        if not code.co_filename.startswith(_LIBRARIES):
+            place = f" (in {code.co_name}, {Path(code.co_filename).name}, line {traceback.tb_lineno})"
         traceback = traceback.tb_next
     return place

@@ -34,9 +34,9 @@ def meaning(step: Step, model: nn.Module) -> Meaning:
     """What a step does; `layer` for a submodule that a site would have to know, `unknown` for all else."""
     if step.kind == "module":
         module = model.get_submodule(step.target)
-        if isinstance(module, nn.ReLU):
+        if type(module) is nn.ReLU:
             return "relu"
-        if isinstance(module, nn.Dropout | nn.Identity):
+        if type(module) in (nn.Dropout, nn.Identity):
             return "dropout"
         return "epilogue" if type(module) in _EPILOGUES else "layer"
     if step.target is getattr:

@@ -48,9 +48,11 @@ class ActivationQuantizer(nn.Module):
         """The grid in force.
 
         Raises:
-            NotCalibratedError: If no training forward has observed a range yet.
+            NotCalibratedError: If no training forward has observed a range yet, or one observed NaN.
         """
         low, high = self.range.low.cpu(), self.range.high.cpu()
+        if low.isnan() or high.isnan():
+            raise NotCalibratedError(f"the range of {self.name!r} is not a number: did the training diverge?")
         if not low <= high:
             raise NotCalibratedError(
                 f"the range of {self.name!r} was never observed: run the prepared model in train() on data before eval() or convert"

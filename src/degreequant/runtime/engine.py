@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from os import PathLike
 from typing import Any
 
@@ -170,9 +171,9 @@ def _program(program: Any) -> Program:
 def _thread_count(threads: int | None) -> int:
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise EngineError(f"threads is {threads!r}; expected a number of at least 1")
-    return threads
+    if isinstance(threads, bool) or not isinstance(threads, Integral) or not 1 <= threads < 2**31:
+        raise EngineError(f"threads is {threads!r}; expected a number of at least 1, below 2^31")
+    return int(threads)
 
 
 def _bind(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> _Call:

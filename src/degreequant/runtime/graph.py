@@ -13,7 +13,6 @@ from degreequant.operations import EdgeNorm
 from degreequant.runtime import arrays
 from degreequant.runtime.kernels import native
 
-
 MAX_NODES = 2**31 - 1
 
 
@@ -104,6 +103,5 @@ def _check_bounds(edges: npt.NDArray[Any], num_nodes: int) -> None:
     if edges.size == 0 or (edges.min() >= 0 and edges.max() < num_nodes):
         return
     edge = int(np.flatnonzero(((edges < 0) | (edges >= num_nodes)).any(axis=0))[0])
-    raise GraphError(
-        f"edge {edge} goes from node {edges[0, edge]} to {edges[1, edge]}; expected node numbers of at least 0 and below num_nodes = {num_nodes}"
-    )
+    source, target = edges[:, edge]
+    raise GraphError(f"edge {edge} goes from node {source} to {target}; expected numbers of at least 0 and below num_nodes = {num_nodes}")

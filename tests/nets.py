@@ -1,0 +1,82 @@
+"""Models as users write them, graphs with everything that a graph may have, and a short training run."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.nn import GCNConv
+
+import degreequant as dq
+
+
+class Net(nn.Module):
+    """Two layers, optional edge weights, dropout by function."""
+
+    def __init__(self, channels: int = 5, hidden: int = 6, classes: int = 3, dropout: float = 0.5, **options: bool) -> None:
+        super().__init__()
+        self.conv1 = GCNConv(channels, hidden, **options)
+        self.conv2 = GCNConv(hidden, classes, **options)
+        self.dropout = dropout
+
+    def encode(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
+        x = F.dropout(x, p=self.dropout, training=self.training)
+        return F.relu(self.conv1(x, edge_index, edge_weight))
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
+        if edge_weight is not None and edge_weight.dim() != 1:
+            raise ValueError("one weight for each edge")
+        x = self.encode(x, edge_index, edge_weight)
+        x = F.dropout(x, p=self.dropout, training=self.training)
+        return F.log_softmax(self.conv2(x, edge_index, edge_weight), dim=-1)
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        return F.nll_loss(output, target)
+
+
+class WeightedNet(Net):
+    """The same with edge weights that are always given."""
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:  # type: ignore[override]
+        x = self.encode(x, edge_index, edge_weight)
+        return self.conv2(F.dropout(x, p=self.dropout, training=self.training), edge_index, edge_weight)
+
+
+class One(nn.Module):
+    """One call of a function on one convolution."""
+
+    def __init__(self, after=None, channels: int = 5, classes: int = 3, **options: bool) -> None:
+        super().__init__()
+        self.conv = GCNConv(channels, classes, **options)
+        self.after = after
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        x = self.conv(x, edge_index)
+        return x if self.after is None else self.after(x)
+
+
+def graph(nodes: int = 12, edges: int = 30, channels: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Features and edges: duplicates, self loops (some twice) and isolated nodes, whatever the seed."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(nodes, channels, generator=generator)
+    if nodes < 3:
+        return x, torch.zeros(2, 0, dtype=torch.long)
+    edge_index = torch.randint(nodes - 1, (2, edges), generator=generator)
+    edge_index[:, 1::7] = edge_index[:, 0::7][:, : edge_index[:, 1::7].shape[1]]
+    edge_index[1, 0::5] = edge_index[0, 0::5]
+    return x, edge_index
+
+
+def train(model: nn.Module, *inputs: Tensor, steps: int = 3, lr: float = 0.05, **named: Tensor) -> nn.Module:
+    """A few steps towards nothing in particular; leaves the model in `train()`."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    model.train()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(*inputs, **named).square().mean().backward()
+        optimizer.step()
+    return model
+
+
+def trained(model: nn.Module, recipe: dq.Recipe, *inputs: Tensor, steps: int = 3, **named: Tensor) -> nn.Module:
+    """Prepared, trained and in `eval()`."""
+    example = named or None
+    return train(dq.prepare(model, recipe, example_inputs=example), *inputs, steps=steps, **named).eval()

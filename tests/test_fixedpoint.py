@@ -1,0 +1,101 @@
+"""docs/numerics.md, "Multiplier", against unbounded integers and fractions."""
+
+from fractions import Fraction
+
+import numpy as np
+import oracle
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from degreequant.fixedpoint import ADDEND_BITS, MAX_ADDEND, Multiplier, addend_from_real, bounded, combine, from_real, round_half_away
+
+mantissas = st.one_of(st.integers(-(2**31) + 1, 2**31 - 1), st.sampled_from([0, 1, -1, 2**30, -(2**30), 2**31 - 1, -(2**31) + 1]))
+shifts = st.integers(-200, 300)
+reals = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def multiplier(mantissa: int, shift: int) -> Multiplier:
+    return Multiplier(np.array([mantissa], np.int32), np.array([shift], np.int32))
+
+
+def pair(value: Multiplier) -> tuple[int, int]:
+    assert value.mantissa.dtype == value.shift.dtype == np.int32
+    return int(value.mantissa[0]), int(value.shift[0])
+
+
+def nearest(real: float) -> tuple[int, int]:
+    """The page, in fractions."""
+    if real == 0:
+        return 0, 0
+    exponent, magnitude = 0, abs(Fraction(real))
+    while magnitude >= 1:
+        magnitude, exponent = magnitude / 2, exponent + 1
+    while magnitude < Fraction(1, 2):
+        magnitude, exponent = magnitude * 2, exponent - 1
+    mantissa, shift = int(magnitude * 2**31 + Fraction(1, 2)), 31 - exponent
+    if mantissa == 2**31:
+        mantissa, shift = 2**30, shift - 1
+    return (mantissa if real > 0 else -mantissa), shift
+
+
+@given(reals)
+@example(0.0)
+@example(1.0)
+@example(1 - 2**-53)
+@example(-1 + 2**-53)
+@example(5e-324)
+@example(1.7976931348623157e308)
+def test_from_real_is_the_page(real):
+    assert pair(from_real([real])) == nearest(real)
+
+
+@given(reals.filter(lambda real: real == 0 or 1e-290 < abs(real) < 1e300))
+def test_to_real_is_within_half_a_mantissa_step(real):
+    assert abs(from_real([real]).to_real()[0] - real) <= abs(real) * 2.0**-31
+
+
+@given(mantissas, shifts, mantissas, shifts)
+@example(2**31 - 1, 0, 2**31 - 1, 0)
+@example(-(2**31) + 1, 0, 2**31 - 1, 0)
+def test_combine_is_the_page(m, s, n, t):
+    assert pair(combine(multiplier(m, s), multiplier(n, t))) == oracle.combine((m, s), (n, t))
+
+
+@given(mantissas, st.one_of(shifts, st.integers(10, 80)))
+@example(2**31 - 1, 77)
+@example(-(2**31) + 1, 76)
+@example(1, -17)
+@example(-1, -18)
+@example(3, 46)
+@example(-3, 46)
+def test_bounded_is_the_page(m, s):
+    mantissa, shift = pair(bounded(multiplier(m, s)))
+    assert (mantissa, shift) == oracle.bounded((m, s))
+    assert 14 <= shift <= 45
+
+
+@given(st.one_of(reals, st.integers(-(2**53), 2**53).map(lambda n: n / 2)))
+@example(0.49999999999999994)
+@example(-0.49999999999999994)
+@example(4503599627370495.5)
+@example(-0.5)
+def test_round_half_away_is_exact(real):
+    assert round_half_away(real) == oracle.round_half_away(Fraction(real))
+
+
+@given(st.floats(allow_nan=False))
+@example(65536.0)
+@example(-1e300)
+@example(2.0**-15)
+def test_addend_counts_fractions_of_a_step_and_saturates(steps):
+    addend = int(addend_from_real([steps])[0])
+    if abs(steps) >= 2**16:
+        assert addend == (MAX_ADDEND if steps > 0 else -MAX_ADDEND)
+    else:
+        assert addend == oracle.round_half_away(Fraction(steps) * 2**ADDEND_BITS)
+
+
+def test_arrays_broadcast():
+    row, channel = from_real(np.array([[0.5], [3.0]])), from_real(np.array([1.0, 0.25, 0.0]))
+    np.testing.assert_array_equal(combine(row, channel).to_real(), [[0.5, 0.125, 0], [3, 0.75, 0]])
+    np.testing.assert_array_equal(bounded(channel).to_real(), [1, 0.25, 0])

@@ -1,0 +1,99 @@
+import copy
+import dataclasses
+
+import pytest
+import tiny
+import torch
+
+import degreequant as dq
+from degreequant.train.architectures import GCN
+from degreequant.train.loop import Settings, evaluate, fit
+
+RECIPES = {"fp32": dq.Recipe.fp32(), "int8": dq.Recipe.qat(8), "int4": dq.Recipe.degree_quant(4)}
+
+
+def model(recipe="int8", seed=0):
+    torch.manual_seed(seed)
+    return dq.prepare(GCN(8, 8, 3), RECIPES[recipe])
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_training_learns(recipe):
+    data, net = tiny.task(), model(recipe)
+    before = evaluate(copy.deepcopy(net) if recipe == "fp32" else GCN(8, 8, 3), data, data.val_mask)[0]
+    result = fit(net, data, Settings(epochs=30))
+    loss, accuracy = evaluate(net, data, data.test_mask)
+    assert accuracy > 0.9
+    assert loss < before
+    assert result.step_ms > 0
+    assert result.seconds >= 30 * result.step_ms / 2000
+
+
+def test_the_best_epoch_is_kept():
+    """Weights and ranges are those of the lowest validation loss, and the model is left in evaluation."""
+    data, net, seen = tiny.task(), model(), []
+    result = fit(net, data, Settings(epochs=25, lr=0.2), lambda epoch, loss: seen.append((epoch, loss)))
+    assert [epoch for epoch, _ in seen] == list(range(1, 26))
+    assert (result.val_loss, result.epoch) == min((loss, epoch) for epoch, loss in seen)
+    assert result.epoch < 25, "the last epoch is the best one: this test shows nothing"
+    assert not any(module.training for module in net.modules())
+    assert evaluate(net, data, data.val_mask) == (result.val_loss, result.val_accuracy)
+
+
+def test_patience():
+    data, seen = tiny.task(), []
+    result = fit(model(), data, Settings(epochs=500, lr=0.3, patience=4), lambda epoch, loss: seen.append(epoch))
+    assert seen[-1] == result.epoch + 4 < 500
+
+
+def test_the_test_nodes_are_never_looked_at():
+    data = tiny.task()
+    hidden = data.clone()
+    hidden.y = torch.where(data.test_mask, 10**6, data.y)
+    first, second = model(), model()
+    torch.manual_seed(3)
+    expected = fit(first, data, Settings(epochs=5))
+    torch.manual_seed(3)
+    found = fit(second, hidden, Settings(epochs=5))
+    assert (found.epoch, found.val_loss) == (expected.epoch, expected.val_loss)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_seed_says_everything(recipe):
+    states = []
+    for _ in range(2):
+        net = model(recipe, seed=7)
+        fit(net, tiny.task(), Settings(epochs=5))
+        states.append(net.state_dict())
+    for name, tensor in states[0].items():
+        assert torch.equal(tensor, states[1][name]), name
+
+
+def test_no_epochs_change_nothing():
+    net = model("fp32")
+    before = copy.deepcopy(net.state_dict())
+    result = fit(net, tiny.task(), Settings(epochs=0))
+    assert (result.epoch, result.step_ms) == (0, 0.0)
+    for name, tensor in before.items():
+        assert torch.equal(tensor, net.state_dict()[name])
+
+
+def test_settings_are_used():
+    """Each of them changes what is learned."""
+    weights = set()
+    plain = Settings(epochs=3)
+    for settings in (plain, dataclasses.replace(plain, lr=0.02), dataclasses.replace(plain, weight_decay=0.1), Settings(epochs=2)):
+        net = model("fp32")
+        fit(net, tiny.task(), settings)
+        weights.add(float(net.conv1.lin.weight.detach().double().sum()))
+    assert len(weights) == 4
+
+
+def test_evaluate_is_of_the_nodes_asked_for():
+    data, net = tiny.task(), model("fp32").eval()
+    output = net(data.x, data.edge_index)
+    loss, accuracy = evaluate(net, data, data.val_mask)
+    output = output.detach()
+    picked = output[data.val_mask, data.y[data.val_mask]]
+    assert loss == pytest.approx(-float(picked.mean()), rel=1e-5)
+    assert accuracy == pytest.approx(float((output.argmax(-1) == data.y)[data.val_mask].float().mean()))
