@@ -1,6 +1,6 @@
 """A PyG model of your own, trained in INT4 with Degree-Quant, saved, and run without torch.
 
-    DEGREEQUANT_DATA=/path/to/data python examples/cora_gcn.py [DATASET]
+DEGREEQUANT_DATA=/path/to/data python examples/cora_gcn.py [DATASET]
 """
 
 import sys

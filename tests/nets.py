@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
 
 import degreequant as dq
+from degreequant.nn.prepared import stored_codes
+from degreequant.quant.exact import Codes
 
 
 class Net(nn.Module):
@@ -22,9 +24,7 @@ class Net(nn.Module):
         return F.relu(self.conv1(x, edge_index, edge_weight))
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
-        if edge_weight is not None and edge_weight.dim() != 1:
-            raise ValueError("one weight for each edge")
-        x = self.encode(x, edge_index, edge_weight)
+        x = self.encode(x, edge_index, edge_weight) if edge_weight is not None else self.encode(x, edge_index)
         x = F.dropout(x, p=self.dropout, training=self.training)
         return F.log_softmax(self.conv2(x, edge_index, edge_weight), dim=-1)
 
@@ -71,7 +71,9 @@ def train(model: nn.Module, *inputs: Tensor, steps: int = 3, lr: float = 0.05, *
     model.train()
     for _ in range(steps):
         optimizer.zero_grad()
-        model(*inputs, **named).square().mean().backward()
+        output = model(*inputs, **named)
+        results = output if isinstance(output, tuple) else (output,)
+        sum(result.square().mean() for result in results).backward()
         optimizer.step()
     return model
 
@@ -80,3 +82,8 @@ def trained(model: nn.Module, recipe: dq.Recipe, *inputs: Tensor, steps: int = 3
     """Prepared, trained and in `eval()`."""
     example = named or None
     return train(dq.prepare(model, recipe, example_inputs=example), *inputs, steps=steps, **named).eval()
+
+
+def codes(model: nn.Module, *inputs: Tensor, **named: Tensor) -> dict[str, Codes]:
+    """What every step stores in an exact forward."""
+    return stored_codes(model, *inputs, **named)

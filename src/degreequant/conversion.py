@@ -4,10 +4,12 @@ Each kind of site has one lowering, which emits its operations; the integers the
 ones in `eval()`.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
+import torch_geometric.nn
 from torch import nn
 
 from degreequant.errors import ConvertError
@@ -15,9 +17,25 @@ from degreequant.nn.gcn import GCNSite, edge_norm
 from degreequant.nn.linear import LinearSite
 from degreequant.nn.plan import Ref, Step
 from degreequant.nn.prepared import SITES, PreparedModel, Roles
+from degreequant.nn.registry import LAYERS
 from degreequant.nn.site import InputSite, ReluSite, Site
 from degreequant.nn.vocabulary import describe, epilogue, meaning
-from degreequant.operations import Aggregate, Epilogue, Input, Linear, Operation, Quantize, Relu, Role
+from degreequant.operations import (
+    Aggregate,
+    AnyOperation,
+    Epilogue,
+    FloatAggregate,
+    FloatArray32,
+    FloatInput,
+    FloatLinear,
+    FloatRelu,
+    Input,
+    Linear,
+    Operation,
+    Quantize,
+    Relu,
+    Role,
+)
 from degreequant.program import Program
 
 
@@ -38,10 +56,10 @@ def convert(qmodel: nn.Module) -> Program:
         if not bool(parameter.isfinite().all()):
             raise ConvertError(f"parameter {name!r} holds NaN or infinite values, which have no codes: did the training diverge?")
     with torch.no_grad():
-        return _Conversion(qmodel, qmodel.dq.roles).program()
+        return Conversion(qmodel, qmodel.dq.roles).program()
 
 
-class _Conversion:
+class Conversion:
     """Walks the plan of `eval()` once and collects operations."""
 
     def __init__(self, qmodel: PreparedModel, roles: Roles) -> None:
@@ -49,24 +67,25 @@ class _Conversion:
         self.plan = qmodel.dq.eval
         self.roles = roles
         self.sites = cast("dict[str, Site]", dict(getattr(qmodel, SITES).items()))
-        self.stored: dict[str, Operation] = {}
-        self.operations: list[Operation] = []
+        self.stored: dict[str, AnyOperation] = {}
+        self.operations: list[AnyOperation] = []
+        self.calls: Counter[str] = Counter()
 
     def program(self) -> Program:
+        """The program of the whole plan."""
         final: Epilogue = "none"
         result = self.plan.result
         for step in self.plan.steps:
+            what = meaning(step, self.qmodel)
             if step.kind == "site":
                 self._lower(step)
-            elif meaning(step, self.qmodel) == "epilogue" and result == Ref(step.name):
+            elif what == "epilogue" and result == Ref(step.name):
                 final, result = self._epilogue(step), step.args[0]
-            elif meaning(step, self.qmodel) != "attribute":
-                raise ConvertError(
-                    f"{describe(step)} was left in float by the recipe, and the engine runs integers only: prepare without skipping it"
-                )
+            elif what != "attribute":
+                self._add(step, lower_float(self, step))
         if not isinstance(result, Ref) or result.name not in self.stored:
             raise ConvertError(
-                "the forward returns something else than one quantized tensor; convert a model that returns its logits alone"
+                "the forward returns something else than one tensor of its layers; convert a model that returns its logits alone"
             )
         inputs = tuple(self._input(name, role) for name, role in self.roles.ordered)
         source = {"recipe": repr(self.qmodel.dq.recipe), "model": type(self.qmodel).__mro__[2].__name__}
@@ -75,12 +94,14 @@ class _Conversion:
     def _lower(self, step: Step) -> None:
         site = self.sites[step.target]
         layer = self.qmodel.get_submodule(step.path) if step.path else None
-        for operation in _LOWERINGS[type(site)](self, step, site, layer):
-            self.operations.append(operation)
-            self.stored[step.name] = operation
+        self._add(step, _LOWERINGS[type(site)](self, step, site, layer))
+
+    def _add(self, step: Step, operations: Sequence[AnyOperation]) -> None:
+        self.operations += operations
+        self.stored[step.name] = operations[-1]
 
     def _input(self, name: str, role: Role) -> Input:
-        widths = [op.channels for op in self.operations if isinstance(op, Quantize) and op.input == name]
+        widths = [op.channels for op in self.operations if isinstance(op, Quantize | FloatInput) and op.input == name]
         return Input(name, role, widths[0] if widths else None)
 
     def _epilogue(self, step: Step) -> Epilogue:
@@ -90,8 +111,23 @@ class _Conversion:
         return name
 
     def reads(self, value: Any) -> Operation:
-        """The operation that stored what a site reads."""
-        return self.stored[value.name]
+        """The integer operation that stored what a site reads."""
+        source = self.stored[value.name]
+        assert isinstance(source, Operation)
+        return source
+
+    def reads_float(self, value: Any, width: int) -> str:
+        """Name of the operation that a float part reads; an input of the program gets one that brings it in as it is."""
+        if value.name not in self.stored:
+            name = f"{value.name}.float"
+            self.operations.append(FloatInput(name, value.name, width))
+            self.stored[value.name] = self.operations[-1]
+        return self.stored[value.name].name
+
+    def call_name(self, path: str) -> str:
+        """Name of this call of a float layer: its path, and the number of the call from the second on."""
+        self.calls[path] += 1
+        return path if self.calls[path] == 1 else f"{path}.{self.calls[path]}"
 
     def input_width(self, name: str) -> int:
         """Channels of an input, from the first layer that reads it."""
@@ -103,17 +139,21 @@ class _Conversion:
         raise ConvertError(f"no layer reads the input {name!r}")
 
 
-def _quantize(conversion: _Conversion, step: Step, site: InputSite, layer: None) -> list[Operation]:
-    return [Quantize(site.spec.name, step.args[0].name, site.output.grid(), conversion.input_width(step.name))]
+def _quantize(conversion: Conversion, step: Step, site: InputSite, layer: None) -> list[AnyOperation]:
+    read = step.args[0].name
+    left_in_float = conversion.stored.get(read)
+    if left_in_float is None:
+        return [Quantize(site.spec.name, read, site.output.grid(), conversion.input_width(step.name))]
+    return [Quantize(site.spec.name, left_in_float.name, site.output.grid(), left_in_float.channels)]
 
 
-def _linear(conversion: _Conversion, step: Step, site: LinearSite, layer: Any) -> list[Operation]:
+def _linear(conversion: Conversion, step: Step, site: LinearSite, layer: Any) -> list[AnyOperation]:
     source = conversion.reads(step.args[0])
     weight, requantize = site.integers(layer, source.grid)
     return [Linear(site.spec.name, source.name, site.output.grid(), len(weight.codes), weight, requantize)]
 
 
-def _gcn(conversion: _Conversion, step: Step, site: GCNSite, layer: Any) -> list[Operation]:
+def _gcn(conversion: Conversion, step: Step, site: GCNSite, layer: Any) -> list[AnyOperation]:
     source = conversion.reads(step.args[0])
     edge_index, edge_weight = (None if ref is None else ref.name for ref in step.args[1:])
     assert edge_index is not None
@@ -126,14 +166,58 @@ def _gcn(conversion: _Conversion, step: Step, site: GCNSite, layer: Any) -> list
     return [features, output]
 
 
-def _relu(conversion: _Conversion, step: Step, site: ReluSite, layer: None) -> list[Operation]:
+def _relu(conversion: Conversion, step: Step, site: ReluSite, layer: None) -> list[AnyOperation]:
     source = conversion.reads(step.args[0])
     return [Relu(site.spec.name, source.name, source.grid, source.channels)]
 
 
-_LOWERINGS: dict[type[Site], Callable[[_Conversion, Step, Any, Any], list[Operation]]] = {
+_LOWERINGS: dict[type[Site], Callable[[Conversion, Step, Any, Any], list[AnyOperation]]] = {
     InputSite: _quantize,
     LinearSite: _linear,
     GCNSite: _gcn,
     ReluSite: _relu,
+}
+
+
+def lower_float(conversion: Conversion, step: Step) -> list[AnyOperation]:
+    """The float operations of a step that the recipe left in float by name."""
+    if meaning(step, conversion.qmodel) == "relu":
+        source = conversion.stored[step.args[0].name]
+        return [FloatRelu(f"{step.name}.float", source.name, source.channels)]
+    layer = conversion.qmodel.get_submodule(step.target) if step.kind == "module" else None
+    lowering = _FLOAT_LOWERINGS.get(type(layer))
+    if lowering is None:
+        raise ConvertError(
+            f"{describe(step)} was left in float, and the engine has no float form of it; it has them for "
+            f"{', '.join(cls.__name__ for cls in _FLOAT_LOWERINGS)} and ReLU"
+        )
+    assert layer is not None
+    return lowering(conversion, conversion.call_name(step.target), layer, step.by_name(LAYERS[type(layer)].arguments))
+
+
+def _float_linear(conversion: Conversion, name: str, layer: Any, arguments: dict[str, Any]) -> list[AnyOperation]:
+    weight = _float32(layer.weight)
+    return [FloatLinear(f"{name}.float", conversion.reads_float(arguments["x"], weight.shape[1]), len(weight), weight, _bias(layer))]
+
+
+def _float_gcn(conversion: Conversion, name: str, layer: Any, arguments: dict[str, Any]) -> list[AnyOperation]:
+    weight = _float32(layer.lin.weight)
+    features = FloatLinear(f"{name}.lin.float", conversion.reads_float(arguments["x"], weight.shape[1]), len(weight), weight, None)
+    edge_weight = arguments.get("edge_weight")
+    edges = (arguments["edge_index"].name, None if edge_weight is None else edge_weight.name)
+    return [features, FloatAggregate(f"{name}.float", features.name, len(weight), *edges, edge_norm(layer), _bias(layer))]
+
+
+def _float32(tensor: torch.Tensor) -> FloatArray32:
+    return tensor.detach().cpu().numpy()
+
+
+def _bias(layer: Any) -> FloatArray32 | None:
+    return None if layer.bias is None else _float32(layer.bias)
+
+
+_FLOAT_LOWERINGS: dict[type, Callable[[Conversion, str, Any, dict[str, Any]], list[AnyOperation]]] = {
+    nn.Linear: _float_linear,
+    torch_geometric.nn.Linear: _float_linear,
+    torch_geometric.nn.GCNConv: _float_gcn,
 }

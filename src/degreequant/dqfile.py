@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors_numpy
 
 from degreequant.errors import ProgramError
-from degreequant.operations import OPERATIONS, Epilogue, Input, Operation
+from degreequant.operations import OPERATIONS, AnyOperation, Epilogue, Input
 from degreequant.packing import STORAGE, WeightCodes, pack, row_width, unpack
 from degreequant.scheme import TensorSpec
 
@@ -29,7 +29,7 @@ FORMAT = "degreequant"
 VERSION = 1
 
 Arrays = dict[str, npt.NDArray[Any]]
-Parts = tuple[tuple[Input, ...], tuple[Operation, ...], str, Epilogue, dict[str, str]]
+Parts = tuple[tuple[Input, ...], tuple[AnyOperation, ...], str, Epilogue, dict[str, str]]
 """A program's fields, in their order."""
 
 
@@ -187,7 +187,7 @@ def _parts(structure: dict[str, Any], arrays: Arrays) -> Parts:
     return inputs, operations, output, epilogue, source
 
 
-def _operation(entry: dict[str, Any], arrays: Arrays) -> Operation:
+def _operation(entry: dict[str, Any], arrays: Arrays) -> AnyOperation:
     fields = {key: value for key, value in entry.items() if key not in ("kind", "version")}
     name, kind = (_restore(str, entry[key], key, arrays) for key in ("name", "kind"))
     version = _restore(int, entry["version"], f"{name}.version", arrays)
@@ -200,5 +200,5 @@ def _operation(entry: dict[str, Any], arrays: Arrays) -> Operation:
         raise ProgramError(
             f"operation {name!r} is {kind} version {version}; this release runs version {operation.version}: upgrade degreequant"
         )
-    restored: Operation = _restore(operation, fields, name, arrays)
+    restored: AnyOperation = _restore(operation, fields, name, arrays)
     return restored

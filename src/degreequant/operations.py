@@ -1,4 +1,6 @@
-"""The operations of a `Program`: what each one reads, stores and means. Integers and frozen values only.
+"""The operations of a `Program`: what each one reads, stores and means. Frozen values only.
+
+An `Operation` works on integers. A `FloatOperation` is what a recipe left in float by name (`override(path, "skip")`), and shows as that.
 
 A new operation is a dataclass here, a lowering that emits it (`convert`), and a step of the engine that runs it. Its meaning to the bit
 is in docs/numerics.md. A change of meaning is a new `version`; old versions stay readable.
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from degreequant.errors import ProgramError
 from degreequant.fixedpoint import MAX_ADDEND, MAX_MANTISSA, IntArray, Multiplier
@@ -21,7 +24,7 @@ MAX_STORED_SHIFT = 2**12
 MAX_INPUTS = 2**24
 """A linear layer sums fewer products than this: the kernels' limit."""
 
-Values = Mapping[str, "Operation"]
+Values = Mapping[str, "Operation | FloatOperation"]
 
 
 @dataclass(frozen=True)
@@ -65,14 +68,24 @@ class Requantize:
 
 
 @dataclass(frozen=True, eq=False)
-class Operation:
-    """One step: reads `input`, stores codes on `grid`, one row per node and `channels` columns, under `name`."""
+class _Named:
+    """What integer and float operations share: they read `input` and store their result under `name`."""
 
     kind: ClassVar[str]
     version: ClassVar[int] = 1
 
     name: str
     input: str
+
+    def _stored(self, values: Values) -> "Operation | FloatOperation":
+        _expect(self.input in values, self.name, f"reads {self.input!r}, which no earlier step stores")
+        return values[self.input]
+
+
+@dataclass(frozen=True, eq=False)
+class Operation(_Named):
+    """An integer step: reads codes and stores codes on `grid`, one row per node and `channels` columns."""
+
     grid: Grid
     channels: int
 
@@ -83,15 +96,24 @@ class Operation:
         _expect(0 < self.channels < 2**31, self.name, f"channels is {self.channels}")
 
     def _source(self, values: Values) -> "Operation":
-        _expect(self.input in values, self.name, f"reads {self.input!r}, which no earlier step stores")
-        return values[self.input]
+        source = self._stored(values)
+        if not isinstance(source, Operation):
+            raise ProgramError(f"operation {self.name!r}: reads {self.input!r}, which is in float; expected codes")
+        return source
 
 
 @dataclass(frozen=True, eq=False)
 class Quantize(Operation):
-    """A float input becomes codes."""
+    """Floats become codes: an input of the program, or what a float operation left."""
 
     kind = "quantize"
+
+    def validate(self, values: Values) -> None:
+        """Checks the width of a float operation that it reads; the program checks its inputs."""
+        super().validate(values)
+        source = values.get(self.input)
+        if isinstance(source, FloatOperation):
+            _expect(source.channels == self.channels, self.name, f"reads {source.channels} channels and stores {self.channels}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +170,81 @@ class Relu(Operation):
         _expect(source.grid == self.grid and source.channels == self.channels, self.name, "a ReLU keeps its input's grid and width")
 
 
-OPERATIONS: dict[str, type[Operation]] = {operation.kind: operation for operation in (Quantize, Linear, Aggregate, Relu)}
+FloatArray32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class FloatOperation(_Named):
+    """A float32 step, one row per node and `channels` columns; reads floats, or codes by their real values."""
+
+    channels: int
+
+    def validate(self, values: Values) -> None:
+        """Raises `ProgramError` unless this step fits what the steps before it stored."""
+        _expect(0 < self.channels < 2**31, self.name, f"channels is {self.channels}")
+        self._check_width(self._stored(values).channels)
+
+    def _check_width(self, read: int) -> None:
+        _expect(read == self.channels, self.name, f"reads {read} channels and stores {self.channels}")
+
+    def _check_array(self, array: FloatArray32 | None, shape: tuple[int, ...]) -> None:
+        if array is not None:
+            _expect(array.dtype == np.float32 and array.shape == shape, self.name, f"expected a float32 array of shape {shape}")
+            _expect(bool(np.isfinite(array).all()), self.name, "a weight or bias is not finite")
+
+
+@dataclass(frozen=True, eq=False)
+class FloatInput(FloatOperation):
+    """An input of the program as it is given."""
+
+    kind = "float_input"
+
+    def validate(self, values: Values) -> None:
+        """Nothing beyond what the program checks of its inputs."""
+        _expect(0 < self.channels < 2**31, self.name, f"channels is {self.channels}")
+
+
+@dataclass(frozen=True, eq=False)
+class FloatLinear(FloatOperation):
+    """`y = x weight^T + bias`; `weight` is `[channels, channels of the input]`."""
+
+    kind = "float_linear"
+
+    weight: FloatArray32
+    bias: FloatArray32 | None
+
+    def _check_width(self, read: int) -> None:
+        self._check_array(self.weight, (self.channels, read))
+        self._check_array(self.bias, (self.channels,))
+
+
+@dataclass(frozen=True, eq=False)
+class FloatAggregate(FloatOperation):
+    """A GCN's neighbour sum with real coefficients, plus `bias`."""
+
+    kind = "float_aggregate"
+
+    edge_index: str
+    edge_weight: str | None
+    norm: EdgeNorm
+    bias: FloatArray32 | None
+
+    def _check_width(self, read: int) -> None:
+        super()._check_width(read)
+        self._check_array(self.bias, (self.channels,))
+
+
+@dataclass(frozen=True, eq=False)
+class FloatRelu(FloatOperation):
+    """`max(x, 0)`."""
+
+    kind = "float_relu"
+
+
+AnyOperation = Operation | FloatOperation
+
+_KINDS: tuple[type[AnyOperation], ...] = (Quantize, Linear, Aggregate, Relu, FloatInput, FloatLinear, FloatAggregate, FloatRelu)
+OPERATIONS: dict[str, type[AnyOperation]] = {operation.kind: operation for operation in _KINDS}
 
 Role = Literal["features", "edge_index", "edge_weight"]
 Epilogue = Literal["none", "log_softmax", "softmax", "sigmoid"]

@@ -9,7 +9,18 @@ from textwrap import shorten
 from typing import Self, get_args
 
 from degreequant.errors import ProgramError
-from degreequant.operations import OPERATIONS, Aggregate, Epilogue, Input, Operation, Quantize, Role
+from degreequant.operations import (
+    OPERATIONS,
+    Aggregate,
+    AnyOperation,
+    Epilogue,
+    FloatAggregate,
+    FloatInput,
+    FloatOperation,
+    Input,
+    Quantize,
+    Role,
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class Program:
     """
 
     inputs: tuple[Input, ...]
-    operations: tuple[Operation, ...]
+    operations: tuple[AnyOperation, ...]
     output: str
     epilogue: Epilogue = "none"
     source: dict[str, str] = field(default_factory=dict)
@@ -36,7 +47,7 @@ class Program:
     def __post_init__(self) -> None:
         self._check_texts()
         self._check_inputs()
-        values: dict[str, Operation] = {}
+        values: dict[str, AnyOperation] = {}
         for operation in self.operations:
             self._check_reads(operation)
             operation.validate(values)
@@ -48,7 +59,7 @@ class Program:
         if self.epilogue not in get_args(Epilogue):
             raise ProgramError(f"unknown epilogue {self.epilogue!r}; known are {', '.join(get_args(Epilogue))}")
 
-    def __getitem__(self, name: str) -> Operation:
+    def __getitem__(self, name: str) -> AnyOperation:
         """The operation that stores `name`."""
         for operation in self.operations:
             if operation.name == name:
@@ -108,19 +119,25 @@ class Program:
             if entry.channels is not None and entry.channels < 1:
                 raise ProgramError(f"input {entry.name!r} has width {entry.channels}; expected at least 1")
 
-    def _check_reads(self, operation: Operation) -> None:
-        roles = {entry.name: entry.role for entry in self.inputs}
-        wanted: list[tuple[str, Role]] = []
+    @property
+    def float_parts(self) -> list[str]:
+        """Names of the operations that the recipe left in float; an integer-only program has none."""
+        return [operation.name for operation in self.operations if isinstance(operation, FloatOperation)]
+
+    def _check_reads(self, operation: AnyOperation) -> None:
         if type(operation) not in OPERATIONS.values():
             raise ProgramError(f"operation {operation.name!r} is of the unknown kind {type(operation).__name__}")
-        if isinstance(operation, Quantize):
+        wanted: list[tuple[str, Role]] = []
+        floats = self.float_parts
+        if isinstance(operation, FloatInput) or (isinstance(operation, Quantize) and operation.input not in floats):
             wanted.append((operation.input, "features"))
-        if isinstance(operation, Aggregate):
+        if isinstance(operation, Aggregate | FloatAggregate):
             wanted.append((operation.edge_index, "edge_index"))
             if operation.edge_weight is not None:
                 wanted.append((operation.edge_weight, "edge_weight"))
+        inputs = {entry.name: entry for entry in self.inputs}
         for name, role in wanted:
-            if roles.get(name) != role:
+            if name not in inputs or inputs[name].role != role:
                 raise ProgramError(f"operation {operation.name!r} reads {name!r}, which is not an input of role {role!r}")
-        if isinstance(operation, Quantize) and next(e.channels for e in self.inputs if e.name == operation.input) != operation.channels:
-            raise ProgramError(f"operation {operation.name!r} is not as wide as the input {operation.input!r}")
+            if role == "features" and inputs[name].channels != operation.channels:
+                raise ProgramError(f"operation {operation.name!r} is not as wide as the input {name!r}")

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from degreequant.operations import Aggregate, Linear, Operation
+from degreequant.operations import Aggregate, AnyOperation, FloatAggregate, FloatLinear, Linear, Operation
 from degreequant.packing import pack
 from degreequant.program import Program
 
@@ -14,14 +14,19 @@ def summarize(program: Program) -> dict[str, Any]:
         "bytes": program.nbytes,
         "inputs": [dataclasses.asdict(entry) for entry in program.inputs],
         "operations": [_operation(operation) for operation in program.operations],
+        "float_parts": program.float_parts,
         "output": program.output,
         "epilogue": program.epilogue,
         "source": program.source,
     }
 
 
-def parameter_bytes(operation: Operation) -> int:
-    """Bytes of the integers that an operation carries, as stored in memory and on disk."""
+def parameter_bytes(operation: AnyOperation) -> int:
+    """Bytes of the numbers that an operation carries, as stored in memory and on disk."""
+    if isinstance(operation, FloatLinear):
+        return operation.weight.nbytes + (0 if operation.bias is None else operation.bias.nbytes)
+    if isinstance(operation, FloatAggregate):
+        return 0 if operation.bias is None else operation.bias.nbytes
     if not isinstance(operation, Linear | Aggregate):
         return 0
     rule = operation.requantize
@@ -31,19 +36,19 @@ def parameter_bytes(operation: Operation) -> int:
     return size
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
-    grid = operation.grid
+def _operation(operation: AnyOperation) -> dict[str, Any]:
+    grid = operation.grid if isinstance(operation, Operation) else None
     reads = [operation.input]
-    if isinstance(operation, Aggregate):
+    if isinstance(operation, Aggregate | FloatAggregate):
         reads += [name for name in (operation.edge_index, operation.edge_weight) if name]
     return {
         "name": operation.name,
         "kind": operation.kind,
         "reads": reads,
         "channels": operation.channels,
-        "codes": f"{'int' if grid.spec.signed else 'uint'}{grid.spec.bits}",
+        "codes": "float32" if grid is None else f"{'int' if grid.spec.signed else 'uint'}{grid.spec.bits}",
         "weight_bits": operation.weight.spec.bits if isinstance(operation, Linear) else None,
-        "scale": grid.scale,
-        "zero_point": grid.zero_point,
+        "scale": None if grid is None else grid.scale,
+        "zero_point": None if grid is None else grid.zero_point,
         "bytes": parameter_bytes(operation),
     }

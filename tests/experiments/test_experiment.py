@@ -54,7 +54,8 @@ def test_bits():
 @pytest.mark.parametrize(
     ("arguments", "recipe"),
     [
-        (("fp32", 8), Recipe.fp32()),
+        (("fp32",), Recipe.fp32()),
+        (("degree-quant",), Recipe.degree_quant(8)),
         (("degree-quant", 4), Recipe.degree_quant(4)),
         (("qat", 8), Recipe.qat(8)),
         (("qat", 4, "percentile", "plain"), Recipe.qat(4, ranges="percentile", estimator="plain")),
@@ -73,7 +74,8 @@ def test_recipes(arguments, recipe):
         (("degree-quant", 0), "weight_bits is 0"),
         (("qat", 8, "widest"), "ranges is 'widest'; expected one of"),
         (("nqat", 8, None, "straight"), "estimator is 'straight'; expected one of"),
-        (("fp32", 8, "ema"), "--ranges and --estimator choose a QAT baseline; they do not go with fp32"),
+        (("fp32", None, "ema"), "--ranges and --estimator choose a QAT baseline; they do not go with fp32"),
+        (("fp32", 8), "--bits does not go with fp32, which quantizes nothing"),
         (("degree-quant", 8, None, "plain"), "do not go with degree-quant"),
     ],
 )

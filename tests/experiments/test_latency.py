@@ -27,6 +27,12 @@ def test_the_median_is_told_and_the_warmup_is_not_counted(monkeypatch):
     assert alternate({"work": work}, repeats=3, warmup=2)["work"].ms == pytest.approx(3.0)
 
 
+def loopless():
+    data = tiny.task()
+    data.edge_index = data.edge_index[:, data.edge_index[0] != data.edge_index[1]]
+    return data
+
+
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
@@ -34,9 +40,9 @@ def model():
 
 
 def test_pyg_is_timed_in_both_forms(model):
-    """On a directed graph with duplicates and self loops, whose matrix is not its transpose."""
-    data = tiny.task()
-    data.edge_index = torch.cat([data.edge_index, data.edge_index[:, :5], torch.tensor([[0, 0, 7], [0, 0, 7]])], dim=1)
+    """On a directed graph with duplicate edges, whose matrix is not its transpose."""
+    data = loopless()
+    data.edge_index = torch.cat([data.edge_index, data.edge_index[:, :5]], dim=1)
     with torch.no_grad():
         expected = model(data.x, data.edge_index)
     contenders = pyg_contenders(model, data)
@@ -49,4 +55,12 @@ def test_pyg_is_timed_in_both_forms(model):
 def test_a_model_in_training_is_refused_by_the_check(model):
     """Its answers are random, so that no contender can be checked against them."""
     with pytest.raises(AssertionError):
-        pyg_contenders(GCN(8, 5, 3).train(), tiny.task())
+        pyg_contenders(GCN(8, 5, 3).train(), loopless())
+
+
+def test_a_form_that_answers_something_else_is_refused_by_the_check(model):
+    """PyG replaces the self loops of an `edge_index` and adds to those of a matrix."""
+    data = loopless()
+    data.edge_index = torch.cat([data.edge_index, torch.tensor([[3, 7], [3, 7]])], dim=1)
+    with pytest.raises(AssertionError):
+        pyg_contenders(model, data)

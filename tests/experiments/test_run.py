@@ -30,7 +30,7 @@ def test_accuracy_is_that_of_the_integers(method, bits):
 
 
 def test_in_float_the_model_is_measured():
-    outcome = run(experiment("fp32", 8), DATA)
+    outcome = run(experiment("fp32", None), DATA)
     assert outcome.program is None
     assert outcome.row["test_accuracy"] == outcome.row["model_test_accuracy"]
     assert outcome.row["bytes"] == 4 * (8 * 6 + 6 + 6 * 3 + 3)

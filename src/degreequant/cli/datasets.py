@@ -18,7 +18,7 @@ def list_datasets(json: Annotated[bool, typer.Option("--json", help="Print JSON.
 
     Example: DEGREEQUANT_DATA=~/data degreequant datasets list
     """
-    from degreequant.cli.screen import OUT, print_json, table
+    from degreequant.cli.screen import OUT, print_json, say, table
     from degreequant.data import DATASETS
 
     entries = [
@@ -58,4 +58,4 @@ def list_datasets(json: Annotated[bool, typer.Option("--json", help="Print JSON.
     ]
     OUT.print(table("Data sets (edges undirected)", headings, rows))
     if not all(entry["available"] for entry in entries):
-        OUT.print("What is not at hand is downloaded when first used; or set DEGREEQUANT_DATA to a folder that holds Planetoid/NAME/raw.")
+        say("What is not at hand is downloaded when first used; or set DEGREEQUANT_DATA to a folder that holds Planetoid/NAME/raw.")

@@ -27,18 +27,19 @@ def demo(
     """
     import torch
 
-    from degreequant.cli.screen import ERR, OUT, print_json, progress_bars
+    from degreequant.cli.files import output_folder
+    from degreequant.cli.screen import ERR, OUT, print_json, progress_bars, say
     from degreequant.experiments.run import run
 
     if threads is not None:
         torch.set_num_threads(threads)
+    output_folder(out)
     name, data = _dataset()
     ERR.print(f"GCN on {name}: {data.num_nodes:,} nodes, {data.num_edges:,} directed edges, {data.num_node_features:,} features")
     outcomes: dict[str, Outcome] = {}
     with progress_bars() as bars:
         for label, experiment in _experiments(name, epochs, seed).items():
             outcomes[label] = run(experiment, data, _epoch_bar(bars, label, epochs))
-    out.mkdir(parents=True, exist_ok=True)
     _save(outcomes, out)
     _check(outcomes, data)
     rows = _time(outcomes, data, torch.get_num_threads())
@@ -47,20 +48,20 @@ def demo(
         print_json({"dataset": name, "threads": torch.get_num_threads(), "rows": rows, "picture": str(picture)})
         return
     OUT.print(_table(name, rows, torch.get_num_threads()))
-    OUT.print("Every code of every layer is the same in the model's eval() and in the engine.")
-    OUT.print(f"Programs and {picture.name} are in {out}/. Look inside one: degreequant inspect {out}/int4-degree-quant.dq")
+    say("Every code of every layer is the same in the model's eval() and in the engine.")
+    say(f"Programs and {picture.name} are in {out}/. Look inside one: degreequant inspect {out}/int4-degree-quant.dq")
 
 
 def _dataset() -> tuple[str, "Data"]:
-    from degreequant.cli.screen import ERR
+    from degreequant.cli.screen import warn
     from degreequant.data import load
     from degreequant.errors import DatasetError
 
     try:
         return "cora", load("cora")
     except DatasetError as error:
-        ERR.print(f"[yellow]Cora is not at hand: {error}[/]")
-        ERR.print("[yellow]Running on scikit-learn's handwritten digits instead: 1,797 images, a graph of nearest neighbours.[/]")
+        warn(f"Cora is not at hand: {error}")
+        warn("Running on scikit-learn's handwritten digits instead: 1,797 images, a graph of nearest neighbours.")
         return "digits", load("digits")
 
 
@@ -100,7 +101,8 @@ def _check(outcomes: dict[str, "Outcome"], data: "Data") -> None:
         if outcome.program is not None:
             codes = Engine(outcome.program).codes(data.x, data.edge_index)
             for name, stored in stored_codes(outcome.model, data.x, data.edge_index).items():  # type: ignore[arg-type]
-                assert np.array_equal(stored.codes.numpy(), codes[name]), name
+                if not np.array_equal(stored.codes.numpy(), codes[name]):
+                    raise AssertionError(f"the codes of {name!r} differ between model and engine")
 
 
 def _time(outcomes: dict[str, "Outcome"], data: "Data", threads: int) -> list[dict[str, object]]:

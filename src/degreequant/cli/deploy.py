@@ -14,13 +14,13 @@ def convert(
 
     Example: degreequant convert runs/cora-gcn-degree-quant-int4-seed0.safetensors -o model.dq
     """
-    from degreequant.cli.screen import OUT, kilobytes
+    from degreequant.cli.screen import kilobytes, say
     from degreequant.conversion import convert as to_program
     from degreequant.train.checkpoint import load_checkpoint
 
     program = to_program(load_checkpoint(checkpoint)[0])
     program.save(output)
-    OUT.print(f"{output}: {len(program.operations)} operations, {kilobytes(program.nbytes)} KB")
+    say(f"{output}: {len(program.operations)} operations, {kilobytes(program.nbytes)} KB")
 
 
 def run_program(
@@ -34,13 +34,13 @@ def run_program(
     Example: degreequant run model.dq --graph graph.npz -o logits.npy
     """
     from degreequant.cli.files import read_inputs, write_array
-    from degreequant.cli.screen import OUT
+    from degreequant.cli.screen import say
     from degreequant.runtime.engine import Engine
 
     engine = Engine(program, threads=threads)
     result = engine(**read_inputs(graph, engine.program))
     write_array(output, result)
-    OUT.print(f"{output}: float32 {result.shape}, {engine.threads} threads, {engine.isa}")
+    say(f"{output}: float32 {result.shape}, {engine.threads} threads, {engine.isa}")
 
 
 def inspect(
@@ -51,7 +51,7 @@ def inspect(
 
     Example: degreequant inspect model.dq
     """
-    from degreequant.cli.screen import OUT, kilobytes, print_json, table
+    from degreequant.cli.screen import OUT, kilobytes, print_json, say, table
     from degreequant.program import Program
     from degreequant.summary import summarize
 
@@ -60,12 +60,8 @@ def inspect(
     if json:
         print_json(summary)
         return
-    OUT.print(
-        f"{program}: {kilobytes(summary['bytes'])} KB, from {loaded.source.get('model', 'an unnamed model')}, epilogue {loaded.epilogue}"
-    )
-    OUT.print(
-        "inputs: " + ", ".join(f"{e['name']} ({e['role']}{', ' + str(e['channels']) if e['channels'] else ''})" for e in summary["inputs"])
-    )
+    say(f"{program}: {kilobytes(summary['bytes'])} KB, from {loaded.source.get('model', 'an unnamed model')}, epilogue {loaded.epilogue}")
+    say("inputs: " + ", ".join(f"{e['name']} ({e['role']}{', ' + str(e['channels']) if e['channels'] else ''})" for e in summary["inputs"]))
     headings = {
         "operation": "left",
         "kind": "left",
@@ -83,10 +79,12 @@ def inspect(
             ", ".join(o["reads"]),
             str(o["channels"]),
             o["codes"],
-            f"{o['scale']:.4g}",
-            str(o["zero_point"]),
+            "" if o["scale"] is None else f"{o['scale']:.4g}",
+            "" if o["zero_point"] is None else str(o["zero_point"]),
             f"{o['bytes']:,}",
         ]
         for o in summary["operations"]
     ]
     OUT.print(table("", headings, rows))
+    if summary["float_parts"]:
+        OUT.print(f"Left in float by the recipe: {', '.join(summary['float_parts'])}")

@@ -1,7 +1,9 @@
 """The array files of the command line: inputs by name in an .npz, a result in an .npy; never pickles."""
 
 import io
+import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from degreequant.dqfile import write
 from degreequant.errors import InputError
 from degreequant.program import Program
 
+UNREADABLE = (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What numpy and zipfile raise at a damaged file."""
+
 
 def read_inputs(path: Path, program: Program) -> dict[str, npt.NDArray[Any]]:
     """The arrays of an .npz file by name.
@@ -21,18 +26,31 @@ def read_inputs(path: Path, program: Program) -> dict[str, npt.NDArray[Any]]:
     """
     names = [entry.name for entry in program.inputs]
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise ValueError("it holds one array without a name")
-            found = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        stored = np.load(path, allow_pickle=False)
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise ValueError("it holds one array without a name")
+        with stored:
+            missing = [name for name in names if name not in stored]
+            if missing:
+                raise ValueError(f"it has no {', '.join(missing)}, but {', '.join(stored) or 'nothing'}")
+            return {name: stored[name] for name in names}
+    except UNREADABLE as error:
         raise InputError(f"{path}: cannot be read ({error}); expected an .npz file with {', '.join(names)}") from None
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise InputError(
-            f"{path}: has no {', '.join(missing)}; expected an .npz file with {', '.join(names)}, found {', '.join(found) or 'nothing'}"
-        )
-    return {name: found[name] for name in names}
+
+
+def output_folder(path: Path) -> Path:
+    """The folder for what a command will write, made if need be: asked for before the work, so that none is lost.
+
+    Raises:
+        InputError: If there can be no such folder, or nothing can be written there.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be made ({error.strerror}); expected a folder to write to") from None
+    if not os.access(path, os.W_OK):
+        raise InputError(f"{path}: cannot be written to; expected a folder to write to")
+    return path
 
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:

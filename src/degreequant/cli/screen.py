@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-OUT = Console(soft_wrap=False)
-ERR = Console(stderr=True)
+# Paths and names are printed as they are: what looks like markup or an emoji's name in them is neither.
+OUT = Console(markup=False, emoji=False)
+ERR = Console(stderr=True, markup=False, emoji=False)
 
 
 def print_json(value: Any) -> None:
@@ -27,6 +28,16 @@ def table(title: str, columns: dict[str, str], rows: list[list[str]]) -> Table:
     for row in rows:
         result.add_row(*row)
     return result
+
+
+def say(line: str, style: str | None = None) -> None:
+    """One line on standard output, however long."""
+    OUT.print(line, style=style, soft_wrap=True)
+
+
+def warn(line: str) -> None:
+    """One line on standard error that should not be overlooked."""
+    ERR.print(line, style="yellow", soft_wrap=True)
 
 
 @contextmanager

@@ -40,14 +40,17 @@ class Experiment:
         return {**asdict(self), "recipe": self.recipe.to_dict()}
 
 
-def recipe_for(method: str, bits: int, ranges: Ranges | None = None, estimator: Estimator | None = None) -> Recipe:
-    """The preset of a method, with ranges or estimator set apart where given.
+def recipe_for(method: str, bits: int | None = None, ranges: Ranges | None = None, estimator: Estimator | None = None) -> Recipe:
+    """The preset of a method, by default of 8 bits, with ranges or estimator set apart where given.
 
     Raises:
         RecipeError: If the method is unknown, or a setting does not go with it.
     """
     if method not in get_args(Method):
         raise RecipeError(f"unknown method {method!r}; expected one of {', '.join(get_args(Method))}")
+    if method == "fp32" and bits is not None:
+        raise RecipeError("--bits does not go with fp32, which quantizes nothing")
+    bits = 8 if bits is None else bits
     if method in ("fp32", "degree-quant"):
         if ranges is not None or estimator is not None:
             raise RecipeError(f"--ranges and --estimator choose a QAT baseline; they do not go with {method}")

@@ -2,6 +2,7 @@
 
 import copy
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
@@ -39,15 +40,18 @@ def pyg_contenders(model: nn.Module, data: Data) -> dict[str, Contender]:
     """The float model as PyG runs it best: normalisation cached, by `edge_index` and by a CSR matrix; both checked against the model."""
     with torch.inference_mode():
         expected = model(data.x, data.edge_index)
-    matrix = (
-        torch.sparse_coo_tensor(data.edge_index.flip(0), torch.ones(data.num_edges), (data.num_nodes, data.num_nodes))
-        .coalesce()
-        .to_sparse_csr()
-    )
     return {
         "PyG float32, edge_index": _checked(model, data.x, data.edge_index, expected),
-        "PyG float32, CSR": _checked(model, data.x, matrix, expected),
+        "PyG float32, CSR": _checked(model, data.x, _matrix(data), expected),
     }
+
+
+def _matrix(data: Data) -> torch.Tensor:
+    with warnings.catch_warnings():
+        # torch announces once that sparse tensors are in beta; nothing that a user of this package could act on.
+        warnings.filterwarnings("ignore", message=".*[Ss]parse.*", category=UserWarning)
+        edges = torch.sparse_coo_tensor(data.edge_index.flip(0), torch.ones(data.num_edges), (data.num_nodes, data.num_nodes))
+        return edges.coalesce().to_sparse_csr()
 
 
 def _checked(model: nn.Module, x: torch.Tensor, edges: torch.Tensor, expected: torch.Tensor) -> Contender:

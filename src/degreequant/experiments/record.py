@@ -1,6 +1,7 @@
 """Result rows: one JSON object a line, appended as runs finish, read back to resume. No torch."""
 
 import json
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -17,29 +18,38 @@ Row = dict[str, Any]
 
 
 def append(path: str | PathLike[str], row: Row) -> None:
-    """Adds a row in one write, on a line of its own even where an earlier write was cut short."""
+    """Adds a row in one write; where an earlier write was cut short, what it left is removed first.
+
+    Raises:
+        DatasetError: If the file cannot be written.
+    """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    torn = target.exists() and not target.read_bytes().endswith(b"\n") and target.stat().st_size > 0
-    with target.open("a") as stream:
-        stream.write(("\n" if torn else "") + json.dumps(row, sort_keys=True) + "\n")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _mend(target)
+        with target.open("a") as stream:
+            stream.write(json.dumps(row, sort_keys=True) + "\n")
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def read(path: str | PathLike[str]) -> list[Row]:
     """The rows of a file, in order; none if there is no file. A last line that was cut short is left out.
 
     Raises:
-        DatasetError: If any other line is not JSON.
+        DatasetError: If the file cannot be read, or any other line is not a JSON object.
     """
-    target = Path(path)
-    lines = target.read_text().splitlines() if target.exists() else []
     rows: list[Row] = []
+    try:
+        lines = _content(Path(path)).split(b"\n")
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}); expected result rows, one JSON object a line") from None
     for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            if number != len(lines) and line.strip():
-                raise DatasetError(f"{path}, line {number}: not a result row; expected one JSON object a line") from None
+        row = _row(line)
+        if row is not None:
+            rows.append(row)
+        elif line.strip() and number < len(lines):
+            raise DatasetError(f"{path}, line {number}: not a result row; expected one JSON object a line")
     return rows
 
 
@@ -53,6 +63,29 @@ def environment() -> Row:
         "versions": {name: _version(name) for name in PACKAGES},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _content(target: Path) -> bytes:
+    return target.read_bytes() if target.exists() else b""
+
+
+def _row(line: bytes) -> Row | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _mend(target: Path) -> None:
+    """Gives a last line without an end the one it lacks, if it is a row, and else removes it."""
+    content = _content(target)
+    start = content.rfind(b"\n") + 1
+    if _row(content[start:]) is not None:
+        with target.open("ab") as stream:
+            stream.write(b"\n")
+    elif start < len(content):
+        os.truncate(target, start)
 
 
 def _git(*arguments: str) -> str:

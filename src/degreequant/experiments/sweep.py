@@ -24,7 +24,7 @@ def sweep(
 
     `finished` is called after a run and before its row is written, so that what it saves exists for every row.
     """
-    known = {row["key"]: row for row in record.read(results)}
+    known = {row.get("key"): row for row in record.read(results)}
     for experiment in experiments:
         row = known.get(experiment.key)
         if row is None:

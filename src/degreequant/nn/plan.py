@@ -44,6 +44,10 @@ class Step:
         """Names of the results that this step reads, in order."""
         return [*references(self.args), *references(tuple(self.kwargs.values()))]
 
+    def by_name(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """The arguments of the call by name; `names` are those by position."""
+        return dict(zip(names, self.args, strict=False)) | dict(self.kwargs)
+
 
 @dataclass(frozen=True)
 class Form:

@@ -9,17 +9,21 @@ from typing import Any, Literal, cast, get_args
 from torch import nn
 
 from degreequant.errors import PrepareError
-from degreequant.nn.plan import Plan, Ref, Step, references
+from degreequant.nn.plan import Form, Plan, Ref, Step, references
 from degreequant.nn.prepared import Roles
 from degreequant.nn.registry import LAYERS, LayerEntry, altered
 from degreequant.nn.site import InputSite, ReluSite, Site, SiteSpec
-from degreequant.nn.vocabulary import Meaning, describe, drops_at_evaluation, meaning
+from degreequant.nn.vocabulary import Meaning, describe, drops_at_evaluation, meaning, operand
 from degreequant.operations import Role
 from degreequant.quant.grid import GridKind
 from degreequant.scheme import Recipe
 
 ValueKind = Literal["input", "stored", "float", "end"]
 """What a result is: an input as given, a tensor on a grid, a float that a skipped layer left, or an epilogue's."""
+
+
+_ROLES: dict[str, Role] = {"x": "features", "edge_index": "edge_index", "edge_weight": "edge_weight"}
+"""Roles of a layer's arguments."""
 
 
 class Rewriter:
@@ -76,7 +80,7 @@ class Rewriter:
             raise PrepareError("nothing to quantize: the forward calls no layer that prepare knows and the recipe does not skip")
         if self.recipe.protects and roles.name("edge_index") is None:
             raise PrepareError(
-                "no quantized layer reads an edge_index to tell a node's degree from: use a recipe without protection (p_min = p_max = 0)"
+                "no layer reads an edge_index to tell a node's degree from: use a recipe without protection (p_min = p_max = 0)"
             )
         return roles
 
@@ -100,7 +104,7 @@ class Rewriter:
         entry = LAYERS.get(type(layer))
         recipe = self.recipe.at(step.target)
         if recipe.is_float:
-            return self._keep(step, "float")
+            return self._skip(step, layer)
         if entry is None:
             known = ", ".join(sorted({f"{cls.__module__.split('.')[0]}.{cls.__name__}" for cls in LAYERS}))
             raise PrepareError(
@@ -117,7 +121,7 @@ class Rewriter:
         return None
 
     def _relu(self, step: Step) -> None:
-        source = _operand(step)
+        source = operand(step)
         if step.name in self.folded:
             self.alias[step.name] = self._name(source)
         elif self._kind(source) == "float":
@@ -127,12 +131,12 @@ class Rewriter:
             self._emit(step, SiteSpec(self._call_name("relu"), self.recipe.replace(overrides=()), "affine"), ReluSite, (x,))
 
     def _dropout(self, step: Step) -> None:
-        source = _operand(step)
+        source = operand(step)
         if not self.training and drops_at_evaluation(step):
             raise PrepareError(f"{describe(step)} drops at evaluation too: write F.dropout(x, p, training=self.training)")
         kind = self._kind(source)
-        if kind == "input":
-            recipe = self._recipe_after(step.name)
+        if kind in ("input", "float"):
+            recipe = self._recipe_after(step.name, self.recipe if kind == "input" else Recipe.fp32())
             kind = "float" if recipe.is_float else "stored"
             source = source if recipe.is_float else self._stored(source, step, recipe, gathers=self._gathered(step.name))
         if self.training:
@@ -146,7 +150,7 @@ class Rewriter:
             raise PrepareError(
                 f"{describe(step)} is read by {describe(readers[0])}: prepare takes it in float only as the last step of the model"
             )
-        source = _operand(step)
+        source = operand(step)
         if self._kind(source) == "input":
             raise PrepareError(f"{describe(step)} works on an input as given: nothing of it can be quantized")
         self._keep(_on(step, source), "end")
@@ -159,8 +163,17 @@ class Rewriter:
 
     # -- pieces of the handlers
 
+    def _skip(self, step: Step, layer: nn.Module) -> None:
+        """A layer left in float; what it reads of the inputs has its role all the same."""
+        entry = LAYERS.get(type(layer))
+        names = entry.arguments if entry is not None else Form.of(layer.forward, {}).names
+        for name, value in step.by_name(names).items():
+            if name in _ROLES and isinstance(value, Ref) and self._kind(value) == "input":
+                self._assign_role(value, _ROLES[name], step)
+        self._keep(step, "float")
+
     def _layer_arguments(self, step: Step, entry: LayerEntry, recipe: Recipe) -> tuple[Any, ...]:
-        given = dict(zip(entry.arguments, step.args, strict=False)) | dict(step.kwargs)
+        given = step.by_name(entry.arguments)
         extra = [name for name, value in given.items() if name not in entry.arguments and value is not None]
         if extra or len(step.args) > len(entry.arguments) or any(name not in given for name in entry.arguments[: entry.required]):
             raise PrepareError(
@@ -258,10 +271,10 @@ class Rewriter:
                     return True
         return False
 
-    def _recipe_after(self, name: str) -> Recipe:
-        """The settings of the first layer that reads a result, one that is not left in float before others; or those of the model."""
+    def _recipe_after(self, name: str, default: Recipe) -> Recipe:
+        """The settings of the first layer that reads a result, one that is not left in float before others."""
         recipes = [self.recipe.at(step.target) for step in self._readers(name) if meaning(step, self.model) == "layer"]
-        return min(recipes, key=lambda recipe: recipe.is_float, default=self.recipe)
+        return min(recipes, key=lambda recipe: recipe.is_float, default=default)
 
     def _name(self, value: Ref) -> str:
         name = value.name
@@ -283,13 +296,6 @@ class Rewriter:
         return {key: self._renamed(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-def _operand(step: Step) -> Ref:
-    value = step.args[0] if step.args else step.kwargs.get("input")
-    if not isinstance(value, Ref):
-        raise PrepareError(f"{describe(step)} is called on something else than a tensor")
-    return value
-
-
-def _on(step: Step, operand: Ref) -> Step:
+def _on(step: Step, value: Ref) -> Step:
     """The step with another operand, by position."""
-    return replace(step, args=(operand, *step.args[1:]), kwargs={name: value for name, value in step.kwargs.items() if name != "input"})
+    return replace(step, args=(value, *step.args[1:]), kwargs={name: kept for name, kept in step.kwargs.items() if name != "input"})

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from degreequant.nn.plan import Step
+from degreequant.errors import PrepareError
+from degreequant.nn.plan import Ref, Step
 from degreequant.operations import Epilogue
 
 Meaning = Literal["relu", "dropout", "epilogue", "attribute", "layer", "unknown"]
@@ -56,6 +57,18 @@ def epilogue(step: Step, model: nn.Module) -> tuple[Epilogue, int | None]:
     name = _EPILOGUES[step.target]
     dim = step.kwargs.get("dim", step.args[1] if len(step.args) > 1 else None)
     return name, dim if isinstance(dim, int) else None
+
+
+def operand(step: Step) -> Ref:
+    """The tensor that a ReLU, a dropout or an epilogue works on.
+
+    Raises:
+        PrepareError: If it is something else.
+    """
+    value = step.args[0] if step.args else step.kwargs.get("input")
+    if not isinstance(value, Ref):
+        raise PrepareError(f"{describe(step)} is called on something else than a tensor")
+    return value
 
 
 def describe(step: Step) -> str:

@@ -33,7 +33,8 @@ def draw_degree_error(series: Mapping[str, Series], title: str, path: str | Path
     labels = [f"{low}\n" if low == high else f"{low}-{high}\n" for low, high in buckets]
     counts = [int(((degree >= low) & (degree <= high)).sum()) for low, high in buckets]
     axes.set_xticks(place, [f"{label}n={count:,}" for label, count in zip(labels, counts, strict=True)], fontsize=8)
-    axes.set_yscale("log")
+    if any(error.any() for _, error in series.values()):
+        axes.set_yscale("log")
     axes.set_xlabel("in-degree of the node")
     axes.set_ylabel("error of its outputs (mean |difference|)")
     axes.set_title(title, fontsize=11, loc="left")

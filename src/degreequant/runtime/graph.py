@@ -63,22 +63,39 @@ class Graph:
             self._weighed[key] = self._weigh(norm, self._weight if weighted else None)
         return self._weighed[key]
 
+    def real_coefficients(self, norm: EdgeNorm, *, weighted: bool) -> tuple[native.Csr, npt.NDArray[np.float32]]:
+        """The edges by destination, and the real coefficient of each, float32: what a float operation sums with."""
+        csr, weight, root = self._sorted(norm, self._weight if weighted else None)
+        coefficient = root[csr.indices] * np.repeat(root, np.diff(csr.indptr))
+        return csr, (coefficient if weight is None else coefficient * weight).astype(np.float32)
+
     def __repr__(self) -> str:
         return f"Graph(num_nodes={self.num_nodes}, num_edges={self.num_edges}{', weighted' if self.weighted else ''})"
 
     def _weigh(self, norm: EdgeNorm, weight: npt.NDArray[np.float32] | None) -> WeighedEdges:
+        csr, ordered, root = self._sorted(norm, weight)
+        if ordered is not None:
+            edges = per_edge(root, csr.indices, _targets(csr), ordered)
+            return WeighedEdges(csr, None, edges.value, from_real(edges.row_factor))
+        if not norm.normalize:
+            return WeighedEdges(csr, None, None, None)
+        nodes = per_source(root)
+        return WeighedEdges(csr, nodes.value, None, from_real(nodes.row_factor))
+
+    def _sorted(self, norm: EdgeNorm, weight: npt.NDArray[np.float32] | None) -> tuple[native.Csr, FloatArray | None, FloatArray]:
+        """The edges by destination, their weights in that order, and `d^-1/2` of each node (1 without normalization)."""
         loops = norm.normalize and norm.add_self_loops
         csr = native.Csr(self._edges, self.num_nodes, "replace" if loops else "keep", weight is not None)
-        if weight is None:
-            if not norm.normalize:
-                return WeighedEdges(csr, None, None, None)
-            nodes = per_source(inverse_root(np.diff(csr.indptr).astype(np.float64)))
-            return WeighedEdges(csr, nodes.value, None, from_real(nodes.row_factor))
-        target = np.repeat(np.arange(self.num_nodes), np.diff(csr.indptr))
-        ordered = _ordered(weight, csr, 2.0 if norm.improved else 1.0)
-        root = inverse_root(degree(target, ordered, self.num_nodes)) if norm.normalize else np.ones(self.num_nodes)
-        edges = per_edge(root, csr.indices, target, ordered)
-        return WeighedEdges(csr, None, edges.value, from_real(edges.row_factor))
+        ordered = None if weight is None else _ordered(weight, csr, 2.0 if norm.improved else 1.0)
+        if not norm.normalize:
+            return csr, ordered, np.ones(self.num_nodes)
+        degrees = np.diff(csr.indptr).astype(np.float64) if ordered is None else degree(_targets(csr), ordered, self.num_nodes)
+        return csr, ordered, inverse_root(degrees)
+
+
+def _targets(csr: native.Csr) -> npt.NDArray[np.int64]:
+    """The destination of each edge."""
+    return np.repeat(np.arange(csr.rows), np.diff(csr.indptr))
 
 
 def _ordered(weight: npt.NDArray[np.float32], csr: native.Csr, loop_weight: float) -> FloatArray:

@@ -1,0 +1,44 @@
+import nets
+import pytest
+import torch
+
+import degreequant as dq
+from degreequant.errors import NotCalibratedError
+from degreequant.nn.gap import training_gap
+
+X, EDGES = nets.graph(40, 160)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("training", [True, False])
+def test_each_stored_tensor_has_its_share(bits, training):
+    prepared = nets.trained(nets.Net(), dq.Recipe.qat(bits), X, EDGES).train(training)
+    gap = training_gap(prepared, X, EDGES)
+    assert list(gap) == ["x", "conv1.lin", "conv1", "conv2.lin", "conv2"]
+    assert all(0 <= share <= 0.2 for share in gap.values())
+    assert prepared.training == training
+    assert training_gap(prepared, X, EDGES) == gap
+
+
+def test_the_share_is_of_codes_that_differ():
+    prepared = nets.trained(nets.Net(), dq.Recipe.qat(8), X, EDGES)
+    site = prepared.dq_sites["conv2"]
+    exact = site.exact
+    site.exact = lambda *args: shifted(exact(*args))
+    assert training_gap(prepared, X, EDGES)["conv2"] > 0.9
+
+
+def shifted(codes):
+    codes.codes.add_(1)
+    return codes
+
+
+def test_a_model_that_was_never_trained_has_none():
+    with pytest.raises(NotCalibratedError):
+        training_gap(dq.prepare(nets.Net(), dq.Recipe.qat(8)), X, EDGES)
+
+
+def test_no_nodes():
+    prepared = nets.trained(nets.Net(), dq.Recipe.qat(8), X, EDGES)
+    assert set(training_gap(prepared, X[:0], EDGES[:, :0]).values()) == {0.0}
+    assert torch.equal(prepared(X[:0], EDGES[:, :0]), torch.zeros(0, 3))
