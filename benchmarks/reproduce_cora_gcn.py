@@ -21,8 +21,7 @@ METHODS = {
     "fp32": Recipe.fp32(),
     "degree-quant-int8": Recipe.degree_quant(8),
     "degree-quant-int4": Recipe.degree_quant(4),
-    "qat-int8": Recipe.qat(8),
-    "qat-int4": Recipe.qat(4),
+    "qat-int4": Recipe.qat(4, ranges="percentile"),
 }
 
 

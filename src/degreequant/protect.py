@@ -79,6 +79,7 @@ class Protection:
 
         The draw comes from torch's default generator of the device, so a run resumed with its generator state repeats its masks.
         """
+        edge_index = edge_list(edge_index)
         if rank is None:
             rank = self._memo.get(num_nodes, (edge_index, batch), lambda: degree_rank(edge_index, num_nodes, batch))
         elif rank.shape != (num_nodes,):

@@ -87,6 +87,7 @@ class Recipe:
             percentiles into a moving average of them; `None` (the paper) does not.
         percentile: Share of the values that `"percentile"` leaves outside at either end, in [0, 0.5).
         weight_percentile: The same for each output channel of a weight; 0 spans the whole channel.
+        per_channel: Whether each output channel of a weight has a scale of its own, or all share one.
         estimator: Straight-through gradient of a value outside its range: `"plain"` passes it, `"clipped"` stops it.
         p_min: Probability that a node of the lowest in-degree is protected in a training forward (a lower bound: see
             `degreequant.protect`).
@@ -106,6 +107,7 @@ class Recipe:
     momentum: float | None = None
     percentile: float = 0.0
     weight_percentile: float = 0.0
+    per_channel: bool = True
     estimator: Estimator = "clipped"
     p_min: float = 0.0
     p_max: float = 0.0

@@ -1,5 +1,4 @@
 import nets
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -112,17 +111,3 @@ def test_float_edges_are_differentiable_in_the_weights():
         (gradient,) = torch.autograd.grad(coefficients.square().sum(), weight)
         assert gradient.isfinite().all()
         assert gradient.abs().sum() > 0
-
-
-def test_the_engine_has_the_same_coefficients():
-    from degreequant.runtime.graph import Graph
-
-    edge_index, weight = nets.graph(seed=3)[1], torch.rand(30)
-    for norm in NORMS:
-        for given_weight in (None, weight):
-            integers = integer_adjacency(edge_index, given_weight, 12, norm)
-            row = Graph(edge_index, 12, given_weight).weighed(norm).row
-            assert (row is None) == (integers.row is None)
-            if row is not None and integers.row is not None:
-                np.testing.assert_array_equal(row.mantissa.ravel(), integers.row.mantissa.ravel())
-                np.testing.assert_array_equal(row.shift.ravel(), integers.row.shift.ravel())

@@ -27,8 +27,13 @@ class Experiment:
 
     @property
     def key(self) -> str:
-        """A hash of everything that is said here: what a results file knows a run by."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+        """A hash of everything that is said here: what a results file knows a run by.
+
+        Settings of the recipe at their defaults are left out, so that a setting added later does not make old rows unknown.
+        """
+        usual = Recipe().to_dict()
+        recipe = {name: value for name, value in self.recipe.to_dict().items() if value != usual[name]}
+        return hashlib.sha256(json.dumps({**self.to_dict(), "recipe": recipe}, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def bits(self) -> int | None:

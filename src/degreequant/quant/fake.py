@@ -66,7 +66,7 @@ class ActivationQuantizer(nn.Module):
 
 
 class WeightQuantizer(nn.Module):
-    """Puts a weight `[outputs, inputs]` on one symmetric grid per output channel, spanned by the weight as it is now.
+    """Puts a weight `[outputs, inputs]` on a symmetric grid per output channel, or one for all, spanned by the weight as it is now.
 
     With Quant-Noise each training forward quantizes a random share of the elements, so that gradients of the others are unbiased
     (Fan et al., "Training with Quantization Noise", 2020).
@@ -77,6 +77,7 @@ class WeightQuantizer(nn.Module):
         assert recipe.weight_bits is not None
         self.spec = weight_spec(recipe.weight_bits)
         self.percentile = recipe.weight_percentile
+        self.per_channel = recipe.per_channel
         self.noise = recipe.quant_noise
         self.estimator: Estimator = recipe.estimator
 
@@ -95,11 +96,13 @@ class WeightQuantizer(nn.Module):
         magnitude = weight.detach().abs()
         outside = int(self.percentile * magnitude.shape[1])
         bound = magnitude.amax(dim=1) if outside == 0 else magnitude.topk(outside + 1, dim=1).values[:, -1]
+        if not self.per_channel:
+            bound = bound.amax(dim=0, keepdim=True).expand_as(bound)
         return usable_scale(bound / self.spec.q_max)
 
     def extra_repr(self) -> str:
         """The grid, for `print`."""
-        return f"{self.spec.bits} bits, per channel, {self.estimator}"
+        return f"{self.spec.bits} bits, per {'channel' if self.per_channel else 'tensor'}, {self.estimator}"
 
 
 def fake_quantize(x: Tensor, scale: Tensor, zero_point: Tensor, q_min: int, q_max: int, estimator: Estimator) -> Tensor:
