@@ -10,7 +10,19 @@ from safetensors import numpy as safetensors_numpy
 
 from degreequant import fixedpoint
 from degreequant.errors import ProgramError
-from degreequant.operations import Aggregate, EdgeNorm, Input, Linear, Quantize, Relu, Requantize
+from degreequant.operations import (
+    Aggregate,
+    EdgeNorm,
+    FloatAggregate,
+    FloatInput,
+    FloatLinear,
+    FloatRelu,
+    Input,
+    Linear,
+    Quantize,
+    Relu,
+    Requantize,
+)
 from degreequant.packing import WeightCodes
 from degreequant.program import Program
 from degreequant.scheme import Grid, TensorSpec
@@ -55,6 +67,34 @@ def gcn(*, weighted=False, bits=4, epilogue="log_softmax", widths=(5, 3), norm=E
         aggregate("conv2", "conv2.lin", grid(scale=0.125), classes, edge_weight=weight, norm=norm),
     )
     return Program((X, EDGES, *([WEIGHTS] if weighted else [])), operations, "conv2", epilogue, source or {})
+
+
+def float_gcn(*, weighted=False, norm=EdgeNorm(), bias=True):  # noqa: B008
+    """A GCN layer and a ReLU in float32."""
+    rng = np.random.default_rng(3)
+    weight, shift = rng.normal(size=(5, 4)).astype(np.float32), rng.normal(size=5).astype(np.float32)
+    operations = (
+        FloatInput("x.float", "x", 4),
+        FloatLinear("conv.lin.float", "x.float", 5, weight, None),
+        FloatAggregate("conv.float", "conv.lin.float", 5, "edge_index", "edge_weight" if weighted else None, norm, shift if bias else None),
+        FloatRelu("relu.float", "conv.float", 5),
+    )
+    return Program((X, EDGES, *([WEIGHTS] if weighted else [])), operations, "relu.float")
+
+
+def partly_float():
+    """Float, then integers, then float: every kind of operation."""
+    first = float_gcn()
+    weight = np.eye(3, dtype=np.float32)
+    operations = (
+        *first.operations,
+        Quantize("relu", "relu.float", grid(8, signed=False), 5),
+        linear("fc", "relu", grid(), 3, 5),
+        aggregate("sum", "fc", grid(), 3),
+        Relu("relu2", "sum", grid(), 3),
+        FloatLinear("head.float", "relu2", 3, weight, np.ones(3, np.float32)),
+    )
+    return Program(first.inputs, operations, "head.float", "softmax")
 
 
 def smallest(**source):

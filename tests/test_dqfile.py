@@ -24,6 +24,8 @@ PROGRAMS = {
     "weighted gcn": programs.gcn(weighted=True, norm=EdgeNorm(improved=True)),
     "unnormalized gcn": programs.gcn(norm=EdgeNorm(normalize=False, add_self_loops=False), epilogue="none"),
     "one operation": programs.smallest(),
+    "in float": programs.float_gcn(weighted=True, bias=False),
+    "partly in float": programs.partly_float(),
     **{f"{bits} bits": programs.one_linear(bits) for bits in range(2, 9)},
 }
 PRINTABLE = st.characters(exclude_categories=("C", "Z"), include_characters=" ")

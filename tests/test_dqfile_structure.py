@@ -169,6 +169,34 @@ STRUCTURES = {
 }
 
 
+PARTLY_FLOAT = programs.partly_float().to_bytes()
+FLOAT_STRUCTURES = {
+    "weight of int8": array("conv.lin.float.weight", lambda a: a.astype(np.int8)),
+    "weight of float64": array("conv.lin.float.weight", lambda a: a.astype(np.float64)),
+    "weight transposed": array("conv.lin.float.weight", lambda a: a.T.copy()),
+    "weight with a NaN": array("conv.lin.float.weight", lambda a: a * np.float32(np.nan)),
+    "infinite bias": array("head.float.bias", lambda a: a * np.float32(np.inf)),
+    "short bias": array("conv.float.bias", lambda a: a[:-1].copy()),
+    "no weight": put("operations", 1, "weight", value=None),
+    "weight is a number": put("operations", 1, "weight", value=1.5),
+    "more channels": put("operations", 1, "channels", value=6),
+    "no channels": put("operations", 0, "channels", value=0),
+    "float input of edges": put("operations", 0, "input", value="edge_index"),
+    "float input of no input": put("operations", 0, "input", value="conv.float"),
+    "float layer on an input": put("operations", 1, "input", value="x"),
+    "integers on floats": put("operations", 5, "input", value="relu.float"),
+    "quantizes integers": put("operations", 4, "input", value="fc"),
+    "quantizes what comes later": put("operations", 4, "input", value="head.float"),
+    "relu of another width": put("operations", 3, "channels", value=4),
+    "float sum over the features": put("operations", 2, "edge_index", value="x"),
+}
+
+
+@pytest.mark.parametrize("name", FLOAT_STRUCTURES)
+def test_nonsense_in_float(name, path):
+    programs.refused(path, changed(FLOAT_STRUCTURES[name], PARTLY_FLOAT))
+
+
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_nonsense_with_a_right_checksum(name, path):
     with warnings.catch_warnings():
@@ -216,11 +244,12 @@ def test_a_bfloat16_array(path):
     programs.refused(path, len(data).to_bytes(8, "little") + data + bytes(4))
 
 
+@pytest.mark.parametrize("original", [GCN, PARTLY_FLOAT], ids=["integers", "partly in float"])
 @given(data=st.data())
 @settings(max_examples=150)
-def test_any_value_anywhere(data, tmp_path_factory):
+def test_any_value_anywhere(original, data, tmp_path_factory):
     """Whatever is put wherever: the engine can be built and run, or the file is refused."""
-    structure, arrays = programs.open_file(GCN)
+    structure, arrays = programs.open_file(original)
     spot = structure
     while True:
         keys = sorted(spot) if isinstance(spot, dict) else range(len(spot))

@@ -6,7 +6,7 @@ import pytest
 
 from degreequant.errors import ProgramError
 from degreequant.fixedpoint import MAX_ADDEND
-from degreequant.operations import OPERATIONS, Quantize, Relu, Requantize
+from degreequant.operations import OPERATIONS, EdgeNorm, FloatAggregate, FloatInput, FloatLinear, FloatRelu, Quantize, Relu, Requantize
 from degreequant.packing import WeightCodes
 from degreequant.scheme import TensorSpec
 
@@ -125,6 +125,40 @@ def test_the_largest_addends():
 def test_what_is_gathered_has_zero_point_0_and_the_width_of_the_output():
     refused(AGGREGATE, "zero point is not 0", {"q": dataclasses.replace(SOURCE, grid=programs.grid(signed=False, zero_point=1))})
     refused(AGGREGATE, "gathers 4 channels and stores 3", {"q": dataclasses.replace(SOURCE, channels=4)})
+
+
+FLOAT_LINEAR = FloatLinear("fc", "q", 2, np.ones((2, 3), np.float32), np.ones(2, np.float32))
+FLOAT_SUM = FloatAggregate("sum", "q", 3, "edge_index", None, EdgeNorm(), np.ones(3, np.float32))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weight": np.ones((2, 3))},
+        {"weight": np.ones((2, 3), np.int8)},
+        {"weight": np.ones((3, 2), np.float32)},
+        {"weight": np.full((2, 3), np.nan, np.float32)},
+        {"bias": np.ones(3, np.float32)},
+        {"bias": np.ones(2)},
+        {"bias": np.full(2, np.inf, np.float32)},
+    ],
+)
+def test_float_arrays(change):
+    FLOAT_LINEAR.validate(VALUES)
+    dataclasses.replace(FLOAT_LINEAR, bias=None).validate(VALUES)
+    refused(dataclasses.replace(FLOAT_LINEAR, **change), "float32 array of shape|not finite")
+
+
+def test_float_sums():
+    FLOAT_SUM.validate(VALUES)
+    refused(dataclasses.replace(FLOAT_SUM, channels=4), "reads 3 channels and stores 4")
+    refused(dataclasses.replace(FLOAT_SUM, bias=np.ones(4, np.float32)), r"float32 array of shape \(3,\)")
+    refused(FloatRelu("relu", "q", 2), "reads 3 channels and stores 2")
+
+
+@pytest.mark.parametrize("operation", [LINEAR, AGGREGATE, Relu("relu", "q", programs.grid(), 3)], ids=lambda operation: operation.kind)
+def test_integers_do_not_read_floats(operation):
+    refused(operation, "reads 'q', which is in float; expected codes", {"q": FloatInput("q", "x", 3)})
 
 
 @pytest.mark.parametrize("change", [{"grid": programs.grid(4)}, {"grid": programs.grid(scale=0.5)}, {"channels": 2}])

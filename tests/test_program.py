@@ -6,7 +6,7 @@ import pytest
 
 import degreequant as dq
 from degreequant.errors import ProgramError
-from degreequant.operations import Input, Operation, Quantize
+from degreequant.operations import FloatInput, FloatLinear, Input, Operation, Quantize
 
 GCN = programs.gcn(weighted=True)
 
@@ -85,6 +85,30 @@ def test_any_stored_tensor_may_be_the_output():
         codes, grid = engine.codes(x, [[0], [1]])[name], program[name].grid
         expected = (codes.astype(np.float32) - grid.zero_point) * np.float32(grid.scale)
         np.testing.assert_array_equal(engine(x, [[0], [1]]), expected)
+
+
+def test_parts_in_float():
+    assert programs.gcn().float_parts == []
+    assert programs.partly_float().float_parts == ["x.float", "conv.lin.float", "conv.float", "relu.float", "head.float"]
+
+
+def test_what_reads_an_input():
+    program = programs.partly_float()
+    assert [op.name for op in program.operations if program.reads_input(op)] == ["x.float"]
+    assert [op.name for op in GCN.operations if GCN.reads_input(op)] == ["x"]
+
+
+def test_an_input_may_have_the_name_of_a_float_operation():
+    """What is quantized is the input before that operation, and what it has stored after it."""
+    x, weight = np.float32([[1, 2]]), 3 * np.eye(2, dtype=np.float32)
+    operations = (
+        Quantize("before", "x", programs.grid(scale=1.0), 2),
+        FloatInput("given", "x", 2),
+        FloatLinear("x", "given", 2, weight, None),
+        Quantize("after", "x", programs.grid(scale=1.0), 2),
+    )
+    codes = dq.Engine(dq.Program((Input("x", "features", 2),), operations, "after")).codes(x)
+    assert {name: found.tolist() for name, found in codes.items()} == {"before": [[1, 2]], "after": [[3, 6]]}
 
 
 def test_a_program_that_only_quantizes():

@@ -26,6 +26,17 @@ def test_what_an_operation_reads_and_stores():
     assert summarize(programs.gcn())["operations"][2]["reads"] == ["conv1.lin", "edge_index"]
 
 
+def test_parts_in_float_are_shown_as_that():
+    summary = summarize(programs.partly_float())
+    assert summary["float_parts"] == ["x.float", "conv.lin.float", "conv.float", "relu.float", "head.float"]
+    first, linear, aggregate, _, quantize, *_ = summary["operations"]
+    assert (first["codes"], first["scale"], first["zero_point"], first["bytes"]) == ("float32", None, None, 0)
+    assert (linear["weight_bits"], linear["bytes"], aggregate["bytes"]) == (None, 4 * 20, 4 * 5)
+    assert aggregate["reads"] == ["conv.lin.float", "edge_index"]
+    assert (quantize["reads"], quantize["codes"]) == (["relu.float"], "uint8")
+    assert summarize(programs.gcn())["float_parts"] == []
+
+
 @pytest.mark.parametrize(("bits", "weight"), [(2, 4), (4, 4), (5, 6), (8, 6)])
 def test_parameter_bytes_count_packed_weights(bits, weight):
     """2 outputs, 3 inputs, and for each output a mantissa, a shift and an addend of 4 bytes."""

@@ -20,6 +20,7 @@ from degreequant.operations import (
     Input,
     Quantize,
     Role,
+    Values,
 )
 
 
@@ -49,7 +50,7 @@ class Program:
         self._check_inputs()
         values: dict[str, AnyOperation] = {}
         for operation in self.operations:
-            self._check_reads(operation)
+            self._check_reads(operation, values)
             operation.validate(values)
             if operation.name in values:
                 raise ProgramError(f"two operations are called {operation.name!r}")
@@ -124,12 +125,16 @@ class Program:
         """Names of the operations that the recipe left in float; an integer-only program has none."""
         return [operation.name for operation in self.operations if isinstance(operation, FloatOperation)]
 
-    def _check_reads(self, operation: AnyOperation) -> None:
+    def reads_input(self, operation: AnyOperation) -> bool:
+        """Whether an operation reads an input of the program, and not what an earlier operation has stored."""
+        earlier = self.operations[: self.operations.index(operation)]
+        return _reads_input(operation, {entry.name: entry for entry in earlier})
+
+    def _check_reads(self, operation: AnyOperation, values: Values) -> None:
         if type(operation) not in OPERATIONS.values():
             raise ProgramError(f"operation {operation.name!r} is of the unknown kind {type(operation).__name__}")
         wanted: list[tuple[str, Role]] = []
-        floats = self.float_parts
-        if isinstance(operation, FloatInput) or (isinstance(operation, Quantize) and operation.input not in floats):
+        if _reads_input(operation, values):
             wanted.append((operation.input, "features"))
         if isinstance(operation, Aggregate | FloatAggregate):
             wanted.append((operation.edge_index, "edge_index"))
@@ -141,3 +146,8 @@ class Program:
                 raise ProgramError(f"operation {operation.name!r} reads {name!r}, which is not an input of role {role!r}")
             if role == "features" and inputs[name].channels != operation.channels:
                 raise ProgramError(f"operation {operation.name!r} is not as wide as the input {name!r}")
+
+
+def _reads_input(operation: AnyOperation, values: Values) -> bool:
+    from_float = isinstance(values.get(operation.input), FloatOperation)
+    return isinstance(operation, FloatInput) or (isinstance(operation, Quantize) and not from_float)

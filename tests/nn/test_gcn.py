@@ -174,7 +174,7 @@ def test_what_is_no_edge_list_is_refused(training, edges, message, recipe):
 @pytest.mark.parametrize("training", [True, False])
 def test_negative_degrees_are_refused(training):
     prepared = nets.trained(nets.WeightedNet(), INT8, X, EDGES, WEIGHTS).train(training)
-    with pytest.raises(GraphError, match="expected a (sum|degree) of at least 0"):
+    with pytest.raises(GraphError, match=r"expected a (sum|degree) of at least 0"):
         prepared(X, EDGES, WEIGHTS - 5)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import programs
 import pytest
+import small_graphs
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -26,13 +27,6 @@ ANSWER = PLAIN(X, EDGES)
 
 
 # -- the graph's semantics are PyG's
-
-NORMS = [
-    EdgeNorm(),
-    EdgeNorm(improved=True),
-    EdgeNorm(add_self_loops=False),
-    EdgeNorm(normalize=False, add_self_loops=False),
-]
 
 
 def one_sum(norm, weighted):
@@ -54,23 +48,10 @@ def pyg_sum(norm, x, edge_index, edge_weight):
         return conv(torch.from_numpy(x), torch.from_numpy(edge_index), weight).numpy()
 
 
-@st.composite
-def graphs(draw):
-    """Nodes and edges with duplicates, self loops and isolated nodes, and a weight for each edge."""
-    nodes = draw(st.integers(1, 6))
-    node = st.integers(0, nodes - 1)
-    edges = draw(st.lists(st.tuples(node, node), max_size=12))
-    weight = st.one_of(st.just(0.0), st.floats(0.0625, 2, width=32))
-    return nodes, edges, draw(st.lists(weight, min_size=len(edges), max_size=len(edges)))
-
-
-LOOPS_TWICE = (3, [(0, 0), (0, 1), (0, 0), (0, 1), (1, 0)], [0.5, 1.0, 2.0, 0.25, 1.5])
-
-
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
-@pytest.mark.parametrize("norm", NORMS, ids=lambda n: f"{n.normalize:d}{n.add_self_loops:d}{n.improved:d}")
-@given(graph=graphs(), seed=st.integers(0, 9))
-@example(graph=LOOPS_TWICE, seed=0)
+@pytest.mark.parametrize("norm", small_graphs.NORMS, ids=lambda n: f"{n.normalize:d}{n.add_self_loops:d}{n.improved:d}")
+@given(graph=small_graphs.graphs(), seed=st.integers(0, 9))
+@example(graph=small_graphs.LOOPS_TWICE, seed=0)
 @example(graph=(4, [], []), seed=0)
 @settings(max_examples=40)
 def test_sums_are_those_of_pyg(norm, weighted, graph, seed):

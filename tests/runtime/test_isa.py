@@ -72,6 +72,6 @@ def test_the_isa_reaches_every_kernel(isa, monkeypatch):
 
             return call
 
-    monkeypatch.setattr("degreequant.runtime.engine.native", Spy())
+    monkeypatch.setattr("degreequant.runtime.steps.native", Spy())
     dq.Engine(programs.gcn(), isa=isa, threads=3)([[0.0, 1.0, 2.0, 3.0]], [[0], [0]])
     assert seen == {"quantize": [isa], "linear": [isa], "aggregate": [isa]}

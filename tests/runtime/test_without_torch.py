@@ -52,8 +52,8 @@ def test_an_environment_without_torch(saved, tmp_path):
         text=True,
         check=False,
     )
-    if install.returncode and "build" not in install.stderr.lower():
-        pytest.skip(f"pip cannot install here: {install.stderr.strip().splitlines()[-1]}")
+    if "No matching distribution found" in install.stderr:
+        pytest.skip(f"pip finds no packages here: {install.stderr.strip().splitlines()[-1]}")
     assert install.returncode == 0, install.stderr
     packages = subprocess.run([python, "-m", "pip", "list", "--format=freeze"], capture_output=True, text=True, check=True).stdout
     assert {line.split("==")[0] for line in packages.split()} <= {"degreequant", "numpy", "safetensors", "pip", "setuptools"}

@@ -87,4 +87,4 @@ def inspect(
     ]
     OUT.print(table("", headings, rows))
     if summary["float_parts"]:
-        OUT.print(f"Left in float by the recipe: {', '.join(summary['float_parts'])}")
+        say(f"Left in float by the recipe: {', '.join(summary['float_parts'])}")

@@ -26,10 +26,10 @@ def read_inputs(path: Path, program: Program) -> dict[str, npt.NDArray[Any]]:
     """
     names = [entry.name for entry in program.inputs]
     try:
-        stored = np.load(path, allow_pickle=False)
-        if not isinstance(stored, np.lib.npyio.NpzFile):
-            raise ValueError("it holds one array without a name")
-        with stored:
+        with path.open("rb") as stream:
+            stored = np.load(stream, allow_pickle=False)
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise ValueError("it holds one array without a name")
             missing = [name for name in names if name not in stored]
             if missing:
                 raise ValueError(f"it has no {', '.join(missing)}, but {', '.join(stored) or 'nothing'}")

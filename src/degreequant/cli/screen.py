@@ -42,9 +42,9 @@ def warn(line: str) -> None:
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Progress bars on standard error; they vanish when done."""
+    """Progress bars on standard error, if that is a terminal; they vanish when done."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=ERR, transient=True) as bars:
+    with Progress(*columns, console=ERR, transient=True, disable=not ERR.is_terminal) as bars:
         yield bars
 
 

@@ -53,10 +53,10 @@ def real_values(operation: AnyOperation, stored: Stored) -> npt.NDArray[np.float
 def _quantize(operation: Quantize, program: Program, target: Target) -> Step:
     grid = operation.grid
     limits = (grid.inverse_scale, grid.zero_point, grid.spec.q_min, grid.spec.q_max)
-    from_float = operation.input in program.float_parts
+    reads_input = program.reads_input(operation)
 
     def step(call: Call) -> Stored:
-        x = (call.stored if from_float else call.features)[operation.input]
+        x = (call.features if reads_input else call.stored)[operation.input]
         out = _room(call, operation)
         try:
             native.quantize(x, *limits, out, grid.spec.code_type, target.isa, target.threads)
@@ -123,9 +123,11 @@ def _relu(operation: Relu, program: Program, target: Target) -> Step:
 def _float_input(operation: FloatInput, program: Program, target: Target) -> Step:
     def step(call: Call) -> Stored:
         x = call.features[operation.input]
-        if not np.isfinite(x).all():
-            raise InputError(f"{operation.input} holds NaN or infinite values; expected finite features")
-        return x
+        wrong = np.argwhere(~np.isfinite(x))
+        if len(wrong):
+            row, column = wrong[0]
+            raise InputError(f"{operation.input}: expected finite features, got {x[row, column]} at row {row}, column {column}")
+        return x.copy()
 
     return step
 
