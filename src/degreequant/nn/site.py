@@ -20,6 +20,7 @@ from degreequant.memo import TensorMemo
 from degreequant.quant.exact import Codes, quantize
 from degreequant.quant.fake import ActivationQuantizer
 from degreequant.quant.grid import GridKind
+from degreequant.quant.observers import INPUT_SAMPLE
 from degreequant.scheme import Grid, Recipe
 
 T = TypeVar("T")
@@ -92,21 +93,19 @@ class Site(nn.Module):
 class InputSite(Site):
     """Quantizes a float input of the model.
 
-    Full-graph training reads the same features in every step, so what was quantized last is remembered: it is most of a step's work on a
-    wide input.
+    Full-graph training reads the same features in every step. What follows from them alone, their range and their quantized values, is
+    computed once and remembered while they stay the same: on a wide input it would be most of a step's work.
     """
 
     def __init__(self, spec: SiteSpec) -> None:
         super().__init__(spec)
-        self.output = ActivationQuantizer(spec.name, spec.kind, spec.recipe)
-        self._memo = TensorMemo(capacity=2)
+        self.output = ActivationQuantizer(spec.name, spec.kind, spec.recipe, sample=INPUT_SAMPLE)
+        self._memo = TensorMemo(capacity=1)
 
     def forward(self, layer: nn.Module | None, context: Context, *args: Any) -> Tensor:
         """`args` is the input `[nodes, channels]`."""
         (x,) = args
-        if self.training:
-            self.output.range.observe(x, context.protected)
-        quantized = self.output.fake_quantize(x) if x.requires_grad else self._remembered(x)
+        quantized = self.output(x) if x.requires_grad else self._remembered(x, context.protected)
         return context.keep(
             self.spec.name, quantized if context.protected is None else torch.where(context.protected.unsqueeze(-1), x, quantized)
         )
@@ -115,17 +114,36 @@ class InputSite(Site):
         """The input's codes."""
         (x,) = args
         grid = self.output.grid()
-        return context.keep(self.spec.name, self._memo.get(grid, (x,), lambda: self._codes(x, grid)))
+        known = self._memo.get("input", (x,), _Known)
+        if known.codes is None or known.codes.grid != grid:
+            known.codes = self._codes(x, grid)
+        return context.keep(self.spec.name, known.codes)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _remembered(self, x: Tensor) -> Tensor:
-        state = (x, self.output.range.low, self.output.range.high)
-        return self._memo.get("floats", state, lambda: self.output.fake_quantize(x))
+    def _remembered(self, x: Tensor, protected: Tensor | None) -> Tensor:
+        known = self._memo.get("input", (x,), _Known)
+        low, high = self.output.range.low, self.output.range.high
+        if self.training and not known.observed:
+            self.output.range.observe(x, protected)
+            known.observed = True
+        if known.floats is None or known.range != (float(low), float(high)):
+            known.floats, known.range = self.output.fake_quantize(x), (float(low), float(high))
+        return known.floats
 
     def _codes(self, x: Tensor, grid: Grid) -> Codes:
         if not bool(x.isfinite().all()):
             raise InputError(f"the input {self.spec.name!r} holds NaN or infinite values; expected finite features")
         return quantize(x, grid)
+
+
+@dataclass
+class _Known:
+    """What is remembered of an input: whether its range was observed, its fake-quantized values and their range, its codes."""
+
+    observed: bool = False
+    floats: Tensor | None = None
+    range: tuple[float, float] | None = None
+    codes: Codes | None = None
 
 
 class ReluSite(Site):

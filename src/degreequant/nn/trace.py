@@ -54,7 +54,7 @@ class _Tracer(fx.Tracer):
         self._form = form
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if isinstance(m, MessagePassing):
+        if isinstance(m, MessagePassing | nn.Dropout):
             return True
         return super().is_leaf_module(m, module_qualified_name) or m.__module__.startswith(
             ("torch_geometric.nn.dense", "torch_geometric.nn.norm")

@@ -37,7 +37,7 @@ def meaning(step: Step, model: nn.Module) -> Meaning:
         module = model.get_submodule(step.target)
         if type(module) is nn.ReLU:
             return "relu"
-        if type(module) in (nn.Dropout, nn.Identity):
+        if isinstance(module, nn.Dropout) or type(module) is nn.Identity:  # however a Dropout drops, in eval() it is the identity
             return "dropout"
         return "epilogue" if type(module) in _EPILOGUES else "layer"
     if step.target is getattr:

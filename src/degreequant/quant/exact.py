@@ -5,6 +5,7 @@ in int64.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +29,14 @@ class Codes:
     codes: Tensor
     grid: Grid
 
+    @cached_property
+    def centred(self) -> Tensor:
+        """`code - zero_point` as float32, exact; kept, since what is remembered of a constant input is multiplied again and again."""
+        return (self.codes - self.grid.zero_point).float()
+
     def dequantize(self) -> Tensor:
         """The float32 values."""
-        return (self.codes - self.grid.zero_point).float() * self.grid.scale
+        return self.centred * self.grid.scale
 
 
 def quantize(x: Tensor, grid: Grid) -> Codes:
@@ -61,7 +67,7 @@ def linear(x: Codes, weight: WeightCodes) -> Tensor:
     # Codes of 8 bits stay exact where float32 is multiplied as bfloat16 or TF32 (torch.set_float32_matmul_precision).
     dtype = torch.float32 if magnitude < 2**24 and x.grid.largest <= 2**8 else torch.float64
     codes = torch.from_numpy(weight.codes).to(x.codes.device, dtype)
-    return ((x.codes - x.grid.zero_point).to(dtype) @ codes.T).long()
+    return (x.centred.to(dtype) @ codes.T).long()
 
 
 def requantize(acc: Tensor, multiplier: Multiplier, addend: npt.NDArray[np.int32] | None, grid: Grid) -> Codes:

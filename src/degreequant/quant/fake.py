@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from degreequant.errors import NotCalibratedError
 from degreequant.quant.grid import GridKind, activation_spec, grid_parameters, usable_scale, weight_spec
-from degreequant.quant.observers import RangeObserver
+from degreequant.quant.observers import SAMPLE, RangeObserver
 from degreequant.scheme import Estimator, Grid, Recipe
 
 
@@ -21,16 +21,17 @@ class ActivationQuantizer(nn.Module):
         name: Whose values these are, for error messages.
         kind: See `GridKind`.
         recipe: Bits, ranges and estimator.
+        sample: Elements that a percentile is estimated from.
     """
 
-    def __init__(self, name: str, kind: GridKind, recipe: Recipe) -> None:
+    def __init__(self, name: str, kind: GridKind, recipe: Recipe, sample: int = SAMPLE) -> None:
         super().__init__()
         assert recipe.activation_bits is not None
         self.name = name
         self.kind: GridKind = kind
         self.spec = activation_spec(kind, recipe.activation_bits)
         self.estimator: Estimator = recipe.estimator
-        self.range = RangeObserver(recipe)
+        self.range = RangeObserver(recipe, sample)
 
     def forward(self, x: Tensor, protected: Tensor | None = None) -> Tensor:
         """`x` `[rows, columns]` on its grid; rows in `protected` (bool `[rows]`) as they were."""

@@ -4,11 +4,29 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
 
 from degreequant.errors import DatasetError
+
+
+class SparseDropout(nn.Dropout):
+    """Dropout that draws only for the elements that are not 0: the same distribution, in a fraction of the time on bags of words.
+
+    >>> kept = SparseDropout(0.5)(torch.eye(3))
+    >>> bool(((kept == 0) | (kept == 2)).all())
+    True
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x` with elements dropped, in `train()`; any shape."""
+        if not self.training or self.p == 0:
+            return x
+        flat = x.reshape(-1)
+        index = flat.nonzero().squeeze(1)
+        return torch.zeros_like(flat).scatter(0, index, F.dropout(flat[index], self.p)).view_as(x)
 
 
 class GCN(nn.Module):
@@ -18,14 +36,13 @@ class GCN(nn.Module):
         super().__init__()
         self.conv1 = GCNConv(in_channels, hidden_channels)
         self.conv2 = GCNConv(hidden_channels, out_channels)
-        self.dropout = dropout
+        self.input_dropout = SparseDropout(dropout)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """Log-probabilities `[nodes, classes]`."""
-        x = F.dropout(x, self.dropout, training=self.training)
-        x = F.relu(self.conv1(x, edge_index))
-        x = F.dropout(x, self.dropout, training=self.training)
-        return F.log_softmax(self.conv2(x, edge_index), dim=-1)
+        x = F.relu(self.conv1(self.input_dropout(x), edge_index))
+        return F.log_softmax(self.conv2(self.dropout(x), edge_index), dim=-1)
 
 
 @dataclass(frozen=True)
