@@ -11,6 +11,7 @@ DegreeQuantError
 ├── InputTypeError     (TypeError)   an input of the wrong kind or dtype
 ├── EngineError        (ValueError)  an instruction set or a thread count that is not to be had
 ├── DatasetError       (ValueError)  a dataset that is unknown, missing or damaged
+├── TrainingError      (ValueError)  a training that came to nothing
 ├── CheckpointError    (ValueError)  a checkpoint that is damaged, or of another model
 └── MissingExtraError  (ImportError) a part of the package whose optional dependencies are not installed
 """
@@ -58,6 +59,10 @@ class EngineError(DegreeQuantError, ValueError):
 
 class DatasetError(DegreeQuantError, ValueError):
     """A dataset is unknown, missing or damaged."""
+
+
+class TrainingError(DegreeQuantError, ValueError):
+    """A training came to nothing: no epoch had a finite validation loss."""
 
 
 class CheckpointError(DegreeQuantError, ValueError):

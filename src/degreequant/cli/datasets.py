@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-datasets = typer.Typer(help="The data sets and whether they are at hand.", no_args_is_help=True)
+datasets = typer.Typer(help="The data sets and whether they are at hand.")
 
 
 @datasets.callback()

@@ -50,6 +50,7 @@ class Graph:
         self._edges = edges.astype(np.int32)
         self._weight = None if edge_weight is None else arrays.edge_weights(edge_weight, self.num_edges)
         self._weighed: dict[tuple[EdgeNorm, bool], WeighedEdges] = {}
+        self._real: dict[tuple[EdgeNorm, bool], tuple[native.Csr, npt.NDArray[np.float32]]] = {}
 
     @property
     def weighted(self) -> bool:
@@ -65,9 +66,12 @@ class Graph:
 
     def real_coefficients(self, norm: EdgeNorm, *, weighted: bool) -> tuple[native.Csr, npt.NDArray[np.float32]]:
         """The edges by destination, and the real coefficient of each, float32: what a float operation sums with."""
-        csr, weight, root = self._sorted(norm, self._weight if weighted else None)
-        coefficient = root[csr.indices] * np.repeat(root, np.diff(csr.indptr))
-        return csr, (coefficient if weight is None else coefficient * weight).astype(np.float32)
+        key = (norm, weighted)
+        if key not in self._real:
+            csr, weight, root = self._sorted(norm, self._weight if weighted else None)
+            coefficient = root[csr.indices] * np.repeat(root, np.diff(csr.indptr))
+            self._real[key] = csr, (coefficient if weight is None else coefficient * weight).astype(np.float32)
+        return self._real[key]
 
     def __repr__(self) -> str:
         return f"Graph(num_nodes={self.num_nodes}, num_edges={self.num_edges}{', weighted' if self.weighted else ''})"

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from degreequant.errors import TrainingError
+
 Progress = Callable[[int, float], None]
 """Called after each epoch with its number (from 1) and the validation loss."""
 
@@ -54,6 +56,9 @@ def fit(model: nn.Module, data: Data, settings: Settings, progress: Progress | N
     """Trains `model` in place and leaves it in `eval()` with the weights and ranges of the best epoch.
 
     The model is called as `model(x, edge_index)` and returns log-probabilities. The test nodes are never looked at.
+
+    Raises:
+        TrainingError: If no epoch has a finite validation loss.
     """
     started = time.perf_counter()
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
@@ -67,6 +72,8 @@ def fit(model: nn.Module, data: Data, settings: Settings, progress: Progress | N
             progress(epoch, loss)
         if settings.patience and epoch - best.epoch >= settings.patience:
             break
+    if settings.epochs and best.epoch == 0:
+        raise TrainingError("the validation loss was never a number: training diverged; try a lower learning rate")
     model.load_state_dict(best_state)
     model.eval()
     step_ms = 1e3 * float(torch.tensor(steps).median()) if steps else 0.0
