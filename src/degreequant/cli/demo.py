@@ -49,6 +49,8 @@ def demo(
         return
     OUT.print(_table(name, rows, torch.get_num_threads()))
     say("Every code of every layer is the same in the model's eval() and in the engine.")
+    gaps = [f"{label} {100 * o.row['training_gap']:.2g} %" for label, o in outcomes.items() if o.program is not None]
+    say("Codes that the training forward, on floats, gets otherwise (worst layer): " + ", ".join(gaps))
     say(f"Programs and {picture.name} are in {out}/. Look inside one: degreequant inspect {out}/int4-degree-quant.dq")
 
 

@@ -11,6 +11,8 @@ from torch_geometric.data import Data
 from degreequant.conversion import convert
 from degreequant.experiments.experiment import Experiment
 from degreequant.experiments.record import Row, environment
+from degreequant.nn.gap import training_gap
+from degreequant.nn.prepared import PreparedModel
 from degreequant.nn.rewrite import prepare
 from degreequant.program import Program
 from degreequant.runtime.engine import Engine
@@ -48,6 +50,7 @@ def _result(model: nn.Module, data: Data, trained: Fit, program: Program | None)
         "model_test_accuracy": model_accuracy,
         "val_accuracy": trained.val_accuracy,
         "val_loss": trained.val_loss,
+        "training_gap": None if program is None else _largest_gap(model, data),
         "epoch": trained.epoch,
         "step_ms": round(trained.step_ms, 3),
         "seconds": round(trained.seconds, 2),
@@ -55,6 +58,12 @@ def _result(model: nn.Module, data: Data, trained: Fit, program: Program | None)
         "device": "cpu",
         "threads": torch.get_num_threads(),
     }
+
+
+def _largest_gap(model: nn.Module, data: Data) -> float:
+    """The share of codes, in the layer where it is largest, that the training forward gets otherwise than the integers."""
+    assert isinstance(model, PreparedModel)
+    return max(training_gap(model, data.x, data.edge_index).values())
 
 
 def engine_accuracy(program: Program, data: Data) -> float:
