@@ -58,6 +58,22 @@ def test_training_with_fine_steps_is_the_original(options, weight):
     torch.testing.assert_close(prepared.gradients, model.gradients, rtol=0.2, atol=0.02 * float(model.gradients.abs().max()))
 
 
+def test_layers_with_other_options_share_a_graph():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = GCNConv(5, 6), GCNConv(6, 2, normalize=False)
+
+        def forward(self, x, edge_index):
+            return self.second(self.first(x, edge_index), edge_index)
+
+    model = Two()
+    prepared = dq.prepare(model, INT16)
+    for training in (True, False):
+        expected, found = model.train(training)(X, EDGES).detach(), prepared.train(training)(X, EDGES)
+        torch.testing.assert_close(found, expected, rtol=0, atol=0.03 * float(expected.abs().max()))
+
+
 def bounds(model, prepared, x, edge_index, edge_weight):
     """How far the integers of one layer may stray from floats, `[nodes, channels]`, from the steps of its grids.
 

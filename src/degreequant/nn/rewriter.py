@@ -21,7 +21,6 @@ from degreequant.scheme import Recipe
 ValueKind = Literal["input", "stored", "float", "end"]
 """What a result is: an input as given, a tensor on a grid, a float that a skipped layer left, or an epilogue's."""
 
-
 _ROLES: dict[str, Role] = {"x": "features", "edge_index": "edge_index", "edge_weight": "edge_weight"}
 """Roles of a layer's arguments."""
 

@@ -94,7 +94,8 @@ class InputSite(Site):
     """Quantizes a float input of the model.
 
     Full-graph training reads the same features in every step. What follows from them alone, their range and their quantized values, is
-    computed once and remembered while they stay the same: on a wide input it would be most of a step's work.
+    computed once and remembered while they stay the same: on a wide input it would be most of a step's work. So that nothing else has a
+    say in it, and a resumed run repeats, that range is of all rows, protected or not, and its sample is always the same.
     """
 
     def __init__(self, spec: SiteSpec) -> None:
@@ -105,7 +106,10 @@ class InputSite(Site):
     def forward(self, layer: nn.Module | None, context: Context, *args: Any) -> Tensor:
         """`args` is the input `[nodes, channels]`."""
         (x,) = args
-        quantized = self.output(x) if x.requires_grad else self._remembered(x, context.protected)
+        if x.requires_grad:
+            stored: Tensor = self.output(x, context.protected)
+            return context.keep(self.spec.name, stored)
+        quantized = self._remembered(x)
         return context.keep(
             self.spec.name, quantized if context.protected is None else torch.where(context.protected.unsqueeze(-1), x, quantized)
         )
@@ -120,14 +124,15 @@ class InputSite(Site):
         return context.keep(self.spec.name, known.codes)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _remembered(self, x: Tensor, protected: Tensor | None) -> Tensor:
-        known = self._memo.get("input", (x,), _Known)
-        low, high = self.output.range.low, self.output.range.high
-        if self.training and not known.observed:
-            self.output.range.observe(x, protected)
-            known.observed = True
-        if known.floats is None or known.range != (float(low), float(high)):
-            known.floats, known.range = self.output.fake_quantize(x), (float(low), float(high))
+    @torch.inference_mode(False)  # what is remembered must serve a later training forward too
+    def _remembered(self, x: Tensor) -> Tensor:
+        known, observer = self._memo.get("input", (x,), _Known), self.output.range
+        if self.training:
+            known.extent = known.extent or observer.measure(x, generator=torch.Generator(x.device).manual_seed(0))
+            observer.include(*known.extent)
+        state = float(observer.low), float(observer.high)
+        if known.floats is None or known.range != state:
+            known.floats, known.range = self.output.fake_quantize(x), state
         return known.floats
 
     def _codes(self, x: Tensor, grid: Grid) -> Codes:
@@ -138,9 +143,9 @@ class InputSite(Site):
 
 @dataclass
 class _Known:
-    """What is remembered of an input: whether its range was observed, its fake-quantized values and their range, its codes."""
+    """What is remembered of an input: what it spans, its fake-quantized values and the range in force for them, its codes."""
 
-    observed: bool = False
+    extent: tuple[Tensor, Tensor] | None = None
     floats: Tensor | None = None
     range: tuple[float, float] | None = None
     codes: Codes | None = None
