@@ -137,13 +137,16 @@ class Recipe:
 
     @classmethod
     def degree_quant(cls, bits: int = 8, *, p_min: float | None = None, p_max: float | None = None) -> Self:
-        """Degree-Quant: nodes of high in-degree are protected at random while training, ranges are moving averages of percentiles."""
+        """Degree-Quant: nodes of high in-degree are protected at random while training, ranges follow percentiles.
+
+        From 8 bits on the ranges only widen, as in the paper; below, where a wide range costs most, they are moving averages.
+        """
         high_precision = bits >= 8
         return cls(
             bits,
             bits,
             ranges="percentile",
-            momentum=0.01,
+            momentum=None if high_precision else 0.01,
             percentile=0.001 if high_precision else 0.01,
             p_min=(0.0 if high_precision else 0.1) if p_min is None else p_min,
             p_max=(0.1 if high_precision else 0.2) if p_max is None else p_max,
