@@ -76,7 +76,7 @@ def inspect(
         [
             o["name"],
             o["kind"],
-            ", ".join(o["reads"]),
+            "\n".join(o["reads"]),
             str(o["channels"]),
             o["codes"],
             "" if o["scale"] is None else f"{o['scale']:.4g}",
