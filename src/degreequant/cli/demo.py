@@ -62,7 +62,7 @@ def _dataset() -> tuple[str, "Data"]:
     try:
         return "cora", load("cora")
     except DatasetError as error:
-        warn(f"Cora is not at hand: {error}")
+        warn(str(error))
         warn("Running on scikit-learn's handwritten digits instead: 1,797 images, a graph of nearest neighbours.")
         return "digits", load("digits")
 

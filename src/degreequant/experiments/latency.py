@@ -15,6 +15,8 @@ from torch_geometric.nn import GCNConv
 
 Contender = Callable[[], Any]
 
+SETTLE = 0.02
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -25,10 +27,15 @@ class Timing:
 
 
 def alternate(contenders: Mapping[str, Contender], *, repeats: int = 15, warmup: int = 3) -> dict[str, Timing]:
-    """Times each contender once a round, round after round, so that a slow spell of the machine meets all of them."""
+    """Times each contender once a round, round after round, so that a slow spell of the machine meets all of them.
+
+    Before each call the machine is left alone for `SETTLE` seconds: torch's threads spin for a while after their work is done, and would take
+    the processor from whoever comes next.
+    """
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(warmup + repeats):
         for name, call in contenders.items():
+            time.sleep(SETTLE)
             started = time.perf_counter()
             call()
             if number >= warmup:
