@@ -29,8 +29,8 @@ class Timing:
 def alternate(contenders: Mapping[str, Contender], *, repeats: int = 15, warmup: int = 3) -> dict[str, Timing]:
     """Times each contender once a round, round after round, so that a slow spell of the machine meets all of them.
 
-    Before each call the machine is left alone for `SETTLE` seconds: torch's threads spin for a while after their work is done, and would take
-    the processor from whoever comes next.
+    Before each call the machine is left alone for `SETTLE` seconds: torch's threads spin for a while after their work is done, and would
+    take the processor from whoever comes next.
     """
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(warmup + repeats):
