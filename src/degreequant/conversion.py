@@ -4,7 +4,6 @@ Each kind of site has one lowering, which emits its operations; the integers the
 ones in `eval()`.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -15,8 +14,8 @@ from torch import nn
 from degreequant.errors import ConvertError
 from degreequant.nn.gcn import GCNSite, edge_norm
 from degreequant.nn.linear import LinearSite
-from degreequant.nn.plan import Ref, Step
-from degreequant.nn.prepared import SITES, PreparedModel, Roles
+from degreequant.nn.plan import CallNames, Ref, Step
+from degreequant.nn.prepared import SITES, PreparedModel, Roles, original_class
 from degreequant.nn.registry import LAYERS
 from degreequant.nn.site import InputSite, ReluSite, Site
 from degreequant.nn.vocabulary import describe, epilogue, meaning
@@ -69,7 +68,7 @@ class Conversion:
         self.sites = cast("dict[str, Site]", dict(getattr(qmodel, SITES).items()))
         self.stored: dict[str, AnyOperation] = {}
         self.operations: list[AnyOperation] = []
-        self.calls: Counter[str] = Counter()
+        self.call_names = CallNames()
 
     def program(self) -> Program:
         """The program of the whole plan."""
@@ -88,7 +87,7 @@ class Conversion:
                 "the forward returns something else than one tensor of its layers; convert a model that returns its logits alone"
             )
         inputs = tuple(self._input(name, role) for name, role in self.roles.ordered)
-        source = {"recipe": repr(self.qmodel.dq.recipe), "model": type(self.qmodel).__mro__[2].__name__}
+        source = {"recipe": repr(self.qmodel.dq.recipe), "model": original_class(self.qmodel).__name__}
         return Program(inputs, tuple(self.operations), self.stored[result.name].name, final, source)
 
     def _lower(self, step: Step) -> None:
@@ -123,11 +122,6 @@ class Conversion:
             self.operations.append(FloatInput(name, value.name, width))
             self.stored[value.name] = self.operations[-1]
         return self.stored[value.name].name
-
-    def call_name(self, path: str) -> str:
-        """Name of this call of a float layer: its path, and the number of the call from the second on."""
-        self.calls[path] += 1
-        return path if self.calls[path] == 1 else f"{path}.{self.calls[path]}"
 
     def input_width(self, name: str) -> int:
         """Channels of an input, from the first layer that reads it."""
@@ -192,7 +186,7 @@ def lower_float(conversion: Conversion, step: Step) -> list[AnyOperation]:
             f"{', '.join(cls.__name__ for cls in _FLOAT_LOWERINGS)} and ReLU"
         )
     assert layer is not None
-    return lowering(conversion, conversion.call_name(step.target), layer, step.by_name(LAYERS[type(layer)].arguments))
+    return lowering(conversion, conversion.call_names.next(step.target), layer, step.by_name(LAYERS[type(layer)].arguments))
 
 
 def _float_linear(conversion: Conversion, name: str, layer: Any, arguments: dict[str, Any]) -> list[AnyOperation]:

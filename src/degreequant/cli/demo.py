@@ -29,6 +29,7 @@ def demo(
 
     from degreequant.cli.files import output_folder
     from degreequant.cli.screen import ERR, OUT, print_json, progress_bars, say
+    from degreequant.experiments.record import environment
     from degreequant.experiments.run import run
 
     if threads is not None:
@@ -45,7 +46,8 @@ def demo(
     rows = _time(outcomes, data, torch.get_num_threads())
     picture = _draw(outcomes, name, data, out)
     if json:
-        print_json({"dataset": name, "threads": torch.get_num_threads(), "rows": rows, "picture": str(picture)})
+        report = {"dataset": name, "threads": torch.get_num_threads(), "rows": rows, "picture": str(picture)}
+        print_json(report | {"environment": environment()})
         return
     OUT.print(_table(name, rows, torch.get_num_threads()))
     say("Every code of every layer is the same in the model's eval() and in the engine.")
@@ -112,7 +114,9 @@ def _time(outcomes: dict[str, "Outcome"], data: "Data", threads: int) -> list[di
     from degreequant.runtime.engine import Engine
     from degreequant.runtime.graph import Graph
 
-    contenders = pyg_contenders(outcomes["FP32"].model, data)
+    plain = outcomes["FP32"].architecture.build().eval()
+    plain.load_state_dict(outcomes["FP32"].model.state_dict())
+    contenders = pyg_contenders(plain, data)
     graph, x = Graph(data.edge_index, data.num_nodes), data.x.numpy()
     for label, outcome in outcomes.items():
         if outcome.program is not None:
@@ -146,4 +150,4 @@ def _table(name: str, rows: list[dict[str, object]], threads: int):  # type: ign
         [str(r["model"]), f"{100 * r['accuracy']:.1f} %", kilobytes(r["bytes"]), f"{r['ms']:.2f}", f"{r['speedup']:.1f}x"]  # type: ignore[operator, arg-type]
         for r in rows
     ]
-    return table(f"GCN on {name}, one seed; time of a forward on {threads} threads, FP32 is PyG's faster form", headings, cells)
+    return table(f"GCN on {name}, one seed; time of a forward on {threads} threads, FP32 is PyG's fastest form", headings, cells)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch_geometric.data import Data
 
-from degreequant.nn.prepared import evaluating
+from degreequant.nn.prepared import PreparedModel, evaluating, original_class
 from degreequant.program import Program
 from degreequant.runtime.engine import Engine
 
@@ -22,8 +22,8 @@ class DegreeError(NamedTuple):
 
 def degree_error(model: nn.Module, program: Program, data: Data) -> DegreeError:
     """The mean absolute difference of a node's outputs, engine against the unquantized forward of the prepared model's own weights."""
-    float_forward = type(model).__mro__[2].forward  # type: ignore[attr-defined]
+    assert isinstance(model, PreparedModel)
     with evaluating(model), torch.no_grad():
-        exact = float_forward(model, data.x, data.edge_index).double().numpy()
+        exact = original_class(model).forward(model, data.x, data.edge_index).double().numpy()
     error = np.abs(Engine(program)(data.x, data.edge_index) - exact).mean(axis=1)
     return DegreeError(np.bincount(data.edge_index[1].numpy(), minlength=data.num_nodes), error)

@@ -33,7 +33,7 @@ def float_adjacency(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: i
     """The matrix that PyG's `GCNConv` propagates with."""
     edge_index, weight = float_edges(edge_index, edge_weight, num_nodes, norm)
     source, target = edge_index[0], edge_index[1]
-    return FloatAdjacency(_csr(target, source, weight, num_nodes), _csr(source, target, weight, num_nodes))
+    return FloatAdjacency(csr_matrix(target, source, weight, num_nodes), csr_matrix(source, target, weight, num_nodes))
 
 
 def float_edges(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm) -> tuple[Tensor, Tensor]:
@@ -59,7 +59,7 @@ def integer_adjacency(edge_index: Tensor, edge_weight: Tensor | None, num_nodes:
         source, target, weight = _replace_self_loops(source, target, weight, num_nodes, norm.improved)
     coefficient, factor = _coefficients(source, target, weight, num_nodes, norm.normalize)
     device = edge_index.device
-    matrix = _csr(
+    matrix = csr_matrix(
         torch.from_numpy(target).to(device), torch.from_numpy(source).to(device), torch.from_numpy(coefficient).to(device), num_nodes
     )
     return IntegerAdjacency(matrix, None if factor is None else from_real(factor[:, None]))
@@ -90,7 +90,8 @@ def _coefficients(
     return np.ones(len(source)), None
 
 
-def _csr(row: Tensor, column: Tensor, value: Tensor, size: int) -> Tensor:
+def csr_matrix(row: Tensor, column: Tensor, value: Tensor, size: int) -> Tensor:
+    """The sparse matrix `[size, size]` of these entries, in CSR form; entries of one place are added."""
     with warnings.catch_warnings():
         # torch announces once that CSR tensors are in beta; nothing that a user of this package could act on.
         warnings.filterwarnings("ignore", message=".*[Ss]parse.*", category=UserWarning)

@@ -1,6 +1,7 @@
 """`Plan`: a traced forward as a straight list of steps. Plain values: it pickles, copies and prints."""
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -124,6 +125,23 @@ class Plan:
     def __str__(self) -> str:
         lines = [f"{step.name} = {step.kind} {step.target}({', '.join(step.reads())})" for step in self.steps]
         return "\n".join([f"inputs {', '.join(self.form.live)}", *lines, f"return {self.result}"])
+
+
+class CallNames:
+    """Names the calls of layers: a path, and from its second call on the number behind it."""
+
+    def __init__(self) -> None:
+        self._calls: Counter[str] = Counter()
+
+    def next(self, path: str) -> str:
+        """The name of the next call of the layer at `path`.
+
+        >>> names = CallNames()
+        >>> names.next("conv"), names.next("conv")
+        ('conv', 'conv.2')
+        """
+        self._calls[path] += 1
+        return path if self._calls[path] == 1 else f"{path}.{self._calls[path]}"
 
 
 def references(value: Any) -> Iterator[str]:

@@ -70,7 +70,7 @@ class PreparedModel(nn.Module):
         return _run_exactly(self, plan, values, context)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _rebuild, (type(self).__mro__[2],), self.__dict__
+        return _rebuild, (original_class(self),), self.__dict__
 
 
 _CLASSES: dict[type[nn.Module], type[PreparedModel]] = {}
@@ -83,6 +83,12 @@ def prepared_class(base: type[nn.Module]) -> type[PreparedModel]:
         namespace = {"__module__": base.__module__, "__doc__": base.__doc__, "forward": PreparedModel.forward}
         _CLASSES[base] = type(f"Prepared{base.__name__}", (PreparedModel, base), namespace)
     return _CLASSES[base]
+
+
+def original_class(model: PreparedModel) -> type[nn.Module]:
+    """The user's class, which the prepared model's own derives from."""
+    base: type[nn.Module] = type(model).__mro__[2]
+    return base
 
 
 def _rebuild(base: type[nn.Module]) -> PreparedModel:

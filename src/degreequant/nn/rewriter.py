@@ -1,7 +1,6 @@
 """Puts sites into a traced plan: every layer becomes a site, every ReLU that directly follows one becomes its clamp, inputs are quantized
 where first read."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal, cast, get_args
@@ -9,7 +8,7 @@ from typing import Any, Literal, cast, get_args
 from torch import nn
 
 from degreequant.errors import PrepareError
-from degreequant.nn.plan import Form, Plan, Ref, Step, references
+from degreequant.nn.plan import CallNames, Form, Plan, Ref, Step, references
 from degreequant.nn.prepared import Roles
 from degreequant.nn.registry import LAYERS, LayerEntry, altered
 from degreequant.nn.site import InputSite, ReluSite, Site, SiteSpec
@@ -47,7 +46,7 @@ class Rewriter:
         self.folded: set[str] = set()
         self.reads: list[Step] = []
         self.steps: list[Step] = []
-        self.calls: Counter[str] = Counter()
+        self.call_names = CallNames()
         self.roles_of: dict[str, Role] = {}
 
     def rewrite(self) -> Plan:
@@ -116,7 +115,7 @@ class Rewriter:
         args = self._layer_arguments(step, entry, recipe)
         relu = self._fold_relu(step.name)
         kind: GridKind = "unsigned" if relu else "symmetric" if self._gathered(step.name) else "affine"
-        self._emit(step, SiteSpec(self._call_name(step.target), recipe.replace(overrides=()), kind, relu), entry.site, args)
+        self._emit(step, SiteSpec(self.call_names.next(step.target), recipe.replace(overrides=()), kind, relu), entry.site, args)
         return None
 
     def _relu(self, step: Step) -> None:
@@ -127,7 +126,7 @@ class Rewriter:
             self._keep(step, "float")
         else:
             x = self._stored(source, step, self.recipe, gathers=self._gathered(step.name))
-            self._emit(step, SiteSpec(self._call_name("relu"), self.recipe.replace(overrides=()), "affine"), ReluSite, (x,))
+            self._emit(step, SiteSpec(self.call_names.next("relu"), self.recipe.replace(overrides=()), "affine"), ReluSite, (x,))
 
     def _dropout(self, step: Step) -> None:
         source = operand(step)
@@ -231,10 +230,6 @@ class Rewriter:
     def _append(self, step: Step, kind: ValueKind) -> None:
         self.steps.append(step)
         self.kinds[step.name] = kind
-
-    def _call_name(self, path: str) -> str:
-        self.calls[path] += 1
-        return path if self.calls[path] == 1 else f"{path}.{self.calls[path]}"
 
     # -- looking ahead and back in the plan
 
