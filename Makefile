@@ -4,12 +4,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+FUZZER := .venv/.fuzzer
+FUZZ_RUNS ?= 100000
+FUZZ_SECONDS ?= 0
 NATIVE := CMakeLists.txt $(wildcard csrc/*)
 CXX_FILES := $(wildcard csrc/*.cpp csrc/*.h)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format clean
+.PHONY: help demo test test-all sanitize fuzz lint format clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +25,14 @@ test: $(INSTALLED) ## Run the tests and the examples in the docstrings.
 
 test-all: $(INSTALLED) ## The same with the slow tests.
 	$(BIN)/pytest -m ""
+
+sanitize: $(INSTALLED) ## Run the native tests under the address, undefined behaviour and thread sanitizers.
+	$(BIN)/python tests/sanitize.py address
+	$(BIN)/python tests/sanitize.py thread
+
+fuzz: $(INSTALLED) $(FUZZER) ## Fuzz .dq files and the engine's inputs; FUZZ_RUNS cases each, or FUZZ_SECONDS.
+	PYTHONPATH=tests $(BIN)/python -m fuzz files --runs $(FUZZ_RUNS) --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
+	PYTHONPATH=tests $(BIN)/python -m fuzz calls --runs $(FUZZ_RUNS) --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
 
 lint: $(INSTALLED) ## Check style and types, changing nothing.
 	$(BIN)/ruff check
@@ -36,11 +47,15 @@ format: $(INSTALLED) ## Repair style in place.
 
 clean: ## Remove build products and caches; .venv stays, and is brought up to date by the next target.
 	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache $(INSTALLED)
-	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find src tests examples benchmarks fuzz -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # Installed in place, so Python files need no second step; native files and the pins do, and bring the rule back here.
 $(INSTALLED): pyproject.toml constraints.txt $(NATIVE) | $(BIN)/pip
 	$(BIN)/pip install --config-settings=cmake.define.DEGREEQUANT_WERROR=ON -c constraints.txt -e ".[dev]"
+	@touch $@
+
+$(FUZZER): constraints.txt | $(INSTALLED)
+	$(BIN)/pip install -c constraints.txt atheris
 	@touch $@
 
 $(BIN)/pip:

@@ -1,6 +1,7 @@
 // Neighbour sums. A row's accumulators stay in registers while its edges are walked, 64 channels at a time; the gathered rows are read
 // packed, as they lie in memory, and asked for some edges ahead.
 #include "aggregate_common.h"
+#include "kernels_reference.h"
 #include "kernels_x86.h"
 #include "simd_avx512.h"
 
@@ -66,15 +67,15 @@ struct NibbleLoader {
 // Channels [first, first + count) of one row; all of kTiles tiles unless kMasked.
 template <typename Loader, int kTiles, bool kMasked>
 DEGREEQUANT_INLINE void aggregate_block(const Aggregation& a, int64_t row, int64_t first, int64_t count) noexcept {
-  const int64_t block_bytes = kMasked ? row_bytes(a.x.type, count) : kTiles * Loader::kTileBytes;
+  const int64_t block_bytes = kMasked ? row_bytes(a.sum.x.type, count) : kTiles * Loader::kTileBytes;
   const uint64_t byte_mask = first_lanes(block_bytes);
-  const uint8_t* base = a.x.data + row_bytes(a.x.type, first);
+  const uint8_t* base = a.sum.x.data + row_bytes(a.sum.x.type, first);
   __m512i acc[kTiles][2] = {};
   int32_t coefficient_sum = 0;
-  for (int64_t e = a.csr.indptr[row]; e < a.csr.indptr[row + 1]; ++e) {
+  for (int64_t e = a.sum.csr.indptr[row]; e < a.sum.csr.indptr[row + 1]; ++e) {
     prefetch(a, base, block_bytes, e);
-    const int64_t source = a.csr.indices[e];
-    const int32_t coefficient = a.coefficient(e, source);
+    const int64_t source = a.sum.csr.indices[e];
+    const int32_t coefficient = a.sum.coefficient(e, source);
     coefficient_sum += coefficient;
     const __m512i factor = _mm512_set1_epi32(coefficient & 0xffff);  // the upper half multiplies the sign bits of the code: by 0
     const uint8_t* p = base + source * a.stride;
@@ -111,8 +112,8 @@ void aggregate_rows(const Aggregation& a, int64_t begin, int64_t end) noexcept {
       continue;
     }
     int64_t first = 0;
-    for (; first + kMaxTiles * kTile <= a.x.cols; first += kMaxTiles * kTile) aggregate_block<Loader, 2, false>(a, row, first, 0);
-    const int64_t left = a.x.cols - first;
+    for (; first + kMaxTiles * kTile <= a.sum.x.cols; first += kMaxTiles * kTile) aggregate_block<Loader, 2, false>(a, row, first, 0);
+    const int64_t left = a.sum.x.cols - first;
     if (left == kTile) {
       aggregate_block<Loader, 1, false>(a, row, first, left);
     } else if (left > kTile) {
@@ -125,10 +126,11 @@ void aggregate_rows(const Aggregation& a, int64_t begin, int64_t end) noexcept {
 
 }  // namespace
 
-void aggregate(Codes x, const Csr& csr, const int16_t* source_coefficient, const int16_t* edge_coefficient, const Requantize& requantize,
-               MutableCodes out, int64_t begin, int64_t end) noexcept {
-  const Aggregation a = make_aggregation(x, csr, source_coefficient, edge_coefficient, requantize, out, end);
-  switch (x.type) {
+void aggregate(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept {
+  if (sum.zero_point != 0 || sum.self_coefficient != 0 || sum.edge_shift != 0)
+    return reference::aggregate(sum, requantize, out, begin, end);
+  const Aggregation a = make_aggregation(sum, requantize, out, end);
+  switch (sum.x.type) {
     case CodeType::i4:
       return aggregate_rows<NibbleLoader<true>>(a, begin, end);
     case CodeType::u4:
@@ -138,7 +140,7 @@ void aggregate(Codes x, const Csr& csr, const int16_t* source_coefficient, const
     case CodeType::u8:
       return aggregate_rows<ByteLoader<false>>(a, begin, end);
     default:
-      return reference_kernels.aggregate(x, csr, source_coefficient, edge_coefficient, requantize, out, begin, end);
+      return reference::aggregate(sum, requantize, out, begin, end);
   }
 }
 

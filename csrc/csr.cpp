@@ -59,7 +59,23 @@ std::optional<BadEdge> build_csr(const Index* source, const Index* destination, 
   return std::nullopt;
 }
 
+template <typename Index>
+std::optional<int64_t> build_segments(const Index* batch, int64_t nodes, int64_t graphs, CsrArrays& csr) {
+  csr.indptr.assign(static_cast<size_t>(graphs) + 1, 0);
+  for (int64_t node = 0; node < nodes; ++node) {
+    if (batch[node] < 0 || batch[node] >= graphs) return node;
+    ++csr.indptr[batch[node] + 1];
+  }
+  for (int64_t graph = 0; graph < graphs; ++graph) csr.indptr[graph + 1] += csr.indptr[graph];
+
+  Cursor cursor(csr, false);
+  for (int64_t node = 0; node < nodes; ++node) cursor.append(batch[node], node, node);
+  return std::nullopt;
+}
+
 template std::optional<BadEdge> build_csr(const int32_t*, const int32_t*, int64_t, int64_t, SelfLoops, bool, CsrArrays&);
 template std::optional<BadEdge> build_csr(const int64_t*, const int64_t*, int64_t, int64_t, SelfLoops, bool, CsrArrays&);
+template std::optional<int64_t> build_segments(const int32_t*, int64_t, int64_t, CsrArrays&);
+template std::optional<int64_t> build_segments(const int64_t*, int64_t, int64_t, CsrArrays&);
 
 }  // namespace degreequant

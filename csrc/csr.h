@@ -18,8 +18,8 @@ constexpr int64_t kMaxEdges = INT32_MAX;  // what the bound of a 64-bit accumula
 struct CsrArrays {
   std::vector<int64_t> indptr;   // nodes + 1
   std::vector<int32_t> indices;  // source of each edge
-  std::vector<int64_t>
-      edge_ids;  // position of each edge in the input; for an added loop that of the node's last self loop, or -1; or empty
+  // Position of each edge in the input; for an added loop that of the node's last self loop, or -1; or empty.
+  std::vector<int64_t> edge_ids;
 };
 
 // The first edge with an end outside [0, nodes); endpoint 0 is its source, 1 its destination.
@@ -33,5 +33,10 @@ struct BadEdge {
 template <typename Index>
 std::optional<BadEdge> build_csr(const Index* source, const Index* destination, int64_t edges, int64_t nodes, SelfLoops self_loops,
                                  bool edge_ids, CsrArrays& csr);
+
+// One row for each of `graphs` graphs, holding the nodes with that number in `batch`, in order; without edge ids. Returns the first
+// position whose number is outside [0, graphs).
+template <typename Index>
+std::optional<int64_t> build_segments(const Index* batch, int64_t nodes, int64_t graphs, CsrArrays& csr);
 
 }  // namespace degreequant

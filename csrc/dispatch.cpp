@@ -3,12 +3,29 @@
 #include <array>
 #include <cstddef>
 
+#include "kernels_reference.h"
+
 #ifdef DEGREEQUANT_X86
 #include "kernels_x86.h"
 #endif
 
 namespace degreequant {
 namespace {
+
+bool always() noexcept { return true; }
+
+constexpr Kernels reference_kernels = {
+    .name = "reference",
+    .supported = always,
+    .quantize = reference::quantize,
+    .linear = reference::linear,
+    .aggregate = reference::aggregate,
+    .maximum = reference::maximum,
+    .attend = reference::attend,
+    .add = reference::add,
+    .rescale = reference::rescale,
+    .lookup = reference::lookup,
+};
 
 #ifdef DEGREEQUANT_X86
 bool has_avx2() noexcept { return __builtin_cpu_supports("avx2"); }
@@ -18,8 +35,29 @@ bool has_avx512() noexcept {
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
 }
 
-constexpr Kernels avx2_kernels = {"avx2", has_avx2, avx2::quantize, avx2::linear, avx2::aggregate};
-constexpr Kernels avx512_kernels = {"avx512", has_avx512, avx512::quantize, avx512::linear, avx512::aggregate};
+// The reference with what there is a faster function for.
+constexpr Kernels make_avx2() noexcept {
+  Kernels table = reference_kernels;
+  table.name = "avx2";
+  table.supported = has_avx2;
+  table.quantize = avx2::quantize;
+  table.linear = avx2::linear;
+  table.aggregate = avx2::aggregate;
+  return table;
+}
+
+constexpr Kernels make_avx512() noexcept {
+  Kernels table = reference_kernels;
+  table.name = "avx512";
+  table.supported = has_avx512;
+  table.quantize = avx512::quantize;
+  table.linear = avx512::linear;
+  table.aggregate = avx512::aggregate;
+  return table;
+}
+
+constexpr Kernels avx2_kernels = make_avx2();
+constexpr Kernels avx512_kernels = make_avx512();
 constexpr std::array<const Kernels*, 3> kCompiled = {&reference_kernels, &avx2_kernels, &avx512_kernels};
 #else
 constexpr std::array<const Kernels*, 1> kCompiled = {&reference_kernels};

@@ -1,5 +1,6 @@
 // x @ w^T with vpmaddwd on codes widened to 16 bits: vpmaddubsw would saturate. The zero point is subtracted on the way, so nothing has to
 // be taken back.
+#include "kernels_reference.h"
 #include "kernels_x86.h"
 #include "simd_avx2.h"
 
@@ -129,7 +130,7 @@ DEGREEQUANT_INLINE void compute_tile(const Linear& a, Panel& panel, int64_t row,
 void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
             int64_t end) noexcept {
   if (weight.wide || x.type == CodeType::i16 || x.type == CodeType::u16) {
-    return reference_kernels.linear(x, zero_point, weight, requantize, out, begin, end);
+    return reference::linear(x, zero_point, weight, requantize, out, begin, end);
   }
   const Linear a = {x, weight, requantize, out, zero_point};
   Panel panel;

@@ -1,6 +1,7 @@
 // x @ w^T with vpdpbusd, which multiplies unsigned by signed bytes: signed codes are offset to unsigned ones, and the offset, like the zero
 // point, is taken back with the column sums. It adds without saturating, so an intermediate may wrap around: the result, which fits, has
 // not.
+#include "kernels_reference.h"
 #include "kernels_x86.h"
 #include "simd_avx512.h"
 
@@ -107,7 +108,7 @@ DEGREEQUANT_INLINE void compute_tile(const Linear& a, Panel& panel, int64_t row,
 void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
             int64_t end) noexcept {
   if (weight.wide || x.type == CodeType::i16 || x.type == CodeType::u16) {
-    return reference_kernels.linear(x, zero_point, weight, requantize, out, begin, end);
+    return reference::linear(x, zero_point, weight, requantize, out, begin, end);
   }
   const Linear a = {x, weight, requantize, out, zero_point};
   Panel panel;

@@ -1,9 +1,9 @@
 // The contract of every kernel: plain views and one table of function pointers per instruction set.
 //
 // A kernel computes the rows [begin, end) of its output and nothing else, so callers may split rows over threads in any way. It trusts its
-// arguments: module.cpp has checked every shape, index and range. The meaning of each operation, with the bound that keeps its
-// accumulator from overflowing, is docs/numerics.md; reference.cpp is the same in plain loops, and every other table must equal it bit for
-// bit.
+// arguments: the operations_*.cpp have checked every shape, index and range. The meaning of each operation, with the bound that keeps its
+// accumulator from overflowing, is docs/numerics.md; the reference_*.cpp are the same in plain loops, and every other table must equal it
+// bit for bit.
 #pragma once
 
 #include <cstdint>
@@ -61,10 +61,10 @@ DEGREEQUANT_INLINE constexpr CodeRange code_range(CodeType type) noexcept {
   }
 }
 
-// The largest magnitude the storage can hold: the max|x| of every overflow bound.
-DEGREEQUANT_INLINE constexpr int64_t max_magnitude(CodeType type) noexcept {
+// The largest |code - zero_point| the storage can hold: the max|x - zero_point| of every overflow bound.
+DEGREEQUANT_INLINE constexpr int64_t max_distance(CodeType type, int32_t zero_point) noexcept {
   const CodeRange range = code_range(type);
-  return range.high > -range.low ? range.high : -range.low;
+  return range.high - zero_point > zero_point - range.low ? range.high - zero_point : zero_point - range.low;
 }
 
 struct Multipliers {
@@ -99,7 +99,54 @@ struct Csr {
   int64_t sources;
 };
 
-// Weight codes as [out, in] bytes, and the layout a vectorised kernel reads (null for the reference).
+// acc[i,c] = 2^edge_shift * sum over the edges e of row i of coefficient * (x[indices[e], c] - zero_point)
+//            + self_coefficient * (x[i, c] - zero_point)
+struct NeighbourSum {
+  Codes x;  // csr.sources rows
+  Csr csr;
+  int32_t zero_point;
+  const int16_t* source_coefficient;  // of each source, or null
+  const int16_t* edge_coefficient;    // of each edge, or null; without either all coefficients are 1
+  int32_t self_coefficient;           // below 2^15 in magnitude; other than 0 only without coefficients and with as many rows as sources
+  int32_t edge_shift;                 // 0 .. 12, likewise
+
+  DEGREEQUANT_INLINE constexpr int32_t coefficient(int64_t edge, int64_t source) const noexcept {
+    return source_coefficient != nullptr ? source_coefficient[source] : edge_coefficient != nullptr ? edge_coefficient[edge] : 1;
+  }
+};
+
+// Softmax over the edges of a row, with weights read from a table (docs/numerics.md, "attend").
+struct Attention {
+  Codes x;                    // [csr.sources, heads * channels], zero point 0
+  Csr csr;                    // as many rows as sources
+  const int8_t* logits;       // [csr.sources, 2 * heads]: each head's half of the source, then each head's half of the target
+  const int8_t* edge_logits;  // [edges, heads], or null
+  int64_t heads;              // 1 .. kMaxHeads, and a divisor of x.cols
+  int32_t slope;              // of the LeakyReLU, in 2^-15; 0 .. 2^15
+  const int16_t* table;       // weight of each distance from the row's largest logit, none negative
+  bool average;               // the mean of the heads instead of all of them side by side
+
+  DEGREEQUANT_INLINE constexpr int64_t channels() const noexcept { return x.cols / heads; }
+};
+
+constexpr int64_t kMaxHeads = 65535;  // the sum of as many shares of at most 2^40 is below 2^56
+
+// clamp(zero_point + round((sum of (x - zero_point of x) * mantissa + addend * 2^(shift - 14)) / 2^shift))
+struct Addition {
+  struct Term {
+    Codes x;
+    int32_t zero_point;
+    int32_t mantissa;
+  };
+  Term a;
+  Term b;                 // of the shape of a
+  int32_t shift;          // kAddendBits .. kMaxShift
+  const int32_t* addend;  // per channel, or null
+  Clamp clamp;
+
+  DEGREEQUANT_INLINE constexpr int32_t addend_at(int64_t c) const noexcept { return addend == nullptr ? 0 : addend[c]; }
+};
+
 // Outputs in a block of packed weights, and consecutive inputs of one output that lie together in it.
 constexpr int64_t kWeightBlock = 16;
 constexpr int64_t kWeightGroup = 4;
@@ -125,13 +172,25 @@ struct Kernels {
   void (*linear)(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
                  int64_t end) noexcept;
 
-  // acc[i,c] = sum over edges e of row i of coefficient * x[indices[e], c], where the coefficient is source_coefficient[indices[e]],
-  // edge_coefficient[e], or 1 when both are null. A row with sum |coefficient| * max|x| < 2^31 may use int32 accumulators; any other needs
-  // int64.
-  void (*aggregate)(Codes x, const Csr& csr, const int16_t* source_coefficient, const int16_t* edge_coefficient,
-                    const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
-};
+  // A row with sum |coefficient| * max|x - zero_point| < 2^31 may sum its edges in int32; any other needs int64. With the self term the
+  // accumulator is below 2^60.
+  void (*aggregate)(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 
-extern const Kernels reference_kernels;
+  // The largest code of each channel among the sources of a row; `empty` in a row without. Both matrices are of one type.
+  void (*maximum)(Codes x, const Csr& csr, int32_t empty, MutableCodes out, int64_t begin, int64_t end) noexcept;
+
+  // A row and head with den * max|x| < 2^31 may sum in int32; any other needs int64.
+  void (*attend)(const Attention& attention, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
+
+  void (*add)(const Addition& addition, MutableCodes out, int64_t begin, int64_t end) noexcept;
+
+  // acc[i,c] = x[i,c] - zero_point, stored in column offset + c. The columns left of `offset` stay as they are; those to the right of the
+  // last one written are not defined.
+  void (*rescale)(Codes x, int32_t zero_point, const Requantize& requantize, MutableCodes out, int64_t offset, int64_t begin,
+                  int64_t end) noexcept;
+
+  // table[code - low], with low the smallest code of x's storage; the table has an entry for every code of it.
+  void (*lookup)(Codes x, const int32_t* table, MutableCodes out, int64_t begin, int64_t end) noexcept;
+};
 
 }  // namespace degreequant

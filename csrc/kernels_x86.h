@@ -10,16 +10,14 @@ namespace avx2 {
 void quantize(const float* x, float inverse_scale, Clamp clamp, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
             int64_t end) noexcept;
-void aggregate(Codes x, const Csr& csr, const int16_t* source_coefficient, const int16_t* edge_coefficient, const Requantize& requantize,
-               MutableCodes out, int64_t begin, int64_t end) noexcept;
+void aggregate(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 }  // namespace avx2
 
 namespace avx512 {
 void quantize(const float* x, float inverse_scale, Clamp clamp, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
             int64_t end) noexcept;
-void aggregate(Codes x, const Csr& csr, const int16_t* source_coefficient, const int16_t* edge_coefficient, const Requantize& requantize,
-               MutableCodes out, int64_t begin, int64_t end) noexcept;
+void aggregate(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 }  // namespace avx512
 
 }  // namespace degreequant

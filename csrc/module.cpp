@@ -1,18 +1,22 @@
 // The Python module: checks every argument before any memory is touched, releases the GIL and calls a table of kernels.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
+#include <cmath>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "arguments.h"
 #include "csr.h"
 #include "dispatch.h"
+#include "from_real.h"
 #include "kernels.h"
 #include "objects.h"
 #include "operations.h"
@@ -46,12 +50,35 @@ CsrObject make_csr(nb::object edge_index, int64_t num_nodes, std::string_view se
     raise_value("expected self_loops to be keep or replace, got '" + std::string(self_loops) + "'");
   }
   const SelfLoops policy = self_loops == "keep" ? SelfLoops::keep : SelfLoops::replace;
-  CsrObject csr{{}, num_nodes, edge_ids};
+  CsrObject csr{{}, num_nodes, num_nodes, edge_ids};
   const auto bad = edges.dtype() == nb::dtype<int32_t>() ? build<int32_t>(edges, num_nodes, policy, edge_ids, csr.arrays)
                                                          : build<int64_t>(edges, num_nodes, policy, edge_ids, csr.arrays);
   if (bad) {
     raise_value("expected node indices in [0, " + std::to_string(num_nodes) + "), got " + std::to_string(bad->value) + " at edge_index[" +
                 std::to_string(bad->endpoint) + ", " + std::to_string(bad->position) + "]");
+  }
+  return csr;
+}
+
+template <typename Index>
+std::optional<int64_t> build(const InArray& batch, int64_t num_graphs, CsrArrays& arrays) {
+  const Index* numbers = data_of<Index>(batch);
+  const nb::gil_scoped_release release;
+  return build_segments(numbers, static_cast<int64_t>(batch.shape(0)), num_graphs, arrays);
+}
+
+CsrObject segments(nb::object batch, int64_t num_graphs) {
+  const InArray numbers = input_array(batch, "batch", {nb::dtype<int64_t>(), nb::dtype<int32_t>()}, 1);
+  const int64_t nodes = static_cast<int64_t>(numbers.shape(0));
+  check_range(nodes, 0, kMaxNodes, "the number of nodes");
+  check_range(num_graphs, 0, kMaxNodes, "num_graphs");
+  CsrObject csr{{}, num_graphs, nodes, false};
+  const bool narrow = numbers.dtype() == nb::dtype<int32_t>();
+  const auto bad = narrow ? build<int32_t>(numbers, num_graphs, csr.arrays) : build<int64_t>(numbers, num_graphs, csr.arrays);
+  if (bad) {
+    const int64_t value = narrow ? data_of<int32_t>(numbers)[*bad] : data_of<int64_t>(numbers)[*bad];
+    raise_value("expected graph numbers in [0, " + std::to_string(num_graphs) + "), got " + std::to_string(value) + " at batch[" +
+                std::to_string(*bad) + "]");
   }
   return csr;
 }
@@ -102,6 +129,15 @@ NB_MODULE(_kernels, m) {
     return names;
   });
 
+  m.def(
+      "from_real",
+      [](double factor) {
+        if (!std::isfinite(factor)) raise_value("expected factor to be finite, got " + std::to_string(factor));
+        const Multiplier multiplier = from_real(factor);
+        return std::pair(multiplier.mantissa, multiplier.shift);
+      },
+      "factor"_a);
+
   nb::class_<CsrObject>(m, "Csr")
       .def(nb::new_(&make_csr), "edge_index"_a.none(), "num_nodes"_a, "self_loops"_a, "edge_ids"_a)
       .def_prop_ro(
@@ -110,7 +146,10 @@ NB_MODULE(_kernels, m) {
           "indices", [](const CsrObject& csr) { return vector_view(csr.arrays.indices); }, nb::rv_policy::reference_internal)
       .def_prop_ro("edge_ids", &edge_ids_of)
       .def_ro("rows", &CsrObject::rows)
+      .def_ro("sources", &CsrObject::sources)
       .def_prop_ro("num_edges", &CsrObject::edges);
+
+  m.def("segments", &segments, "batch"_a.none(), "num_graphs"_a);
 
   nb::class_<PackedWeight>(m, "Weight")
       .def(nb::new_(&make_weight), "codes"_a.none(), "max_input"_a)
@@ -125,6 +164,15 @@ NB_MODULE(_kernels, m) {
         "isa"_a, "threads"_a);
   m.def("linear", &linear, "x"_a.none(), "x_type"_a, "cols"_a, "zero_point"_a, "weight"_a, "requantize"_a, "out"_a.none(), "out_type"_a,
         "isa"_a, "threads"_a, "row_mantissa"_a = nb::none(), "row_shift"_a = nb::none());
-  m.def("aggregate", &aggregate, "x"_a.none(), "x_type"_a, "cols"_a, "csr"_a, "source_coefficient"_a.none(), "edge_coefficient"_a.none(),
-        "requantize"_a, "row_mantissa"_a.none(), "row_shift"_a.none(), "out"_a.none(), "out_type"_a, "isa"_a, "threads"_a);
+  m.def("aggregate", &aggregate, "x"_a.none(), "x_type"_a, "cols"_a, "zero_point"_a, "csr"_a, "source_coefficient"_a.none(),
+        "edge_coefficient"_a.none(), "self_coefficient"_a, "edge_shift"_a, "requantize"_a, "row_mantissa"_a.none(), "row_shift"_a.none(),
+        "out"_a.none(), "out_type"_a, "isa"_a, "threads"_a);
+  m.def("maximum", &maximum, "x"_a.none(), "x_type"_a, "cols"_a, "csr"_a, "empty"_a, "out"_a.none(), "isa"_a, "threads"_a);
+  m.def("attend", &attend, "x"_a.none(), "x_type"_a, "cols"_a, "csr"_a, "logits"_a.none(), "edge_logits"_a.none(), "heads"_a, "slope"_a,
+        "table"_a.none(), "average"_a, "requantize"_a, "out"_a.none(), "out_type"_a, "isa"_a, "threads"_a);
+  m.def("add", &add, "a"_a.none(), "a_type"_a, "a_zero"_a, "b"_a.none(), "b_type"_a, "b_zero"_a, "cols"_a, "a_mantissa"_a, "b_mantissa"_a,
+        "shift"_a, "addend"_a.none(), "zero_point"_a, "q_min"_a, "q_max"_a, "out"_a.none(), "out_type"_a, "isa"_a, "threads"_a);
+  m.def("rescale", &rescale, "x"_a.none(), "x_type"_a, "cols"_a, "zero_point"_a, "requantize"_a, "out"_a.none(), "out_type"_a, "out_cols"_a,
+        "offset"_a, "isa"_a, "threads"_a);
+  m.def("lookup", &lookup, "x"_a.none(), "x_type"_a, "cols"_a, "table"_a.none(), "out"_a.none(), "out_type"_a, "isa"_a, "threads"_a);
 }

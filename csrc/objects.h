@@ -13,9 +13,10 @@ namespace degreequant {
 struct CsrObject {
   CsrArrays arrays;
   int64_t rows;
+  int64_t sources;
   bool has_edge_ids;
 
-  Csr view() const noexcept { return {arrays.indptr.data(), arrays.indices.data(), rows, rows}; }
+  Csr view() const noexcept { return {arrays.indptr.data(), arrays.indices.data(), rows, sources}; }
   int64_t edges() const noexcept { return static_cast<int64_t>(arrays.indices.size()); }
 };
 

@@ -77,4 +77,10 @@ DEGREEQUANT_INLINE constexpr int32_t requantize_wide(int64_t acc, Multiplier m, 
   return clamp_code(round_shift(product, m.shift), c);
 }
 
+// Whichever of the two `acc` needs; they agree where both may be used.
+DEGREEQUANT_INLINE constexpr int32_t requantize_any(int64_t acc, Multiplier m, int32_t addend, Clamp c) noexcept {
+  const bool narrow = acc >= INT32_MIN && acc <= INT32_MAX;
+  return narrow ? requantize(static_cast<int32_t>(acc), m, addend, c) : requantize_wide(acc, m, addend, c);
+}
+
 }  // namespace degreequant

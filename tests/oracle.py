@@ -3,6 +3,7 @@
 Matrices are lists of rows of ints; a multiplier is a pair (mantissa, shift).
 """
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -28,12 +29,21 @@ class Rule:
 
     def code(self, acc: int, row: int, channel: int) -> int:
         """The code of one accumulator."""
+        return self.code_times(acc, None if self.rows is None else self.rows[row], channel)
+
+    def code_times(self, acc: int, factor: Multiplier | None, channel: int) -> int:
+        """The code of one accumulator whose factor beside the channel's is given."""
+        mantissa, shift = self.multiplier(factor, channel)
+        return self.clamp(round_shift(acc * mantissa + self.addend(channel) * 2 ** (shift - 14), shift))
+
+    def multiplier(self, factor: Multiplier | None, channel: int) -> Multiplier:
+        """The bounded multiplier of a channel, combined with a factor."""
         multiplier = self.channels[channel if len(self.channels) > 1 else 0]
-        if self.rows is not None:
-            multiplier = combine(self.rows[row], multiplier)
-        mantissa, shift = bounded(multiplier)
-        addend = 0 if self.addends is None else self.addends[channel]
-        return self.clamp(round_shift(acc * mantissa + addend * 2 ** (shift - 14), shift))
+        return bounded(multiplier if factor is None else combine(factor, multiplier))
+
+    def addend(self, channel: int) -> int:
+        """The addend of a channel."""
+        return 0 if self.addends is None else self.addends[channel]
 
     def clamp(self, steps: int) -> int:
         """The code `steps` steps from the zero point, within the grid."""
@@ -49,6 +59,16 @@ def round_half_away(value: Fraction) -> int:
     """The nearest integer, halves away from zero."""
     magnitude = int(abs(value) + Fraction(1, 2))
     return -magnitude if value < 0 else magnitude
+
+
+def from_real(real: float) -> Multiplier:
+    """The nearest multiplier of a float64."""
+    fraction, exponent = math.frexp(abs(real))
+    mantissa = math.floor(Fraction(fraction) * 2**31 + Fraction(1, 2))
+    shift = 31 - exponent
+    if mantissa == 2**31:
+        mantissa, shift = 2**30, shift - 1
+    return (0, 0) if real == 0 else (-mantissa if real < 0 else mantissa, shift)
 
 
 def combine(a: Multiplier, b: Multiplier) -> Multiplier:
@@ -80,9 +100,87 @@ def linear(x: Matrix, zero_point: int, weight: Matrix, rule: Rule) -> Matrix:
     return [[rule.code(acc, i, o) for o, acc in enumerate(row)] for i, row in enumerate(products)]
 
 
-def aggregate(x: Matrix, cols: int, edges: list[list[tuple[int, int]]], rule: Rule) -> Matrix:
-    """Codes of sum(k * x[j]) over the pairs (j, k) of each row."""
-    return [[rule.code(sum(k * x[j][c] for j, k in row), i, c) for c in range(cols)] for i, row in enumerate(edges)]
+def aggregate(
+    x: Matrix, cols: int, edges: list[list[tuple[int, int]]], rule: Rule, zero_point: int = 0, self_term: tuple[int, int] = (0, 0)
+) -> Matrix:
+    """Codes of 2^t * sum(k * (x[j] - zero_point)) + s * (x[i] - zero_point) over the pairs (j, k) of each row; the self term is (s, t)."""
+    s, t = self_term
+
+    def acc(i: int, c: int) -> int:
+        own = s * (x[i][c] - zero_point) if s else 0
+        return 2**t * sum(k * (x[j][c] - zero_point) for j, k in edges[i]) + own
+
+    return [[rule.code(acc(i, c), i, c) for c in range(cols)] for i in range(len(edges))]
+
+
+def maximum(x: Matrix, cols: int, rows: list[list[int]], empty: int) -> Matrix:
+    """The largest code of each channel among the sources of each row."""
+    return [[max((x[j][c] for j in row), default=empty) for c in range(cols)] for row in rows]
+
+
+def add(terms: list[tuple[Matrix, int, int]], shift: int, rule: Rule) -> Matrix:
+    """Codes of the sum of (codes, zero point, mantissa), one shift for all; the rule's multipliers have no part in it."""
+
+    def code(i: int, c: int) -> int:
+        total = sum((x[i][c] - zero_point) * mantissa for x, zero_point, mantissa in terms)
+        return rule.clamp(round_shift(total + rule.addend(c) * 2 ** (shift - 14), shift))
+
+    return [[code(i, c) for c in range(len(row))] for i, row in enumerate(terms[0][0])]
+
+
+def rescale(x: Matrix, zero_point: int, rule: Rule) -> Matrix:
+    """Codes of x - zero_point."""
+    return [[rule.code(q - zero_point, i, c) for c, q in enumerate(row)] for i, row in enumerate(x)]
+
+
+def lookup(x: Matrix, low: int, table: list[int]) -> Matrix:
+    """The table's entry for each code; `low` is the code of the first."""
+    return [[table[q - low] for q in row] for row in x]
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What `attend` reads beside the codes: logits[j] holds the heads' halves of the source, then those of the target."""
+
+    heads: int
+    logits: Matrix
+    edge_logits: Matrix | None
+    slope: int
+    table: list[int]
+
+    def weights(self, row: int, edges: list[tuple[int, int]], head: int) -> list[int]:
+        """The weight of each pair (source, position) of a row."""
+
+        def logit(source: int, position: int) -> int:
+            raw = self.logits[source][head] + self.logits[row][self.heads + head]
+            raw += self.edge_logits[position][head] if self.edge_logits is not None else 0
+            return raw if raw >= 0 else round_half_away(Fraction(raw * self.slope, 2**15))
+
+        logits = [logit(source, position) for source, position in edges]
+        return [self.table[max(logits) - value] for value in logits]
+
+
+def attend(x: Matrix, cols: int, edges: list[list[tuple[int, int]]], attention: Attention, average: bool, rule: Rule) -> Matrix:
+    """Codes of the rows of pairs (source, position of the edge), each head weighing them by itself."""
+    channels = cols // attention.heads
+
+    def sums(i: int, head: int, c: int) -> tuple[int, Multiplier]:
+        weights = attention.weights(i, edges[i], head)
+        num = sum(w * x[j][head * channels + c] for w, (j, _) in zip(weights, edges[i], strict=True))
+        return num, from_real(1.0 / sum(weights)) if weights else (0, 0)
+
+    def share(i: int, head: int, c: int) -> int:
+        num, factor = sums(i, head, c)
+        mantissa, shift = rule.multiplier(factor, c)
+        return max(min(round_shift(num * mantissa, shift - 14), 2**40), -(2**40))
+
+    def mean(i: int, c: int) -> int:
+        shares = sum(share(i, head, c) for head in range(attention.heads))
+        return rule.clamp(round_shift(shares + rule.addend(c), 14))
+
+    if average:
+        return [[mean(i, c) for c in range(channels)] for i in range(len(edges))]
+    return [[rule.code_times(*sums(i, c // channels, c % channels), c) for c in range(cols)] for i in range(len(edges))]
 
 
 def csr(edge_index: list[list[int]], num_nodes: int, self_loops: str) -> list[list[tuple[int, int]]]:

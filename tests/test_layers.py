@@ -18,6 +18,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "degreequant"
 LAYERS = {
     # the waist, and what it is written in
     "errors": 0,
+    "files": 0,
     "fixedpoint": 0,
     "scheme": 0,
     "packing": 0,
@@ -47,7 +48,7 @@ LAYERS = {
 ROOT = 4
 """`degreequant` itself names everything, lazily, so only what lies above `convert` may import names from it."""
 
-WAIST = {"errors", "fixedpoint", "scheme", "packing", "coefficients", "operations", "program", "dqfile"}
+WAIST = {"errors", "files", "fixedpoint", "scheme", "packing", "coefficients", "operations", "program", "dqfile"}
 TORCH_FREE = WAIST | {"summary", "runtime", "export", "scale"}
 LEFT = {"memo", "quant", "protect", "nn", "train"}
 ONLY = {"train": WAIST | {"memo", "quant", "protect", "nn", "data"}, "runtime": WAIST}

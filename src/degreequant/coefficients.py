@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from degreequant.errors import GraphError
-from degreequant.fixedpoint import FloatArray, round_half_away
+from degreequant.fixedpoint import FloatArray, Multiplier, from_real, round_half_away
 
 LARGEST = 32767
 """The largest 16-bit coefficient."""
@@ -30,6 +30,16 @@ def degree(target: Indices, weight: FloatArray | None, num_nodes: int) -> FloatA
     np.bincount adds in the order of the edges, which is the normative order; pairwise sums would differ in the last bit.
     """
     return np.bincount(target, weights=weight, minlength=num_nodes).astype(np.float64)
+
+
+def reciprocal(count: Indices) -> Multiplier:
+    """`1 / count` as a multiplier, and 0 where it is 0.
+
+    >>> reciprocal(np.array([4, 0]))
+    Multiplier(mantissa=array([1073741824,          0], dtype=int32), shift=array([32,  0], dtype=int32))
+    """
+    real = count.astype(np.float64)
+    return from_real(np.divide(1.0, real, out=np.zeros_like(real), where=real > 0))
 
 
 def inverse_root(degrees: FloatArray) -> FloatArray:

@@ -1,7 +1,6 @@
 """`convert`: from a prepared model to a `Program`. The only bridge between torch and the integers.
 
-Each kind of site has one lowering, which emits its operations; the integers themselves come from the site, which computes with the same
-ones in `eval()`.
+It walks the plan of `eval()` once. Each site says itself which operations it is (`Site.lower`), with the integers that it computes with.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,16 +11,17 @@ import torch_geometric.nn
 from torch import nn
 
 from degreequant.errors import ConvertError
-from degreequant.nn.gcn import GCNSite, edge_norm
-from degreequant.nn.linear import LinearSite
+from degreequant.nn.gcn import edge_norm
+from degreequant.nn.outlook import Outlook
 from degreequant.nn.plan import CallNames, Ref, Step
 from degreequant.nn.prepared import SITES, PreparedModel, Roles, original_class
 from degreequant.nn.registry import LAYERS
-from degreequant.nn.site import InputSite, ReluSite, Site
-from degreequant.nn.vocabulary import describe, epilogue, meaning
+from degreequant.nn.site import Context, Site
+from degreequant.nn.vocabulary import activation, describe, drops_last_dimension, epilogue, operand, selected_column
 from degreequant.operations import (
-    Aggregate,
+    ROWS,
     AnyOperation,
+    Embedding,
     Epilogue,
     FloatAggregate,
     FloatArray32,
@@ -29,10 +29,7 @@ from degreequant.operations import (
     FloatLinear,
     FloatRelu,
     Input,
-    Linear,
-    Operation,
     Quantize,
-    Relu,
     Role,
 )
 from degreequant.program import Program
@@ -51,9 +48,9 @@ def convert(qmodel: nn.Module) -> Program:
         )
     if qmodel.dq.recipe.is_float or qmodel.dq.roles is None:
         raise ConvertError("the model was prepared with Recipe.fp32(), so it has no integers; prepare it with bits")
-    for name, parameter in qmodel.named_parameters():
-        if not bool(parameter.isfinite().all()):
-            raise ConvertError(f"parameter {name!r} holds NaN or infinite values, which have no codes: did the training diverge?")
+    for name, value in (*qmodel.named_parameters(), *qmodel.named_buffers()):
+        if value.is_floating_point() and SITES not in name and not bool(value.isfinite().all()):
+            raise ConvertError(f"{name!r} holds NaN or infinite values, which have no codes: did the training diverge?")
     with torch.no_grad():
         return Conversion(qmodel, qmodel.dq.roles).program()
 
@@ -64,56 +61,90 @@ class Conversion:
     def __init__(self, qmodel: PreparedModel, roles: Roles) -> None:
         self.qmodel = qmodel
         self.plan = qmodel.dq.eval
+        self.outlook = Outlook(self.plan, qmodel, qmodel.dq.recipe)
         self.roles = roles
         self.sites = cast("dict[str, Site]", dict(getattr(qmodel, SITES).items()))
+        self.context = Context(qmodel.dq.graphs, qmodel.get_submodule)
         self.stored: dict[str, AnyOperation] = {}
+        self.given: dict[str, tuple[str, int]] = {name: (name, 0) for name, _ in roles.ordered}
         self.operations: list[AnyOperation] = []
         self.call_names = CallNames()
+        self.epilogue: Epilogue = "none"
+        self.flattened: Step | None = None
 
     def program(self) -> Program:
         """The program of the whole plan."""
-        final: Epilogue = "none"
-        result = self.plan.result
         for step in self.plan.steps:
-            what = meaning(step, self.qmodel)
-            if step.kind == "site":
+            what = self.outlook.meaning(step) if step.kind != "site" else "site"
+            if what == "site":
                 self._lower(step)
-            elif what == "epilogue" and result == Ref(step.name):
-                final, result = self._epilogue(step), step.args[0]
+            elif what == "epilogue":
+                self._epilogue(step)
+            elif what in ("reshape", "cast"):
+                self._reshape(step)
             elif what != "attribute":
                 self._add(step, lower_float(self, step))
+        result = self.plan.result
         if not isinstance(result, Ref) or result.name not in self.stored:
             raise ConvertError(
                 "the forward returns something else than one tensor of its layers; convert a model that returns its logits alone"
             )
         inputs = tuple(self._input(name, role) for name, role in self.roles.ordered)
         source = {"recipe": repr(self.qmodel.dq.recipe), "model": original_class(self.qmodel).__name__}
-        return Program(inputs, tuple(self.operations), self.stored[result.name].name, final, source)
+        output = self.stored[result.name]
+        return Program(inputs, tuple(self.operations), output.name, self.epilogue, source, self._squeezes(output))
 
     def _lower(self, step: Step) -> None:
-        site = self.sites[step.target]
-        layer = self.qmodel.get_submodule(step.path) if step.path else None
-        self._add(step, _LOWERINGS[type(site)](self, step, site, layer))
+        self._add(step, self.sites[step.target].lower(self.context, *(self._argument(arg) for arg in step.args)))
+
+    def _argument(self, value: Any) -> Any:
+        """What a site's `lower` gets for an argument: the operation that stores it, or the name of an input (and the column of one with
+        categories)."""
+        if not isinstance(value, Ref):
+            return value
+        if value.name in self.stored:
+            return self.stored[value.name]
+        name, column = self.given[value.name]
+        return (name, column) if dict(self.roles.ordered)[name] in ("categories", "edge_categories") else name
 
     def _add(self, step: Step, operations: Sequence[AnyOperation]) -> None:
         self.operations += operations
         self.stored[step.name] = operations[-1]
 
     def _input(self, name: str, role: Role) -> Input:
-        widths = [op.channels for op in self.operations if isinstance(op, Quantize | FloatInput) and op.input == name]
-        return Input(name, role, widths[0] if widths else None)
+        if role not in ROWS:
+            return Input(name, role)
+        readers = [op for op in self.operations if op.input == name]
+        columns = [op.column + 1 for op in readers if isinstance(op, Embedding)]
+        widths = columns or [op.channels for op in readers if isinstance(op, Quantize | FloatInput)]
+        return Input(name, role, max(widths))
 
-    def _epilogue(self, step: Step) -> Epilogue:
+    def _epilogue(self, step: Step) -> None:
         name, dim = epilogue(step, self.qmodel)
         if name != "sigmoid" and dim not in (1, -1):
             raise ConvertError(f"{describe(step)} is along dim {dim}; the engine does it along the channels, dim -1")
-        return name
+        if self.epilogue != "none":
+            raise ConvertError(f"{describe(step)} follows another float epilogue; the engine does one")
+        self.epilogue = name
+        self.stored[step.name] = self.stored[operand(step).name]
 
-    def reads(self, value: Any) -> Operation:
-        """The integer operation that stored what a site reads."""
-        source = self.stored[value.name]
-        assert isinstance(source, Operation)
-        return source
+    def _reshape(self, step: Step) -> None:
+        read = operand(step).name
+        if read in self.given:
+            self.given[step.name] = (self.given[read][0], selected_column(step) or 0)
+            return
+        self.stored[step.name] = self.stored[read]
+        if self.outlook.meaning(step) == "reshape":
+            self.flattened = step
+
+    def _squeezes(self, output: AnyOperation) -> bool:
+        """Whether the result loses its only channel."""
+        if self.flattened is None:
+            return False
+        is_squeeze = self.flattened.target in ("squeeze", torch.squeeze)
+        if not drops_last_dimension(self.flattened) or (output.channels != 1 and not is_squeeze):
+            raise ConvertError(f"{describe(self.flattened)} changes the shape of the result in a way that the engine has no form of")
+        return output.channels == 1
 
     def reads_float(self, value: Any, width: int) -> str:
         """Name of the operation that a float part reads; an input of the program gets one that brings it in as it is."""
@@ -123,59 +154,10 @@ class Conversion:
             self.stored[value.name] = self.operations[-1]
         return self.stored[value.name].name
 
-    def input_width(self, name: str) -> int:
-        """Channels of an input, from the first layer that reads it."""
-        for step in self.plan.readers(name):
-            if step.kind == "site" and not step.path:
-                return self.input_width(step.name)
-            if step.kind == "site":
-                return int(self.sites[step.target].width(self.qmodel.get_submodule(step.path)))
-        raise ConvertError(f"no layer reads the input {name!r}")
-
-
-def _quantize(conversion: Conversion, step: Step, site: InputSite, layer: None) -> list[AnyOperation]:
-    read = step.args[0].name
-    left_in_float = conversion.stored.get(read)
-    if left_in_float is None:
-        return [Quantize(site.spec.name, read, site.output.grid(), conversion.input_width(step.name))]
-    return [Quantize(site.spec.name, left_in_float.name, site.output.grid(), left_in_float.channels)]
-
-
-def _linear(conversion: Conversion, step: Step, site: LinearSite, layer: Any) -> list[AnyOperation]:
-    source = conversion.reads(step.args[0])
-    weight, requantize = site.integers(layer, source.grid)
-    return [Linear(site.spec.name, source.name, site.output.grid(), len(weight.codes), weight, requantize)]
-
-
-def _gcn(conversion: Conversion, step: Step, site: GCNSite, layer: Any) -> list[AnyOperation]:
-    source = conversion.reads(step.args[0])
-    edge_index, edge_weight = (None if ref is None else ref.name for ref in step.args[1:])
-    assert edge_index is not None
-    weight, to_features = site.linear_integers(layer, source.grid)
-    features = Linear(site.features.name, source.name, site.features.grid(), len(weight.codes), weight, to_features)
-    to_output = site.aggregate_integers(layer)
-    output = Aggregate(
-        site.spec.name, features.name, site.output.grid(), features.channels, edge_index, edge_weight, edge_norm(layer), to_output
-    )
-    return [features, output]
-
-
-def _relu(conversion: Conversion, step: Step, site: ReluSite, layer: None) -> list[AnyOperation]:
-    source = conversion.reads(step.args[0])
-    return [Relu(site.spec.name, source.name, source.grid, source.channels)]
-
-
-_LOWERINGS: dict[type[Site], Callable[[Conversion, Step, Any, Any], list[AnyOperation]]] = {
-    InputSite: _quantize,
-    LinearSite: _linear,
-    GCNSite: _gcn,
-    ReluSite: _relu,
-}
-
 
 def lower_float(conversion: Conversion, step: Step) -> list[AnyOperation]:
     """The float operations of a step that the recipe left in float by name."""
-    if meaning(step, conversion.qmodel) == "relu":
+    if conversion.outlook.meaning(step) == "activation" and activation(step, conversion.qmodel).clamps:
         source = conversion.stored[step.args[0].name]
         return [FloatRelu(f"{step.name}.float", source.name, source.channels)]
     layer = conversion.qmodel.get_submodule(step.target) if step.kind == "module" else None

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
@@ -29,8 +29,12 @@ FORMAT = "degreequant"
 VERSION = 1
 
 Arrays = dict[str, npt.NDArray[Any]]
-Parts = tuple[tuple[Input, ...], tuple[AnyOperation, ...], str, Epilogue, dict[str, str]]
+Fields = dict[str, Any]
+Parts = tuple[tuple[Input, ...], tuple[AnyOperation, ...], str, Epilogue, dict[str, str], bool]
 """A program's fields, in their order."""
+
+UPGRADES: dict[tuple[str, int], Callable[[Fields], Fields]] = {}
+"""By kind and earlier version: an operation's fields as the next version writes them, with their old meaning (docs/compatibility.md)."""
 
 
 def encode(program: "Program") -> bytes:
@@ -44,6 +48,7 @@ def encode(program: "Program") -> bytes:
         ],
         "output": program.output,
         "epilogue": program.epilogue,
+        "squeeze": program.squeeze,
         "source": dict(sorted(program.source.items())),
     }
     text = json.dumps(structure, separators=(",", ":"), sort_keys=True)
@@ -133,11 +138,15 @@ def _checksum(text: str, arrays: Arrays) -> str:
 def _flatten(value: Any, key: str, arrays: Arrays) -> Any:
     """`value` as JSON, its arrays put aside under the path that leads to them."""
     if isinstance(value, np.ndarray):
+        if key in arrays:
+            raise ProgramError(f"two arrays would be called {key!r} in the file; give the operations other names")
         arrays[key] = np.ascontiguousarray(value)
         return True
     if isinstance(value, WeightCodes):
         arrays[f"{key}.codes"] = pack(value.codes, value.spec.code_type)
         return {"spec": dataclasses.asdict(value.spec), "columns": value.codes.shape[1]}
+    if isinstance(value, tuple):
+        return [_flatten(item, f"{key}.{number}", arrays) for number, item in enumerate(value)]
     if dataclasses.is_dataclass(value):
         return {field.name: _flatten(getattr(value, field.name), f"{key}.{field.name}", arrays) for field in dataclasses.fields(value)}
     return value
@@ -150,6 +159,8 @@ def _restore(hint: Any, value: Any, key: str, arrays: Arrays) -> Any:
         return None if value is None else _restore(arguments[0], value, key, arrays)
     if origin is np.ndarray and value is True and key in arrays:
         return arrays.pop(key)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_restore(arguments[0], item, f"{key}.{number}", arrays) for number, item in enumerate(value))
     if hint is WeightCodes:
         _expect_fields(["spec", "columns"], value, key)
         spec = _restore(TensorSpec, value["spec"], key, arrays)
@@ -169,9 +180,9 @@ def _expect_fields(names: list[str], value: dict[str, Any], key: str) -> None:
         raise ProgramError(f"{key}: expected the fields {', '.join(names)}, got {', '.join(value)}")
 
 
-def _weight_codes(stored: npt.NDArray[Any], spec: TensorSpec, columns: object, key: str) -> npt.NDArray[np.int8]:
+def _weight_codes(stored: npt.NDArray[Any], spec: TensorSpec, columns: object, key: str) -> npt.NDArray[Any]:
     dtype = STORAGE[spec.code_type]
-    if not isinstance(columns, int) or stored.ndim != 2 or stored.dtype != dtype or stored.shape[1] != row_width(spec.code_type, columns):
+    if type(columns) is not int or stored.ndim != 2 or stored.dtype != dtype or stored.shape[1] != row_width(spec.code_type, columns):
         raise ProgramError(f"{key}: the stored codes do not have the shape and dtype of {columns!r} columns at {spec.bits} bits")
     return unpack(stored, spec.code_type, columns)
 
@@ -180,11 +191,13 @@ def _parts(structure: dict[str, Any], arrays: Arrays) -> Parts:
     unread, rest = dict(arrays), dict(structure)
     inputs = tuple(_restore(Input, entry, "input", unread) for entry in rest.pop("inputs"))
     operations = tuple(_operation(entry, unread) for entry in rest.pop("operations"))
-    output, epilogue = (_restore(hint, rest.pop(key), key, unread) for key, hint in (("output", str), ("epilogue", Epilogue)))
+    output, epilogue, squeeze = (
+        _restore(hint, rest.pop(key), key, unread) for key, hint in (("output", str), ("epilogue", Epilogue), ("squeeze", bool))
+    )
     source = {key: _restore(str, value, "source", unread) for key, value in rest.pop("source").items()}
     if unread or rest:
         raise ProgramError(f"{next(iter(unread | rest))!r} belongs to no operation")
-    return inputs, operations, output, epilogue, source
+    return inputs, operations, output, epilogue, source, squeeze
 
 
 def _operation(entry: dict[str, Any], arrays: Arrays) -> AnyOperation:
@@ -196,6 +209,8 @@ def _operation(entry: dict[str, Any], arrays: Arrays) -> AnyOperation:
         raise ProgramError(
             f"operation {name!r} is of the unknown kind {kind!r}; this release knows {', '.join(OPERATIONS)}: upgrade degreequant"
         )
+    while (kind, version) in UPGRADES:
+        fields, version = UPGRADES[kind, version](fields), version + 1
     if version != operation.version:
         raise ProgramError(
             f"operation {name!r} is {kind} version {version}; this release runs version {operation.version}: upgrade degreequant"

@@ -45,6 +45,25 @@ def from_real(factor: npt.ArrayLike) -> Multiplier:
     return Multiplier(np.where(real < 0, -mantissa, mantissa).astype(np.int32), shift.astype(np.int32))
 
 
+class SharedShift(NamedTuple):
+    """Factors of one shift: what is added before one rounding (docs/numerics.md, "add")."""
+
+    mantissa: IntArray
+    shift: int
+
+
+def shared_shift(factors: npt.ArrayLike) -> SharedShift:
+    """The multipliers of a few real factors, on the smallest of their shifts.
+
+    >>> shared_shift([0.5, 0.25])
+    SharedShift(mantissa=array([1073741824,  536870912], dtype=int32), shift=31)
+    """
+    real = np.asarray(factors, dtype=np.float64)
+    shift = int(np.clip(from_real(real).shift[real != 0].min(initial=MAX_SHIFT), ADDEND_BITS, MAX_SHIFT))
+    mantissa = round_half_away(np.ldexp(real, shift)).clip(-MAX_MANTISSA, MAX_MANTISSA)
+    return SharedShift(mantissa.astype(np.int32), shift)
+
+
 def combine(a: Multiplier, b: Multiplier) -> Multiplier:
     """The product of two multipliers, rounded to one."""
     product = a.mantissa.astype(np.int64) * b.mantissa

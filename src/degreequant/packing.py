@@ -18,6 +18,17 @@ STORAGE: dict[CodeType, type[np.generic]] = {
 }
 
 
+CODE_RANGES: dict[CodeType, tuple[int, int]] = {
+    "i4": (-8, 7),
+    "u4": (0, 15),
+    "i8": (-128, 127),
+    "u8": (0, 255),
+    "i16": (-32768, 32767),
+    "u16": (0, 65535),
+}
+"""The lowest and the highest code that each storage can hold."""
+
+
 def row_width(code_type: CodeType, columns: int) -> int:
     """Stored elements of a row of `columns` codes."""
     return (columns + 1) // 2 if code_type in ("i4", "u4") else columns
@@ -54,7 +65,8 @@ def unpack(stored: npt.NDArray[Any], code_type: CodeType, columns: int) -> npt.N
 
 @dataclass(frozen=True, eq=False)
 class WeightCodes:
-    """The codes of a weight, int8 `[outputs, inputs]`, and the grid's codes they are drawn from."""
+    """The codes of a weight, int8 `[outputs, inputs]`, or of an embedding's table, `[categories, channels]`, and the grid's codes they are
+    drawn from."""
 
     spec: TensorSpec
-    codes: npt.NDArray[np.int8]
+    codes: npt.NDArray[Any]

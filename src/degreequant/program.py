@@ -9,19 +9,7 @@ from textwrap import shorten
 from typing import Self, get_args
 
 from degreequant.errors import ProgramError
-from degreequant.operations import (
-    OPERATIONS,
-    Aggregate,
-    AnyOperation,
-    Epilogue,
-    FloatAggregate,
-    FloatInput,
-    FloatOperation,
-    Input,
-    Quantize,
-    Role,
-    Values,
-)
+from degreequant.operations import OPERATIONS, ROWS, AnyOperation, Embedding, Epilogue, FloatOperation, Input, Role, Rows, Values
 
 
 @dataclass(frozen=True)
@@ -34,6 +22,7 @@ class Program:
         output: Name of the step whose codes become the result.
         epilogue: What is computed in float32 on the dequantized result, along the channels.
         source: Where it came from (recipe, versions), for people; no step reads it.
+        squeeze: Whether a result of one channel loses that dimension.
 
     Raises:
         ProgramError: If the steps do not fit together.
@@ -44,13 +33,15 @@ class Program:
     output: str
     epilogue: Epilogue = "none"
     source: dict[str, str] = field(default_factory=dict)
+    squeeze: bool = False
 
     def __post_init__(self) -> None:
         self._check_texts()
         self._check_inputs()
         values: dict[str, AnyOperation] = {}
+        rows: dict[str, Rows] = {}
         for operation in self.operations:
-            self._check_reads(operation, values)
+            self._check_reads(operation, values, rows)
             operation.validate(values)
             if operation.name in values:
                 raise ProgramError(f"two operations are called {operation.name!r}")
@@ -59,6 +50,8 @@ class Program:
             raise ProgramError(f"the output {self.output!r} is not among the operations")
         if self.epilogue not in get_args(Epilogue):
             raise ProgramError(f"unknown epilogue {self.epilogue!r}; known are {', '.join(get_args(Epilogue))}")
+        if self.squeeze and values[self.output].channels != 1:
+            raise ProgramError(f"squeeze needs an output of one channel, got {values[self.output].channels}")
 
     def __getitem__(self, name: str) -> AnyOperation:
         """The operation that stores `name`."""
@@ -66,10 +59,6 @@ class Program:
             if operation.name == name:
                 return operation
         raise KeyError(name)
-
-    def input(self, role: Role) -> Input | None:
-        """The first input of that role."""
-        return next((entry for entry in self.inputs if entry.role == role), None)
 
     @property
     def nbytes(self) -> int:
@@ -112,11 +101,13 @@ class Program:
         names = [entry.name for entry in self.inputs]
         if len(set(names)) != len(names):
             raise ProgramError(f"two inputs have one name: {', '.join(names)}")
+        if not any(ROWS.get(entry.role) == "nodes" for entry in self.inputs):
+            raise ProgramError("no input has a row for each node")
         for entry in self.inputs:
             if entry.role not in get_args(Role):
                 raise ProgramError(f"input {entry.name!r} has the unknown role {entry.role!r}")
-            if (entry.role == "features") != (entry.channels is not None):
-                raise ProgramError(f"input {entry.name!r}: node features, and nothing else, have a width")
+            if (entry.role in ROWS) != (entry.channels is not None):
+                raise ProgramError(f"input {entry.name!r}: features and categories, and nothing else, have a width")
             if entry.channels is not None and entry.channels < 1:
                 raise ProgramError(f"input {entry.name!r} has width {entry.channels}; expected at least 1")
 
@@ -126,28 +117,38 @@ class Program:
         return [operation.name for operation in self.operations if isinstance(operation, FloatOperation)]
 
     def reads_input(self, operation: AnyOperation) -> bool:
-        """Whether an operation reads an input of the program, and not what an earlier operation has stored."""
+        """Whether `operation.input` is an input of the program, and not what an earlier operation has stored."""
         earlier = self.operations[: self.operations.index(operation)]
-        return _reads_input(operation, {entry.name: entry for entry in earlier})
+        return bool(operation.brings_in({entry.name: entry for entry in earlier}))
 
-    def _check_reads(self, operation: AnyOperation, values: Values) -> None:
+    def _check_reads(self, operation: AnyOperation, values: Values, rows: dict[str, Rows]) -> None:
+        """Checks what `operation` reads, and notes the rows of its result."""
         if type(operation) not in OPERATIONS.values():
             raise ProgramError(f"operation {operation.name!r} is of the unknown kind {type(operation).__name__}")
-        wanted: list[tuple[str, Role]] = []
-        if _reads_input(operation, values):
-            wanted.append((operation.input, "features"))
-        if isinstance(operation, Aggregate | FloatAggregate):
-            wanted.append((operation.edge_index, "edge_index"))
-            if operation.edge_weight is not None:
-                wanted.append((operation.edge_weight, "edge_weight"))
-        inputs = {entry.name: entry for entry in self.inputs}
-        for name, role in wanted:
-            if name not in inputs or inputs[name].role != role:
-                raise ProgramError(f"operation {operation.name!r} reads {name!r}, which is not an input of role {role!r}")
-            if role == "features" and inputs[name].channels != operation.channels:
-                raise ProgramError(f"operation {operation.name!r} is not as wide as the input {name!r}")
+        for name, role in operation.graph_inputs():
+            self._input(operation, name, (role,))
+        roles = operation.brings_in(values)
+        if roles:
+            entry = self._input(operation, operation.input, roles)
+            _check_width(operation, entry)
+            rows[operation.name] = ROWS[entry.role]
+            return
+        unknown = [name for name in operation.tensors() if name not in values]
+        if unknown:
+            raise ProgramError(f"operation {operation.name!r} reads {unknown[0]!r}, which no earlier step stores")
+        rows[operation.name] = operation.rows(rows)
+
+    def _input(self, operation: AnyOperation, name: str, roles: tuple[Role, ...]) -> Input:
+        entry = next((entry for entry in self.inputs if entry.name == name), None)
+        if entry is None or entry.role not in roles:
+            raise ProgramError(
+                f"operation {operation.name!r} reads {name!r}, which is not an input of role {' or '.join(map(repr, roles))}"
+            )
+        return entry
 
 
-def _reads_input(operation: AnyOperation, values: Values) -> bool:
-    from_float = isinstance(values.get(operation.input), FloatOperation)
-    return isinstance(operation, FloatInput) or (isinstance(operation, Quantize) and not from_float)
+def _check_width(operation: AnyOperation, entry: Input) -> None:
+    assert entry.channels is not None
+    fits = operation.column < entry.channels if isinstance(operation, Embedding) else operation.channels == entry.channels
+    if not fits:
+        raise ProgramError(f"operation {operation.name!r} does not fit the width of the input {entry.name!r}, {entry.channels}")

@@ -17,7 +17,8 @@ def test_a_table(capsys):
     out = capsys.readouterr().out
     for name in DATASETS:
         assert name in out
-    assert "2,708" in out
+    for text in ("2,708", "429.63", "23.16", "regression"):
+        assert text in out
     assert "DEGREEQUANT_DATA" in out
 
 
@@ -25,6 +26,7 @@ def test_json(capsys, tmp_path):
     assert run(["datasets", "list", "--json"]) == 0
     entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert list(entries) == list(DATASETS)
+    assert (entries["zinc"]["graphs"], entries["zinc"]["task"]) == (12_000, "graph regression")
     assert (entries["cora"]["nodes"], entries["cora"]["available"], entries["digits"]["available"]) == (2708, False, True)
     assert entries["cora"]["places"][0] == str(tmp_path / "Planetoid" / "Cora" / "raw")
 

@@ -19,6 +19,16 @@ def test_loaded_graph_has_the_published_size(name: str) -> None:
     graph = data.load(name)
     assert data.measure(graph) == data.find(name).statistics
     assert {"x", "edge_index", "y", "train_mask", "val_mask", "test_mask"} == set(graph.keys())
+    assert data.find(name).statistics.graphs == data.find(name).folds == 1
+
+
+@needs_files
+@pytest.mark.parametrize(("name", "folds"), [("zinc", 1), ("proteins", 10), ("mutag", 10)])
+def test_loaded_graphs_have_the_published_size(name: str, folds: int) -> None:
+    assert data.available(name)
+    graphs = data.load(name)
+    assert data.measure(graphs) == data.find(name).statistics
+    assert len(graphs.splits) == data.find(name).folds == folds
 
 
 @pytest.mark.parametrize("name", ["Digits", "DIGITS", " digits "])

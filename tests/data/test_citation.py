@@ -84,7 +84,7 @@ def _planetoid(raw: Path, root: Path, name: str) -> Any:
 
 def test_given_files_are_read_as_pyg_reads_them_and_never_written(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _given(raw, tmp_path, monkeypatch)
-    monkeypatch.setattr(citation, "_fetch", _no_network)
+    monkeypatch.setattr(citation, "fetch", _no_network)
     before = _contents(tmp_path / "given")
     assert citation.available("Cora")
     loaded = citation.load("Cora")
@@ -98,7 +98,7 @@ def test_download_is_kept_and_used_again(raw: Path, tmp_path: Path, monkeypatch:
     first = citation.load("Cora")
     assert citation.available("Cora")
     before = _contents(tmp_path / "cache")
-    monkeypatch.setattr(citation, "_fetch", _no_network)
+    monkeypatch.setattr(citation, "fetch", _no_network)
     assert _same(citation.load("Cora"), first)
     assert _contents(tmp_path / "cache") == before
     assert [path.name for path in (tmp_path / "cache" / "Planetoid" / "Cora").iterdir()] == ["raw"]
@@ -116,7 +116,7 @@ def test_downloads_at_once_leave_one_whole_cache(tmp_path: Path) -> None:
 def test_no_files_and_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
     monkeypatch.setenv("DEGREEQUANT_DATA", str(tmp_path / "empty"))
-    monkeypatch.setattr(citation, "_fetch", _no_network)
+    monkeypatch.setattr(citation, "fetch", _no_network)
     assert not citation.available("Cora")
     with pytest.raises(DatasetError) as caught:
         citation.load("Cora")

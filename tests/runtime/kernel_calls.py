@@ -43,13 +43,76 @@ def linear(isa, x, x_type, zero_point, weight, rule, out_type, threads=1):
     return out
 
 
-def aggregate(isa, x, x_type, cols, csr, source_coefficient, edge_coefficient, rule, out_type, threads=1):
+def aggregate(
+    isa, x, x_type, cols, csr, source_coefficient, edge_coefficient, rule, out_type, threads=1, *, zero_point=0, self_term=(0, 0)
+):
+    """`self_term` is (self_coefficient, edge_shift)."""
     out = new_codes(out_type, csr.rows, cols)
-    mantissa, shift = row_multipliers(rule)
     _kernels.aggregate(
-        x, x_type, cols, csr, source_coefficient, edge_coefficient, requantize(rule), mantissa, shift, out, out_type, isa, threads
+        x,
+        x_type,
+        cols,
+        zero_point,
+        csr,
+        source_coefficient,
+        edge_coefficient,
+        *self_term,
+        requantize(rule),
+        *row_multipliers(rule),
+        out,
+        out_type,
+        isa,
+        threads,
     )
     return out
+
+
+def maximum(isa, x, x_type, cols, csr, empty, threads=1):
+    out = new_codes(x_type, csr.rows, cols)
+    _kernels.maximum(x, x_type, cols, csr, empty, out, isa, threads)
+    return out
+
+
+def attend(isa, x, x_type, cols, csr, attention, average, rule, out_type, threads=1):
+    """`attention` is the oracle's."""
+    heads = attention.heads
+    logits = np.array(attention.logits, np.int8).reshape(-1, 2 * heads)
+    per_edge = attention.edge_logits
+    edge_logits = None if per_edge is None else np.array(per_edge, np.int8).reshape(-1, heads)
+    table = np.array(attention.table, np.int16)
+    out = new_codes(out_type, csr.rows, cols // heads if average else cols)
+    _kernels.attend(
+        x, x_type, cols, csr, logits, edge_logits, heads, attention.slope, table, average, requantize(rule), out, out_type, isa, threads
+    )
+    return out
+
+
+def add(isa, terms, shift, cols, rule, out_type, threads=1):
+    """`terms` are two of (packed codes, type, zero point, mantissa); the rule's multipliers have no part in it."""
+    (a, a_type, a_zero, a_mantissa), (b, b_type, b_zero, b_mantissa) = terms
+    out = new_codes(out_type, len(a), cols)
+    addend = None if rule.addends is None else np.array(rule.addends, np.int32)
+    grid = (rule.zero_point, rule.q_min, rule.q_max)
+    _kernels.add(a, a_type, a_zero, b, b_type, b_zero, cols, a_mantissa, b_mantissa, shift, addend, *grid, out, out_type, isa, threads)
+    return out
+
+
+def rescale(isa, x, x_type, cols, zero_point, rule, out_type, threads=1):
+    out = new_codes(out_type, len(x), cols)
+    _kernels.rescale(x, x_type, cols, zero_point, requantize(rule), out, out_type, cols, 0, isa, threads)
+    return out
+
+
+def lookup(isa, x, x_type, cols, table, out_type, threads=1):
+    out = new_codes(out_type, len(x), cols)
+    _kernels.lookup(x, x_type, cols, np.array(table, np.int32), out, out_type, isa, threads)
+    return out
+
+
+def rows_of(csr, values):
+    """For each row its pairs (source, value of the edge)."""
+    pairs = list(zip(csr.indices.tolist(), values, strict=True))
+    return [pairs[begin:end] for begin, end in zip(csr.indptr[:-1], csr.indptr[1:], strict=True)]
 
 
 def random_codes(rng, code_type, rows, cols):
@@ -90,6 +153,13 @@ def multipliers(count):
     mantissa = st.one_of(st.sampled_from([-limit, -1, 0, 1, limit]), power, power.map(lambda m: -m), st.integers(-limit, limit))
     shift = st.one_of(st.integers(14, 45), st.integers(-40, 120), st.sampled_from([-4096, 4096]))
     return st.lists(st.tuples(mantissa, shift), min_size=count, max_size=count)
+
+
+def graphs(nodes, edges=20, self_loops=("keep", "replace")):
+    """Small graphs of `nodes` nodes."""
+    edge = st.tuples(st.integers(0, nodes - 1), st.integers(0, nodes - 1))
+    pairs = st.lists(edge, max_size=edges).map(lambda chosen: np.array(chosen, np.int64).reshape(-1, 2).T.copy())
+    return st.builds(_kernels.Csr, pairs, st.just(nodes), st.sampled_from(self_loops), st.just(False))
 
 
 @st.composite

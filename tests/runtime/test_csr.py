@@ -21,7 +21,7 @@ def test_rows_hold_their_edges_in_order(nodes, pairs, self_loops, index):
 
     csr = _kernels.Csr(edge_index, nodes, self_loops, True)
 
-    assert (csr.rows, csr.num_edges) == (nodes, sum(map(len, rows)))
+    assert (csr.rows, csr.sources, csr.num_edges) == (nodes, nodes, sum(map(len, rows)))
     assert csr.indptr.tolist() == np.cumsum([0, *map(len, rows)]).tolist()
     assert csr.indices.tolist() == [source for row in rows for source, _ in row]
     assert csr.edge_ids.tolist() == [edge for row in rows for _, edge in row]
@@ -97,4 +97,44 @@ def test_a_misaligned_edge_index_is_refused():
 
 def test_a_graph_without_nodes():
     csr = _kernels.Csr(np.zeros((2, 0), np.int32), 0, "replace", True)
-    assert (csr.rows, csr.num_edges, csr.indptr.tolist()) == (0, 0, [0])
+    assert (csr.rows, csr.sources, csr.num_edges, csr.indptr.tolist()) == (0, 0, 0, [0])
+
+
+@given(batch=st.lists(st.integers(0, 4), max_size=20), num_graphs=st.integers(5, 7), index=st.sampled_from([np.int32, np.int64]))
+def test_segments_hold_the_nodes_of_each_graph_in_order(batch, num_graphs, index):
+    csr = _kernels.segments(np.array(batch, index), num_graphs)
+
+    members = [[node for node, graph in enumerate(batch) if graph == row] for row in range(num_graphs)]
+    assert (csr.rows, csr.sources, csr.num_edges) == (num_graphs, len(batch), len(batch))
+    assert csr.indptr.tolist() == np.cumsum([0, *map(len, members)]).tolist()
+    assert csr.indices.tolist() == [node for row in members for node in row]
+    assert csr.edge_ids is None
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize(
+    ("batch", "num_graphs", "message"),
+    [
+        ([0, 1, 2, 5], 2, r"graph numbers in \[0, 2\), got 2 at batch\[2\]"),
+        ([0, -1], 2, r"graph numbers in \[0, 2\), got -1 at batch\[1\]"),
+        ([0], 0, r"graph numbers in \[0, 0\), got 0 at batch\[0\]"),
+        ([0], -1, r"num_graphs in \[0, 2147483647\], got -1"),
+        ([0], 2**31, r"num_graphs in \[0, 2147483647\], got 2147483648"),
+        ([[0]], 1, r"batch with 1 dimension, got shape \(1, 1\)"),
+    ],
+)
+def test_bad_segments_are_refused(index, batch, num_graphs, message):
+    with pytest.raises(ValueError, match="expected " + message):
+        _kernels.segments(np.array(batch, index), num_graphs)
+
+
+def test_a_batch_of_another_type_is_refused():
+    with pytest.raises(TypeError, match="expected batch of int64 or int32, got float64"):
+        _kernels.segments(np.zeros(2), 1)
+    with pytest.raises(TypeError, match="expected batch to be a numpy array, got list"):
+        _kernels.segments([0], 1)
+
+
+def test_segments_without_nodes():
+    csr = _kernels.segments(np.zeros(0, np.int64), 3)
+    assert (csr.rows, csr.sources, csr.num_edges, csr.indptr.tolist()) == (3, 0, 0, [0] * 4)

@@ -1,7 +1,6 @@
 """`Engine`: PyG's own answers within quantization error, and one answer on every instruction set and thread count."""
 
 import os
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -171,26 +170,6 @@ def test_every_isa_and_thread_count_gives_the_same_codes(weighted):
             assert (engine.isa, engine.threads) == (isa, threads)
             for name, codes in engine.codes(x, graph).items():
                 np.testing.assert_array_equal(codes, expected[name], err_msg=f"{name}, {isa}, {threads} threads")
-
-
-def test_eight_threads_share_an_engine():
-    x, edges, _ = large()
-    engine = dq.Engine(programs.gcn(widths=(33, 7)), threads=2)
-    graph, inputs = dq.Graph(edges, len(x)), [x * factor for factor in np.linspace(0.3, 1, 8, dtype=np.float32)]
-    expected = [engine(given, edges) for given in inputs]
-    found, together = [None] * 8, threading.Barrier(8)
-
-    def work(number):
-        together.wait()
-        found[number] = [engine(inputs[number], graph) for _ in range(5)]
-
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    for answers, answer in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(answers, [answer] * 5)
 
 
 def test_a_call_changes_nothing():

@@ -2,18 +2,9 @@
 
 import numpy as np
 import pytest
+from spoiling import INT32, WRONG_EVERYWHERE, cases, read_only, requantize, spoil
 
 from degreequant.runtime import _kernels
-
-INT32 = np.int32
-
-
-def csr():
-    return _kernels.Csr(np.array([[0, 1, 2], [1, 2, 0]]), 3, "keep", False)
-
-
-def requantize(multipliers=1, addend=None, zero_point=0, q_min=0, q_max=7):
-    return _kernels.Requantize(np.full(multipliers, 1 << 30, INT32), np.full(multipliers, 30, INT32), addend, zero_point, q_min, q_max)
 
 
 def quantize_call():
@@ -45,38 +36,8 @@ def linear_call():
     }
 
 
-def aggregate_call():
-    return {
-        "x": np.ones((3, 4), np.int8),
-        "x_type": "i8",
-        "cols": 4,
-        "csr": csr(),
-        "source_coefficient": None,
-        "edge_coefficient": None,
-        "requantize": requantize(4),
-        "row_mantissa": None,
-        "row_shift": None,
-        "out": np.zeros((3, 4), np.uint16),
-        "out_type": "u16",
-        "isa": "reference",
-        "threads": 1,
-    }
-
-
 def requantize_call():
     return {"mantissa": np.ones(2, INT32), "shift": np.ones(2, INT32), "addend": None, "zero_point": 0, "q_min": -8, "q_max": 7}
-
-
-def spoil(array, value):
-    array = array.copy()
-    array.flat[-1] = value
-    return array
-
-
-def read_only(array):
-    array = array.copy()
-    array.flags.writeable = False
-    return array
 
 
 EVERY_ISA = ", ".join(_kernels.available_isas())
@@ -117,32 +78,6 @@ LINEAR = [
     (ValueError, "number of addends in requantize to be 4, got 5", {"requantize": requantize(4, np.zeros(5, INT32))}),
     (ValueError, r"q_min and q_max in \[-128, 127\] for the given out_type, got \[0, 255\]", {"requantize": requantize(4, q_max=255)}),
 ]
-AGGREGATE = [
-    (ValueError, r"cols in \[0, 2147483647\], got -1", {"cols": -1}),
-    (ValueError, "number of rows of x to be 3, got 4", {"x": np.ones((4, 4), np.int8)}),
-    (TypeError, "source_coefficient of int16, got int32", {"source_coefficient": np.ones(3, INT32)}),
-    (ValueError, "source_coefficient of length 3, got 4", {"source_coefficient": np.ones(4, np.int16)}),
-    (ValueError, "edge_coefficient of length 3, got 2", {"edge_coefficient": np.ones(2, np.int16)}),
-    (ValueError, r"edge_coefficient with 1 dimension, got shape \(1, 3\)", {"edge_coefficient": np.ones((1, 3), np.int16)}),
-    (
-        ValueError,
-        "source_coefficient or edge_coefficient, got both",
-        {"source_coefficient": np.ones(3, np.int16), "edge_coefficient": np.ones(3, np.int16)},
-    ),
-    (ValueError, "row_mantissa and row_shift together, got one", {"row_mantissa": np.ones(3, INT32)}),
-    (ValueError, "row_shift of length 3, got 2", {"row_mantissa": np.ones(3, INT32), "row_shift": np.ones(2, INT32)}),
-    (
-        ValueError,
-        r"row_mantissa in \[-2147483647, 2147483647\], got -2147483648",
-        {"row_mantissa": np.full(3, -(2**31), INT32), "row_shift": np.ones(3, INT32)},
-    ),
-    (
-        ValueError,
-        r"row_shift in \[-4096, 4096\], got 4097",
-        {"row_mantissa": np.ones(3, INT32), "row_shift": np.full(3, 4097, INT32)},
-    ),
-    (ValueError, "number of multipliers in requantize to be 4, got 2", {"requantize": requantize(2)}),
-]
 REQUANTIZE = [
     (TypeError, "mantissa of int32, got int64", {"mantissa": np.ones(2, np.int64)}),
     (ValueError, "shift of length 2, got 1", {"shift": np.ones(1, INT32)}),
@@ -157,17 +92,11 @@ REQUANTIZE = [
 ]
 
 
-def cases(function, call, table):
-    """Parameters with readable names."""
-    return [pytest.param(function, call, *case, id=f"{function.__name__}-{'-'.join(case[2])}-{i}") for i, case in enumerate(table)]
-
-
 @pytest.mark.parametrize(
     ("function", "call", "error", "message", "spoiled"),
     [
         *cases(_kernels.quantize, quantize_call, COMMON + QUANTIZE),
         *cases(_kernels.linear, linear_call, LINEAR),
-        *cases(_kernels.aggregate, aggregate_call, AGGREGATE),
         *cases(_kernels.Requantize, requantize_call, REQUANTIZE),
     ],
 )
@@ -177,17 +106,13 @@ def test_bad_arguments_are_refused(function, call, error, message, spoiled):
         function(**call() | spoiled)
 
 
-@pytest.mark.parametrize(("function", "call"), [(_kernels.linear, linear_call), (_kernels.aggregate, aggregate_call)])
-@pytest.mark.parametrize("change", [{"isa": "sse2"}, {"threads": 0}, {"out": np.zeros((2, 4), np.int8)}], ids=["isa", "threads", "rows"])
-def test_every_operation_checks_what_they_share(function, call, change):
+@pytest.mark.parametrize("change", WRONG_EVERYWHERE)
+def test_linear_checks_what_all_operations_share(change):
     with pytest.raises((ValueError, TypeError), match=r"^expected"):
-        function(**call() | change)
+        _kernels.linear(**linear_call() | change)
 
 
 def test_an_output_over_its_input_is_refused():
-    arguments = aggregate_call() | {"out_type": "i8"}
-    with pytest.raises(ValueError, match="out to share no memory with x"):
-        _kernels.aggregate(**arguments | {"out": arguments["x"]})
     both = np.zeros(40, np.uint8)
     arguments = linear_call() | {"x": both[4:13].reshape(3, 3), "out": both[12:24].view(np.int8).reshape(3, 4)}
     with pytest.raises(ValueError, match="out to share no memory with x"):
@@ -217,12 +142,6 @@ def test_a_weight_copies_its_codes():
     _kernels.linear(np.array([[1, 2, 3]], np.int8), "i8", 3, 0, weight, requantize(), out, "i8", "reference", 1)
     assert (weight.out, weight.in_, weight.wide) == (3, 3, False)
     assert out.tolist() == [[1, 2, 3]]
-
-
-def test_inputs_may_be_read_only(isa):
-    arguments = aggregate_call() | {"x": read_only(np.ones((3, 4), np.int8)), "isa": isa}
-    _kernels.aggregate(**arguments)
-    assert arguments["out"].tolist() == [[1] * 4] * 3
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

@@ -13,7 +13,6 @@ from degreequant.runtime import _kernels
 code_types = st.sampled_from(CODE_TYPES)
 ONE = oracle.Rule([(1 << 30, 30)], None, 0, -32768, 32767)
 ONE_IN_ANY_TYPE = oracle.Rule([(1 << 30, 30)], None, 0, 0, 7)
-coefficients = st.one_of(st.sampled_from([-32768, -32767, 32767]), st.integers(-32768, 32767))
 
 
 def few_floats():
@@ -52,31 +51,6 @@ def test_linear_is_the_page(isa, data):
     np.testing.assert_array_equal(got, oracle.pack(oracle.linear(x, zero_point, weight, rule), out_type, outputs))
 
 
-@given(data=st.data())
-@settings(max_examples=60)
-def test_aggregate_is_the_page(isa, data):
-    nodes, cols = data.draw(st.integers(1, 5)), data.draw(st.integers(0, 40))
-    x_type, out_type = data.draw(code_types), data.draw(code_types)
-    x = data.draw(call.code_matrices(x_type, nodes, cols))
-    edge = st.tuples(st.integers(0, nodes - 1), st.integers(0, nodes - 1))
-    edge_index = np.array(data.draw(st.lists(edge, max_size=20)), np.int64).reshape(-1, 2).T.copy()
-    csr = _kernels.Csr(edge_index, nodes, data.draw(st.sampled_from(["keep", "replace"])), False)
-    rule = data.draw(call.rules(out_type, cols, nodes))
-    weighting = data.draw(st.sampled_from(["none", "source", "edge"]))
-    count = {"none": 0, "source": nodes, "edge": csr.num_edges}[weighting]
-    factors = np.array(data.draw(st.lists(coefficients, min_size=count, max_size=count)), np.int16)
-
-    per_edge = {"none": np.ones(csr.num_edges), "source": factors[csr.indices] if weighting == "source" else None, "edge": factors}[
-        weighting
-    ]
-    pairs = list(zip(csr.indices.tolist(), per_edge.astype(int).tolist(), strict=True))
-    edges = [pairs[begin:end] for begin, end in zip(csr.indptr[:-1], csr.indptr[1:], strict=True)]
-    source, edge = (factors if weighting == kind else None for kind in ("source", "edge"))
-    got = call.aggregate(isa, oracle.pack(x, x_type, cols), x_type, cols, csr, source, edge, rule, out_type)
-
-    np.testing.assert_array_equal(got, oracle.pack(oracle.aggregate(x, cols, edges, rule), out_type, cols))
-
-
 @pytest.mark.parametrize("cols", SIZES)
 def test_quantize_equals_the_reference(isa, cols):
     rng = np.random.default_rng(cols)
@@ -100,23 +74,6 @@ def test_linear_equals_the_reference(isa, x_type, inputs):
         rule = call.random_rule(rng, out_type, outputs, rows=rng.choice([None, rows]), acc_bits=16 + inputs.bit_length())
         got, wanted = (call.linear(name, x, x_type, zero_point, weight, rule, out_type) for name in (isa, "reference"))
         np.testing.assert_array_equal(got, wanted, err_msg=f"{rows} rows, {outputs} outputs, {zero_point=}, {out_type}")
-
-
-@pytest.mark.parametrize("cols", SIZES)
-@pytest.mark.parametrize("x_type", CODE_TYPES)
-def test_aggregate_equals_the_reference(isa, x_type, cols):
-    rng = np.random.default_rng(cols)
-    nodes = 40
-    edge_index = np.stack([rng.integers(0, nodes, 500), (nodes * rng.random(500) ** 3).astype(np.int64)])
-    csr = _kernels.Csr(edge_index, nodes, "keep", False)
-    x = call.random_codes(rng, x_type, nodes, cols)
-    weights = rng.integers(-32767, 32767, csr.num_edges, endpoint=True).astype(np.int16)
-    for source, edge in [(None, None), (weights[:nodes], None), (None, weights)]:
-        out_type = rng.choice(CODE_TYPES)
-        bits = (12 if source is None and edge is None else 26) - (4 if x_type in ("i4", "u4") else 0)
-        rule = call.random_rule(rng, out_type, cols, rows=rng.choice([None, nodes]), acc_bits=bits)
-        got, wanted = (call.aggregate(name, x, x_type, cols, csr, source, edge, rule, out_type) for name in (isa, "reference"))
-        np.testing.assert_array_equal(got, wanted, err_msg=f"{out_type}, {source is not None=}, {edge is not None=}")
 
 
 @pytest.mark.parametrize("x_type", CODE_TYPES)
@@ -144,51 +101,6 @@ def test_a_wrong_max_input_costs_no_correctness(isa):
     got = call.linear(isa, np.full((1, inputs), 255, np.uint8), "u8", 0, weight, rule, "i16")
     assert not weight.wide
     assert got.tolist() == [[rule.code(inputs * 255 * 127, 0, 0)]]
-
-
-def star(in_degree, nodes=3):
-    """`in_degree` edges into node 0, from nodes 1 and 2 in turn."""
-    return _kernels.Csr(np.stack([1 + np.arange(in_degree) % 2, np.zeros(in_degree, np.int64)]), nodes, "keep", False)
-
-
-def check_star(isa, x_type, weights, cols=35):
-    """Aggregate extremes over a star, against exact sums."""
-    low, high = oracle.CODE_RANGES[x_type]
-    x = [[0] * cols, [low if c % 3 else high for c in range(cols)], [low if c % 2 else high for c in range(cols)]]
-    csr = star(len(weights))
-    sums = [int(weights[i::2].astype(np.int64).sum()) for i in range(2)]
-    bits = max(1, max(abs(s) for s in sums) * max(-low, high)).bit_length()
-    rule = oracle.Rule([(2**31 - 1, 31 + bits - 14)] * cols, [5 * c for c in range(cols)], 3, -32768, 32767)
-
-    got = call.aggregate(isa, oracle.pack(x, x_type, cols), x_type, cols, csr, None, weights, rule, "i16")
-
-    wanted = oracle.aggregate(x, cols, [[(1, sums[0]), (2, sums[1])], [], []], rule)
-    np.testing.assert_array_equal(got, oracle.pack(wanted, "i16", cols))
-
-
-@pytest.mark.parametrize("x_type", CODE_TYPES)
-@pytest.mark.parametrize("beyond", [0, 1, 40000], ids=["fits", "just-beyond", "beyond"])
-def test_aggregate_at_the_bound_of_32_bits(isa, x_type, beyond):
-    low, high = oracle.CODE_RANGES[x_type]
-    total = (2**31 - 1) // max(-low, high) + beyond
-    weights = np.full(-(-total // 32767), 32767, np.int16)
-    weights[-1] = total - 32767 * (len(weights) - 1)
-    for signed in (weights, -weights):
-        check_star(isa, x_type, signed)
-
-
-@pytest.mark.parametrize("x_type", CODE_TYPES)
-def test_aggregate_of_a_long_row(isa, x_type):
-    for weight in (32767, -32767):
-        check_star(isa, x_type, np.full(2**17 + 3, weight, np.int16))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("x_type", CODE_TYPES)
-def test_aggregate_of_a_row_of_a_million_edges(isa, x_type):
-    rng = np.random.default_rng(0)
-    for weights in (np.full(2**20 + 77, -32768), rng.integers(-32767, 32767, 2**20 + 77), np.ones(2**20 + 77)):
-        check_star(isa, x_type, weights.astype(np.int16), cols=70)
 
 
 @pytest.mark.parametrize("threads", [2, 5])

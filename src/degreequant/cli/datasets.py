@@ -1,6 +1,7 @@
 """`degreequant datasets`: what data there is."""
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 
@@ -22,40 +23,26 @@ def list_datasets(json: Annotated[bool, typer.Option("--json", help="Print JSON.
     from degreequant.data import DATASETS
 
     entries = [
-        {
-            "name": entry.name,
-            "task": entry.task,
-            "nodes": entry.statistics.nodes,
-            "edges": entry.statistics.edges,
-            "features": entry.statistics.features,
-            "classes": entry.statistics.classes,
-            "available": entry.available(),
-            "places": list(entry.places()),
-            "source": entry.source,
-        }
+        {"name": entry.name, "task": entry.task, **asdict(entry.statistics)}
+        | {"available": entry.available(), "places": list(entry.places()), "source": entry.source}
         for entry in DATASETS.values()
     ]
     if json:
         print_json(entries)
         return
-    headings = {
-        "name": "left",
-        "task": "left",
-        "nodes": "right",
-        "edges": "right",
-        "features": "right",
-        "classes": "right",
-        "at hand": "left",
-    }
-    rows = [
-        [
-            str(e["name"]),
-            str(e["task"]),
-            *(f"{e[key]:,}" for key in ("nodes", "edges", "features", "classes")),
-            "yes" if e["available"] else "no",
-        ]
-        for e in entries
-    ]
-    OUT.print(table("Data sets (edges undirected)", headings, rows))
+    sizes = ("graphs", "nodes", "edges", "features", "classes")
+    headings = {"name": "left", **dict.fromkeys(sizes, "right"), "at hand": "left"}
+    rows = [_cells(entry) for entry in entries]
+    OUT.print(
+        table("Data sets (nodes and undirected edges of a graph on average; classes of the nodes, or of many graphs)", headings, rows)
+    )
     if not all(entry["available"] for entry in entries):
-        say("What is not at hand is downloaded when first used; or set DEGREEQUANT_DATA to a folder that holds Planetoid/NAME/raw.")
+        say("What is not at hand is downloaded when first used, zinc excepted; or set DEGREEQUANT_DATA to a folder that holds")
+        say("Planetoid/NAME/raw, TUDataset/NAME/raw or zinc12k/zinc12k.npz.")
+
+
+def _cells(entry: dict[str, Any]) -> list[str]:
+    graphs = entry["graphs"]
+    means = [f"{entry[key]:,}" if graphs == 1 else f"{entry[key] / graphs:,.2f}" for key in ("nodes", "edges")]
+    at_hand = "yes" if entry["available"] else "no"
+    return [entry["name"], f"{graphs:,}", *means, f"{entry['features']:,}", str(entry["classes"] or "regression"), at_hand]

@@ -1,5 +1,7 @@
 """`degreequant train`: train over seeds, keep checkpoints, programs and result rows."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean, pstdev
 from typing import TYPE_CHECKING, Annotated
@@ -7,76 +9,120 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from degreequant.data import Dataset
+    from degreequant.experiments.experiment import Experiment
     from degreequant.experiments.record import Row
     from degreequant.experiments.run import Outcome
-
-EPOCHS = 200
+    from degreequant.scheme import Recipe
 
 
 def train(
     dataset: Annotated[str, typer.Option(help="Name of a data set; see `degreequant datasets list`.")] = "cora",
-    arch: Annotated[str, typer.Option(help="Architecture: gcn.")] = "gcn",
+    arch: Annotated[str, typer.Option(help="Architecture: gcn, gat or gin.")] = "gcn",
     method: Annotated[str, typer.Option(help="fp32, qat, nqat or degree-quant.")] = "degree-quant",
     bits: Annotated[int | None, typer.Option(help="Bits of weights and activations, by default 8; none with fp32.")] = None,
     ranges: Annotated[str | None, typer.Option(help="For qat and nqat: minmax, ema or percentile.")] = None,
     estimator: Annotated[str | None, typer.Option(help="For qat and nqat: plain or clipped.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs, with seeds 0, 1, ...")] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each run.")] = EPOCHS,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs, with seeds 0, 1, ...; of ten folds, run k tests on fold k.")] = 1,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each run; by default those of the reference.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
+    device: Annotated[str, typer.Option(help="Where to train: cpu or cuda.")] = "cpu",
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, programs and results.jsonl.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print the result rows as JSON.")] = False,
 ) -> None:
-    """Train on the public split, choose the epoch on validation, convert, and report the accuracy of the integers.
+    """Train on the published split, choose the epoch on validation, convert, and report the accuracy of the integers.
 
-    Runs that OUT/results.jsonl has already are not run again.
+    Runs that OUT/results.jsonl has already are not run again; one that was interrupted or killed goes on where it was.
 
     Example: degreequant train --dataset cora --arch gcn --method degree-quant --bits 4 --seeds 10 --out runs/
     """
     import torch
 
     from degreequant.cli.files import output_folder
-    from degreequant.cli.screen import print_json, progress_bars, say
+    from degreequant.cli.screen import print_json, say
     from degreequant.data import find
-    from degreequant.experiments.experiment import Experiment, recipe_for
-    from degreequant.experiments.sweep import sweep
-    from degreequant.train.loop import Settings
 
     if threads is not None:
         torch.set_num_threads(threads)
-    recipe = recipe_for(method, bits, ranges, estimator)  # type: ignore[arg-type]
-    width = None if recipe.is_float else f"int{recipe.activation_bits}"
-    label = "-".join(part for part in (method, width, ranges, estimator) if part)
+    _check_device(device)
+    recipe, label = _method(method, bits, ranges, estimator)
     entry = find(dataset)
-    experiments = [Experiment(entry.name, arch, label, recipe, seed, settings=Settings(epochs=epochs)) for seed in range(seeds)]
+    experiments, stem = _experiments(entry, arch, label, recipe, epochs, seeds)
     results = output_folder(out) / "results.jsonl"
-    data = entry.load()
-    rows = []
-    with progress_bars() as bars:
-        runs = bars.add_task(f"{label} on {entry.name}", total=seeds)
-        steps = bars.add_task("epochs", total=epochs)
-        progress = lambda epoch, loss: bars.update(steps, completed=epoch, description=f"val loss {loss:.3f}")  # noqa: E731
-        for row in sweep(experiments, data, results, progress=progress, finished=lambda outcome: _keep(out, outcome)):
-            rows.append(row)
-            bars.advance(runs)
+    rows = _run(experiments, entry, results, lambda outcome: _keep(out / stem(outcome.row), outcome), device)
     if json:
         print_json(rows)
         return
-    accuracy = [100 * row["test_accuracy"] for row in rows]
-    say(f"{label} on {entry.name}, {len(rows)} seeds: test accuracy {mean(accuracy):.1f} ± {pstdev(accuracy):.1f}")
-    say(f"rows in {results}, checkpoints and programs in {out} ({_stem(rows[-1])}.safetensors ...)", style="dim")
+    say(f"{label} on {entry.name}, {len(rows)} seeds: test {_summary(rows)}")
+    say(f"rows in {results}, checkpoints and programs in {out} ({stem(rows[-1])}.safetensors ...)", style="dim")
 
 
-def _stem(row: "Row") -> str:
-    """Name of a run's files: what was chosen on the command line, so that no two runs share one."""
-    epochs = row["settings"]["epochs"]
-    length = f"-{epochs}epochs" if epochs != EPOCHS else ""
-    return f"{row['dataset']}-{row['architecture']}-{row['method']}{length}-seed{row['seed']}"
+def _check_device(device: str) -> None:
+    import torch
+
+    from degreequant.errors import EngineError
+
+    if device not in ("cpu", "cuda"):
+        raise EngineError(f"unknown device {device!r}; expected cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise EngineError("this torch sees no CUDA device; expected one, or --device cpu")
 
 
-def _keep(out: Path, outcome: "Outcome") -> None:
+def _method(method: str, bits: int | None, ranges: str | None, estimator: str | None) -> "tuple[Recipe, str]":
+    """The recipe, and what it is called."""
+    from degreequant.experiments.experiment import recipe_for
+
+    recipe = recipe_for(method, bits, ranges, estimator)  # type: ignore[arg-type]
+    width = None if recipe.is_float else f"int{recipe.activation_bits}"
+    return recipe, "-".join(part for part in (method, width, ranges, estimator) if part)
+
+
+def _experiments(
+    entry: "Dataset", arch: str, label: str, recipe: "Recipe", epochs: int | None, seeds: int
+) -> "tuple[list[Experiment], Callable[[Row], str]]":
+    """One for each seed; and what names the files of a row: all that was chosen on the command line, so that no two runs share one."""
+    from degreequant.experiments.experiment import Experiment
+    from degreequant.experiments.protocol import protocol
+
+    usual = protocol(entry, arch)
+    settings = usual.settings if epochs is None else replace(usual.settings, epochs=epochs)
+    length = f"-{epochs}epochs" if settings != usual.settings else ""
+    first = Experiment(entry.name, usual.architecture, label, recipe, 0, usual.hidden_channels, usual.dropout, settings)
+    experiments = [replace(first, seed=seed, fold=seed % entry.folds) for seed in range(seeds)]
+    return experiments, lambda row: f"{row['dataset']}-{row['architecture']}-{row['method']}{length}-seed{row['seed']}"
+
+
+def _run(
+    experiments: "list[Experiment]", entry: "Dataset", results: Path, finished: "Callable[[Outcome], None]", device: str
+) -> "list[Row]":
+    """The rows of all, with progress bars."""
+    from degreequant.cli.screen import progress_bars
+    from degreequant.experiments.sweep import sweep
+
+    data = entry.load()
+    rows = []
+    with progress_bars() as bars:
+        runs = bars.add_task(f"{experiments[0].method} on {entry.name}", total=len(experiments))
+        steps = bars.add_task("epochs", total=experiments[0].settings.epochs)
+        progress = lambda epoch, loss: bars.update(steps, completed=epoch, description=f"val loss {loss:.3f}")  # noqa: E731
+        for row in sweep(experiments, data, results, progress=progress, finished=finished, device=device):
+            rows.append(row)
+            bars.advance(runs)
+    return rows
+
+
+def _summary(rows: "list[Row]") -> str:
+    """Mean and spread over the seeds."""
+    if "test_accuracy" in rows[0]:
+        accuracy = [100 * row["test_accuracy"] for row in rows]
+        return f"accuracy {mean(accuracy):.1f} ± {pstdev(accuracy):.1f}"
+    error = [row["test_mae"] for row in rows]
+    return f"mean absolute error {mean(error):.3f} ± {pstdev(error):.3f}"
+
+
+def _keep(stem: Path, outcome: "Outcome") -> None:
     from degreequant.train.checkpoint import save_checkpoint
 
-    stem = out / _stem(outcome.row)
     save_checkpoint(f"{stem}.safetensors", outcome.model, outcome.architecture)
     if outcome.program is not None:
         outcome.program.save(f"{stem}.dq")

@@ -1,8 +1,8 @@
-"""Data sets: graphs with the splits that papers report on, and one that needs neither files nor network.
+"""Data sets: one graph or many, with the splits that papers report on, and one that needs neither files nor network.
 
 >>> from degreequant import data
 >>> list(data.DATASETS)
-['cora', 'citeseer', 'pubmed', 'digits']
+['cora', 'citeseer', 'pubmed', 'digits', 'zinc', 'reddit-binary', 'imdb-binary', 'proteins', 'mutag']
 >>> data.load("digits")
 Data(x=[1797, 64], edge_index=[2, 19924], y=[1797], train_mask=[1797], val_mask=[1797], test_mask=[1797])
 

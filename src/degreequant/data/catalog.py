@@ -7,21 +7,32 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from degreequant.data import citation, digits
+from degreequant.data import citation, digits, tudataset, zinc
 from degreequant.errors import DatasetError
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
+    from degreequant.data.graphs import GraphSet
+
 
 @dataclass(frozen=True)
 class Statistics:
-    """The size of a graph with node labels; `edges` counts each undirected edge once."""
+    """The size of a data set, all of its graphs together.
+
+    Attributes:
+        nodes: Number of nodes.
+        edges: Number of edges, each undirected edge once.
+        features: Width of a node's features, or how many node types there are.
+        classes: Classes of the nodes or graphs; 0 where numbers are to be predicted.
+        graphs: Number of graphs.
+    """
 
     nodes: int
     edges: int
     features: int
     classes: int
+    graphs: int = 1
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,7 @@ class Dataset:
         statistics: The published size, which a loaded graph must have.
         source: Where it comes from.
         licence: What its distributor states.
+        folds: How many splits results are a mean over; 1 where the split is fixed.
     """
 
     name: str
@@ -43,12 +55,13 @@ class Dataset:
     statistics: Statistics
     source: str
     licence: str
-    _load: Callable[[], "Data"]
+    _load: Callable[[], "Data | GraphSet"]
     _available: Callable[[], bool]
     _places: Callable[[], tuple[str, ...]]
+    folds: int = 1
 
-    def load(self) -> "Data":
-        """The graph as a PyG `Data`, its size checked. See `degreequant.data.load`."""
+    def load(self) -> "Data | GraphSet":
+        """The graph or the graphs, their size checked. See `degreequant.data.load`."""
         data = self._load()
         found = measure(data)
         if found != self.statistics:
@@ -64,14 +77,23 @@ class Dataset:
         return self._places()
 
 
-def measure(data: "Data") -> Statistics:
-    """The size of a graph whose `edge_index` is symmetric and has no duplicates.
+def measure(data: "Data | GraphSet") -> Statistics:
+    """The size of a data set whose edges are symmetric and have no duplicates.
 
     >>> measure(load("digits"))
-    Statistics(nodes=1797, edges=9962, features=64, classes=10)
+    Statistics(nodes=1797, edges=9962, features=64, classes=10, graphs=1)
     """
+    from degreequant.data.graphs import GraphSet
+
     source, target = data.edge_index
-    return Statistics(int(data.num_nodes), int((source < target).sum()), int(data.num_node_features), int(data.y.max()) + 1)
+    many = isinstance(data, GraphSet)
+    return Statistics(
+        nodes=int(data.num_nodes),
+        edges=int((source < target).sum()),
+        features=int(data.num_node_features),
+        classes=data.num_classes if many else int(data.y.max()) + 1,
+        graphs=len(data) if many else 1,
+    )
 
 
 def find(name: str) -> Dataset:
@@ -81,7 +103,7 @@ def find(name: str) -> Dataset:
         DatasetError: If there is none.
 
     >>> find("Cora").statistics
-    Statistics(nodes=2708, edges=5278, features=1433, classes=7)
+    Statistics(nodes=2708, edges=5278, features=1433, classes=7, graphs=1)
     """
     key = str(name).strip().lower()
     if key in DATASETS:
@@ -91,8 +113,11 @@ def find(name: str) -> Dataset:
     raise DatasetError(f"unknown data set {name!r}; {hint}expected one of {', '.join(DATASETS)}")
 
 
-def load(name: str) -> "Data":
-    """The data set called `name` as one PyG `Data` with `x`, `edge_index`, `y`, `train_mask`, `val_mask` and `test_mask`.
+def load(name: str) -> "Data | GraphSet":
+    """The data set called `name`.
+
+    One graph is a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`, `val_mask` and `test_mask`; many graphs are a
+    `degreequant.data.graphs.GraphSet` with their splits.
 
     Raises:
         DatasetError: If it is unknown, damaged, or neither at hand nor to be downloaded.
@@ -130,6 +155,21 @@ def _citation(title: citation.Name, statistics: Statistics) -> Dataset:
     )
 
 
+def _tudataset(title: tudataset.Name, statistics: Statistics) -> Dataset:
+    return Dataset(
+        name=title.lower(),
+        title=title,
+        task="graph classification",
+        statistics=statistics,
+        source="Morris et al., GRL+ 2020 (TUDataset); ten stratified folds",
+        licence="none stated",
+        _load=partial(tudataset.load, title),
+        _available=partial(tudataset.available, title),
+        _places=lambda: tuple(map(str, tudataset.places(title))),
+        folds=tudataset.FOLDS,
+    )
+
+
 _DIGITS = Dataset(
     name="digits",
     title="Digits",
@@ -142,11 +182,28 @@ _DIGITS = Dataset(
     _places=lambda: ("scikit-learn",),
 )
 
+_ZINC = Dataset(
+    name="zinc",
+    title="ZINC",
+    task="graph regression",
+    statistics=Statistics(nodes=277864, edges=298985, features=zinc.ATOM_TYPES, classes=0, graphs=12000),
+    source="Dwivedi et al., JMLR 2023 (Benchmarking GNNs), subset of 12,000 with its split; training graphs rebuilt from SMILES",
+    licence="MIT (the benchmark's repository)",
+    _load=zinc.load,
+    _available=zinc.available,
+    _places=lambda: tuple(map(str, zinc.places())),
+)
+
 _ALL = (
     _citation("Cora", Statistics(nodes=2708, edges=5278, features=1433, classes=7)),
     _citation("CiteSeer", Statistics(nodes=3327, edges=4552, features=3703, classes=6)),
     _citation("PubMed", Statistics(nodes=19717, edges=44324, features=500, classes=3)),
     _DIGITS,
+    _ZINC,
+    _tudataset("REDDIT-BINARY", Statistics(nodes=859254, edges=995508, features=1, classes=2, graphs=2000)),
+    _tudataset("IMDB-BINARY", Statistics(nodes=19773, edges=96531, features=1, classes=2, graphs=1000)),
+    _tudataset("PROTEINS", Statistics(nodes=43471, edges=81044, features=3, classes=2, graphs=1113)),
+    _tudataset("MUTAG", Statistics(nodes=3371, edges=3721, features=7, classes=2, graphs=188)),
 )
 
 DATASETS: Mapping[str, Dataset] = MappingProxyType({entry.name: entry for entry in _ALL})

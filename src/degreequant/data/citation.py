@@ -5,13 +5,11 @@ written beside them. `Planetoid` itself would put a `processed` folder there, an
 """
 
 import hashlib
-import shutil
-import tempfile
-import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from degreequant.data.download import fetch, keep
 from degreequant.data.folders import DATA_VARIABLE, cache_folder, data_folder
 from degreequant.data.pyg import pyg
 from degreequant.errors import DatasetError
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
 Name = Literal["Cora", "CiteSeer", "PubMed"]
-
-TIMEOUT_S = 20.0
 
 SHA256 = {
     "Cora": {
@@ -110,18 +106,16 @@ def _verify(name: Name, folder: Path) -> None:
 
 
 def _download(name: Name) -> Path:
-    """Fetch, check and keep the raw files; whole or not at all, so that two processes may do it at once."""
     target = places(name)[-1]
     url = pyg().datasets.Planetoid.url
+
+    def fill(folder: Path) -> None:
+        for file in SHA256[name]:
+            fetch(f"{url}/{file}", folder / file)
+        _verify(name, folder)
+
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=target.parent, ignore_cleanup_errors=True) as scratch:
-            folder = Path(scratch) / "raw"
-            folder.mkdir()
-            for file in SHA256[name]:
-                _fetch(f"{url}/{file}", folder / file)
-            _verify(name, folder)
-            _move(folder, target)
+        keep(target, fill)
     except (OSError, HTTPException, DatasetError) as error:
         looked = " or ".join(map(str, places(name)))
         raise DatasetError(
@@ -129,16 +123,3 @@ def _download(name: Name) -> Path:
             f"set {DATA_VARIABLE} to a folder that holds Planetoid/{name}/raw, or try again with a network"
         ) from error
     return target
-
-
-def _fetch(url: str, path: Path) -> None:
-    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response, path.open("wb") as file:
-        shutil.copyfileobj(response, file)
-
-
-def _move(folder: Path, target: Path) -> None:
-    try:
-        folder.rename(target)
-    except OSError:
-        if not target.is_dir():  # where it is, another process was faster, and its files are checked too
-            raise

@@ -12,9 +12,13 @@ from degreequant.train.loop import Settings
 Method = Literal["fp32", "qat", "nqat", "degree-quant"]
 
 
+FIRST_SETTINGS = ("epochs", "lr", "weight_decay", "patience")
+"""Settings that are in every key, at their defaults too."""
+
+
 @dataclass(frozen=True)
 class Experiment:
-    """A run: data, architecture, recipe, hyperparameters and seed. Two equal experiments have one `key`."""
+    """A run: data (and its fold), architecture, recipe, hyperparameters and seed. Two equal experiments have one `key`."""
 
     dataset: str
     architecture: str
@@ -24,16 +28,20 @@ class Experiment:
     hidden_channels: int = 16
     dropout: float = 0.5
     settings: Settings = field(default_factory=Settings)
+    fold: int = 0
 
     @property
     def key(self) -> str:
         """A hash of everything that is said here: what a results file knows a run by.
 
-        Settings of the recipe at their defaults are left out, so that a setting added later does not make old rows unknown.
+        What was added after the first results, and all of the recipe, is left out at its default, so that old rows stay known.
         """
-        usual = Recipe().to_dict()
-        recipe = {name: value for name, value in self.recipe.to_dict().items() if value != usual[name]}
-        return hashlib.sha256(json.dumps({**self.to_dict(), "recipe": recipe}, sort_keys=True).encode()).hexdigest()[:16]
+        values = self.to_dict()
+        values["recipe"] = _changed(values["recipe"], Recipe().to_dict())
+        values["settings"] = _changed(values["settings"], asdict(Settings()), always=FIRST_SETTINGS)
+        if values["fold"] == 0:
+            del values["fold"]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def bits(self) -> int | None:
@@ -62,3 +70,7 @@ def recipe_for(method: str, bits: int | None = None, ranges: Ranges | None = Non
         return Recipe.fp32() if method == "fp32" else Recipe.degree_quant(bits)
     preset = Recipe.qat if method == "qat" else Recipe.nqat
     return preset(bits, ranges=ranges or "ema", estimator=estimator or "clipped")
+
+
+def _changed(values: dict[str, Any], usual: dict[str, Any], always: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in always or value != usual[name]}

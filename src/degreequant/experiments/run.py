@@ -1,14 +1,14 @@
-"""Runs an experiment: trains, converts, and measures the accuracy that the engine has."""
+"""Runs an experiment: trains, converts, and measures what the engine gets right."""
 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch_geometric.data import Data
 
 from degreequant.conversion import convert
+from degreequant.data.graphs import GraphSet
 from degreequant.experiments.experiment import Experiment
 from degreequant.experiments.record import Row, environment
 from degreequant.nn.gap import training_gap
@@ -17,12 +17,13 @@ from degreequant.nn.rewrite import prepare
 from degreequant.program import Program
 from degreequant.runtime.engine import Engine
 from degreequant.train.architectures import Architecture
-from degreequant.train.loop import Fit, Progress, evaluate, fit
+from degreequant.train.loop import Fit, Progress, Resume, fit
+from degreequant.train.task import Part, Task, evaluate, task_of
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: the trained model, its program (none in float) and its result row."""
+    """A finished run: the trained model on the CPU, its program (none in float) and its result row."""
 
     model: nn.Module
     architecture: Architecture
@@ -30,44 +31,63 @@ class Outcome:
     row: Row
 
 
-def run(experiment: Experiment, data: Data, progress: Progress | None = None) -> Outcome:
-    """Trains and measures. The test accuracy is the engine's; in float it is the model's. Everything random follows from the seed."""
+def run(
+    experiment: Experiment,
+    data: Data | GraphSet,
+    progress: Progress | None = None,
+    resume: Resume | None = None,
+    device: torch.device | str = "cpu",
+) -> Outcome:
+    """Trains on `device` and measures on the CPU. The test figure is the engine's; in float it is the model's.
+
+    Everything random follows from the seed.
+    """
     torch.manual_seed(experiment.seed)
-    classes = int(data.y.max()) + 1
-    architecture = Architecture(experiment.architecture, data.num_node_features, experiment.hidden_channels, classes, experiment.dropout)
-    model = prepare(architecture.build(), experiment.recipe)
-    trained = fit(model, data, experiment.settings, progress)
+    task = task_of(data, experiment.fold)
+    architecture = Architecture(
+        experiment.architecture, task.in_channels, experiment.hidden_channels, task.out_channels, experiment.dropout
+    )
+    model = prepare(architecture.build(), experiment.recipe).to(device)
+    trained = fit(model, task.to(device), experiment.settings, progress, resume)
+    model.cpu()
     program = None if experiment.recipe.is_float else convert(model)
-    row = experiment.to_dict() | {"key": experiment.key} | _result(model, data, trained, program) | environment()
+    row = experiment.to_dict() | {"key": experiment.key} | _result(model, task, trained, program)
+    row |= {"device": torch.device(device).type, "threads": torch.get_num_threads()} | environment()
     return Outcome(model, architecture, program, row)
 
 
-def _result(model: nn.Module, data: Data, trained: Fit, program: Program | None) -> dict[str, Any]:
-    _, model_accuracy = evaluate(model, data, data.test_mask)
+def engine_metric(program: Program, task: Task, part: Part = "test") -> float:
+    """Accuracy, or mean absolute error, of the integers on a part of the data."""
+    engine, total, count = Engine(program), 0.0, 0
+    for example in task.examples(part):
+        inputs = {name: tensor.cpu().numpy() for name, tensor in example.inputs.items()}
+        output = example.of(torch.from_numpy(engine(**inputs)))
+        total += float(task.objective.total(output, example.target))
+        count += example.target.shape[0]
+    return total / count
+
+
+def _result(model: nn.Module, task: Task, trained: Fit, program: Program | None) -> dict[str, Any]:
+    metric = task.objective.metric
+    of_model = evaluate(model, task, "test").metric
     parameters = sum(4 * parameter.numel() for parameter in model.parameters())
     return {
-        "test_accuracy": model_accuracy if program is None else engine_accuracy(program, data),
-        "model_test_accuracy": model_accuracy,
-        "val_accuracy": trained.val_accuracy,
+        f"test_{metric}": of_model if program is None else engine_metric(program, task),
+        f"model_test_{metric}": of_model,
+        f"val_{metric}": trained.val_metric,
         "val_loss": trained.val_loss,
-        "training_gap": None if program is None else _largest_gap(model, data),
+        "training_gap": None if program is None else _largest_gap(model, task),
         "epoch": trained.epoch,
         "step_ms": round(trained.step_ms, 3),
         "seconds": round(trained.seconds, 2),
         "bytes": parameters if program is None else program.nbytes,
-        "device": "cpu",
-        "threads": torch.get_num_threads(),
     }
 
 
-def _largest_gap(model: nn.Module, data: Data) -> float:
-    """The share of codes, in the layer where it is largest, that the training forward gets otherwise than the integers."""
+def _largest_gap(model: nn.Module, task: Task) -> float:
+    """The share of codes, in the layer where it is largest, that the training forward gets otherwise than the integers.
+
+    Of many graphs, the first batch of the test part stands for all.
+    """
     assert isinstance(model, PreparedModel)
-    return max(training_gap(model, data.x, data.edge_index).values())
-
-
-def engine_accuracy(program: Program, data: Data) -> float:
-    """Accuracy of the integers on the test nodes."""
-    output = Engine(program)(data.x, data.edge_index)
-    mask = data.test_mask.numpy()
-    return float(np.mean(output.argmax(axis=1)[mask] == data.y.numpy()[mask]))
+    return max(training_gap(model, **next(iter(task.examples("test"))).inputs).values())

@@ -1,16 +1,18 @@
-"""A GCN's adjacency matrix: the floats that training multiplies by, and the integers of evaluation (docs/numerics.md)."""
+"""Weighted adjacency matrices: the floats that training multiplies by, and the integers of evaluation (docs/numerics.md)."""
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from degreequant.coefficients import Indices, degree, inverse_root, per_edge, per_source
 from degreequant.errors import GraphError
 from degreequant.fixedpoint import FloatArray, Multiplier, from_real
+from degreequant.memo import TensorMemo
 from degreequant.operations import EdgeNorm
 
 
@@ -27,6 +29,36 @@ class IntegerAdjacency(NamedTuple):
 
     matrix: Tensor
     row: Multiplier | None
+
+
+def neighbour_sum(x: Tensor, edge_index: Tensor, edge_weight: Tensor | None, norm: EdgeNorm, memo: TensorMemo) -> Tensor:
+    """`sum over edges j -> i of coefficient * x[j]`, float32 `[nodes, channels]`, differentiable in `x` and in `edge_weight`."""
+    nodes = x.shape[0]
+    if edge_weight is not None and edge_weight.requires_grad:
+        edges, weight = float_edges(edge_index, edge_weight, nodes, norm)
+        return torch.zeros_like(x).index_add(0, edges[1], x[edges[0]] * weight.unsqueeze(-1))
+    adjacency = _remembered(memo, edge_index, edge_weight, nodes, norm)
+    result: Tensor = _SparseMatmul.apply(x, adjacency)  # type: ignore[no-untyped-call]
+    return result
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _remembered(memo: TensorMemo, edge_index: Tensor, edge_weight: Tensor | None, nodes: int, norm: EdgeNorm) -> FloatAdjacency:
+    key = ("floats", nodes, norm)
+    return memo.get(key, (edge_index, edge_weight), lambda: float_adjacency(edge_index, edge_weight, nodes, norm))
+
+
+class _SparseMatmul(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, adjacency: FloatAdjacency) -> Tensor:
+        ctx.adjacency = adjacency
+        return adjacency.forward @ x
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        with torch.autocast(grad_outputs[0].device.type, enabled=False):
+            return ctx.adjacency.backward @ grad_outputs[0].contiguous(), None
 
 
 def float_adjacency(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm) -> FloatAdjacency:
@@ -49,8 +81,13 @@ def float_edges(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, 
     return edge_index, edge_weight if edge_weight is not None else torch.ones(edge_index.shape[1], device=edge_index.device)
 
 
-def integer_adjacency(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm) -> IntegerAdjacency:
+def integer_adjacency(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm, memo: TensorMemo) -> IntegerAdjacency:
     """The integers that the engine sums with; computed on the CPU in the normative order, on every device the same."""
+    key = ("integers", num_nodes, norm)
+    return memo.get(key, (edge_index, edge_weight), lambda: _integer_adjacency(edge_index, edge_weight, num_nodes, norm))
+
+
+def _integer_adjacency(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm) -> IntegerAdjacency:
     source, target = edge_index.detach().cpu().numpy()
     weight = None if edge_weight is None else edge_weight.detach().cpu().float().double().numpy().reshape(-1)
     if weight is not None and not np.isfinite(weight).all():

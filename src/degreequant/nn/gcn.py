@@ -10,16 +10,14 @@ PyG's `cached=True` is honoured by a memory of the last graphs that is never sta
 from typing import Any
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from degreequant import fixedpoint
-from degreequant.nn.adjacency import FloatAdjacency, float_adjacency, float_edges, integer_adjacency
-from degreequant.nn.linear import linear_integers
+from degreequant.nn.adjacency import integer_adjacency, neighbour_sum
+from degreequant.nn.finish import Finish
+from degreequant.nn.linear import weight_integers
 from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.operations import EdgeNorm, Requantize
+from degreequant.operations import Aggregate, AnyOperation, EdgeNorm, Linear, Operation, Requantize
 from degreequant.packing import WeightCodes
 from degreequant.protect import edge_list
 from degreequant.quant import exact
@@ -35,44 +33,50 @@ class GCNSite(Site):
         super().__init__(spec)
         self.weight = WeightQuantizer(spec.recipe)
         self.features = ActivationQuantizer(f"{spec.name}.lin", "symmetric", spec.recipe)
-        self.output = ActivationQuantizer(spec.name, spec.kind, spec.recipe)
+        self.finish = Finish(spec)
 
-    def forward(self, layer: Any, context: Context, *args: Any) -> Tensor:
+    def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` are `x` `[nodes, channels]`, `edge_index` `[2, edges]` and maybe `edge_weight` `[edges]`."""
-        x, edge_index, edge_weight = _arguments(*args)
+        x, edge_index, edge_weight = args
+        layer = self.layer(context)
         features = self.features(F.linear(x, self.weight(layer.lin.weight)), context.protected)
         context.keep(self.features.name, features)
-        y = _propagate(features, edge_index, edge_weight, edge_norm(layer), context)
-        y = y if layer.bias is None else y + layer.bias
-        stored: Tensor = self.output(F.relu(y) if self.spec.relu else y, context.protected)
-        return context.keep(self.spec.name, stored)
+        y = neighbour_sum(features, edge_list(edge_index), edge_weight, edge_norm(layer), context.graphs)
+        return self.finish(context, y if layer.bias is None else y + layer.bias)  # type: ignore[no-any-return]
 
-    def exact(self, layer: Any, context: Context, *args: Any) -> Codes:
+    def exact(self, context: Context, *args: Any) -> Codes:
         """The output's codes."""
-        x, edge_index, edge_weight = _arguments(*args)
-        weight, to_features = self.linear_integers(layer, x.grid)
+        x, edge_index, edge_weight = args
+        layer = self.layer(context)
+        weight, to_features = self._features(layer, x.grid)
         features = exact.requantize(exact.linear(x, weight), to_features.multiplier, to_features.addend, self.features.grid())
         context.keep(self.features.name, features)
-        norm, nodes = edge_norm(layer), x.codes.shape[0]
-        adjacency = context.graphs.get(
-            ("integers", nodes, norm), (edge_index, edge_weight), lambda: integer_adjacency(edge_index, edge_weight, nodes, norm)
-        )
-        to_output = self.aggregate_integers(layer)
-        multiplier = to_output.multiplier if adjacency.row is None else fixedpoint.combine(adjacency.row, to_output.multiplier)
+        adjacency = integer_adjacency(edge_list(edge_index), edge_weight, x.codes.shape[0], edge_norm(layer), context.graphs)
         acc = exact.aggregate(adjacency.matrix, features)
-        return context.keep(self.spec.name, exact.requantize(acc, multiplier, to_output.addend, self.output.grid()))
+        return self.finish.exact(context, acc, self._rule(context, layer), adjacency.row)
 
-    def width(self, layer: Any) -> int:
-        """The layer's input channels."""
-        return int(layer.lin.weight.shape[1])
+    def lower(self, context: Context, *args: Any) -> list[AnyOperation]:
+        """A linear operation and an aggregation."""
+        x, edge_index, edge_weight = args
+        layer = self.layer(context)
+        weight, to_features = self._features(layer, x.grid)
+        features: Operation = Linear(self.features.name, x.name, self.features.grid(), len(weight.codes), weight, to_features)
+        rule, norm = self._rule(context, layer), edge_norm(layer)
+        return [
+            features,
+            *self.finish.lower(
+                context,
+                lambda name, grid: Aggregate(name, features.name, grid, features.channels, edge_index, edge_weight, norm, rule),
+            ),
+        ]
 
-    def linear_integers(self, layer: Any, source: Grid) -> tuple[WeightCodes, Requantize]:
-        """Weight codes, and how their sums over an input on `source` become the codes of the transformed features."""
-        return linear_integers(layer.lin.weight, None, self.weight, source, self.features.grid())
+    def _features(self, layer: Any, source: Grid) -> tuple[WeightCodes, Requantize]:
+        weight, factor = weight_integers(layer.lin.weight, self.weight, source)
+        return weight, exact.requantizer(factor, self.features.grid(), None)
 
-    def aggregate_integers(self, layer: Any) -> Requantize:
+    def _rule(self, context: Context, layer: Any) -> Requantize:
         """How the neighbour sums become the output's codes; the row's multiplier is not in it."""
-        return exact.requantizer(np.array([self.features.grid().scale]), self.output.grid(), layer.bias)
+        return self.finish.rule(context, np.array([self.features.grid().scale]), layer.bias)
 
 
 def edge_norm(layer: Any) -> EdgeNorm:
@@ -82,43 +86,15 @@ def edge_norm(layer: Any) -> EdgeNorm:
 
 def gcn_problem(layer: Any) -> str | None:
     """Why a `GCNConv` cannot be quantized, if so: options of its base class that change what it computes."""
-    if layer.aggr != "add":
-        return f"aggr={layer.aggr!r} is not supported in a GCNConv; expected 'add'"
+    return propagation_problem(layer, "add")
+
+
+def propagation_problem(layer: Any, aggr: str) -> str | None:
+    """Why a message-passing layer does not do what its class says, if so: options of the base class."""
+    if layer.aggr != aggr:
+        return f"aggr={layer.aggr!r} is not supported in a {type(layer).__name__}; expected {aggr!r}"
     if layer.flow != "source_to_target":
         return f"flow={layer.flow!r} is not supported; expected 'source_to_target' (flip edge_index instead)"
-    if layer.node_dim != -2:
+    if layer.node_dim not in (-2, 0):
         return f"node_dim={layer.node_dim} is not supported; expected -2"
     return None
-
-
-def _arguments(x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> tuple[Any, Tensor, Tensor | None]:
-    return x, edge_list(edge_index), edge_weight
-
-
-def _propagate(x: Tensor, edge_index: Tensor, edge_weight: Tensor | None, norm: EdgeNorm, context: Context) -> Tensor:
-    nodes = x.shape[0]
-    if edge_weight is not None and edge_weight.requires_grad:
-        edges, weight = float_edges(edge_index, edge_weight, nodes, norm)
-        return torch.zeros_like(x).index_add(0, edges[1], x[edges[0]] * weight.unsqueeze(-1))
-    adjacency = _adjacency(context, edge_index, edge_weight, nodes, norm)
-    result: Tensor = _SparseMatmul.apply(x, adjacency)  # type: ignore[no-untyped-call]
-    return result
-
-
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def _adjacency(context: Context, edge_index: Tensor, edge_weight: Tensor | None, nodes: int, norm: EdgeNorm) -> FloatAdjacency:
-    key = ("floats", nodes, norm)
-    return context.graphs.get(key, (edge_index, edge_weight), lambda: float_adjacency(edge_index, edge_weight, nodes, norm))
-
-
-class _SparseMatmul(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, adjacency: FloatAdjacency) -> Tensor:
-        ctx.adjacency = adjacency
-        return adjacency.forward @ x
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        with torch.autocast(grad_outputs[0].device.type, enabled=False):
-            return ctx.adjacency.backward @ grad_outputs[0].contiguous(), None

@@ -1,4 +1,4 @@
-"""Linear layers: input, weight and output are quantized; the sum is exact; the bias joins the one rounding."""
+"""Linear layers: input, weight and output are quantized; the sum is exact; bias and BatchNorm join the one rounding."""
 
 from typing import Any
 
@@ -6,12 +6,14 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from degreequant.fixedpoint import FloatArray
+from degreequant.nn.finish import Finish
 from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.operations import Requantize
+from degreequant.operations import AnyOperation, Linear, Operation, Requantize
 from degreequant.packing import WeightCodes
 from degreequant.quant import exact
 from degreequant.quant.exact import Codes
-from degreequant.quant.fake import ActivationQuantizer, WeightQuantizer
+from degreequant.quant.fake import WeightQuantizer
 from degreequant.scheme import Grid
 
 
@@ -21,35 +23,33 @@ class LinearSite(Site):
     def __init__(self, spec: SiteSpec) -> None:
         super().__init__(spec)
         self.weight = WeightQuantizer(spec.recipe)
-        self.output = ActivationQuantizer(spec.name, spec.kind, spec.recipe)
+        self.finish = Finish(spec)
 
-    def forward(self, layer: Any, context: Context, *args: Any) -> Tensor:
-        """`args` is the input `[nodes, channels]`."""
+    def forward(self, context: Context, *args: Any) -> Tensor:
+        """`args` is the input `[rows, channels]`."""
         (x,) = args
-        y = F.linear(x, self.weight(layer.weight), layer.bias)
-        stored: Tensor = self.output(F.relu(y) if self.spec.relu else y, context.protected)
-        return context.keep(self.spec.name, stored)
+        layer = self.layer(context)
+        return self.finish(context, F.linear(x, self.weight(layer.weight), layer.bias))  # type: ignore[no-any-return]
 
-    def exact(self, layer: Any, context: Context, *args: Any) -> Codes:
+    def exact(self, context: Context, *args: Any) -> Codes:
         """The output's codes."""
         (x,) = args
-        weight, requantize = self.integers(layer, x.grid)
-        codes = exact.requantize(exact.linear(x, weight), requantize.multiplier, requantize.addend, self.output.grid())
-        return context.keep(self.spec.name, codes)
+        weight, rule = self._integers(context, x.grid)
+        return self.finish.exact(context, exact.linear(x, weight), rule)
 
-    def width(self, layer: Any) -> int:
-        """The layer's inputs."""
-        return int(layer.weight.shape[1])
+    def lower(self, context: Context, *args: Operation) -> list[AnyOperation]:
+        """One linear operation."""
+        (x,) = args
+        weight, rule = self._integers(context, x.grid)
+        return self.finish.lower(context, lambda name, grid: Linear(name, x.name, grid, len(weight.codes), weight, rule))
 
-    def integers(self, layer: Any, source: Grid) -> tuple[WeightCodes, Requantize]:
-        """Weight codes, and how their sums over an input on `source` become the output's codes."""
-        return linear_integers(layer.weight, layer.bias, self.weight, source, self.output.grid())
+    def _integers(self, context: Context, source: Grid) -> tuple[WeightCodes, Requantize]:
+        layer = self.layer(context)
+        weight, factor = weight_integers(layer.weight, self.weight, source)
+        return weight, self.finish.rule(context, factor, layer.bias)
 
 
-def linear_integers(
-    weight: Tensor, bias: Tensor | None, quantizer: WeightQuantizer, source: Grid, target: Grid
-) -> tuple[WeightCodes, Requantize]:
-    """The integers of `y = x W^T + b` between two grids: what `exact` computes with and the Program stores."""
+def weight_integers(weight: Tensor, quantizer: WeightQuantizer, source: Grid) -> tuple[WeightCodes, FloatArray]:
+    """The codes of a weight, and the unit of its sums over an input on `source`, one for each output."""
     scales = quantizer.scales(weight)
-    factor = source.scale * scales.cpu().numpy().astype(np.float64)
-    return exact.weight_codes(weight, scales, quantizer.spec), exact.requantizer(factor, target, bias)
+    return exact.weight_codes(weight, scales, quantizer.spec), source.scale * scales.cpu().numpy().astype(np.float64)

@@ -157,6 +157,16 @@ def references(value: Any) -> Iterator[str]:
         yield from references((value.start, value.stop, value.step))
 
 
+def renamed(value: Any, name_of: Callable[[str], str]) -> Any:
+    """`value` with the name of every `Ref` replaced."""
+    if isinstance(value, Ref):
+        return Ref(name_of(value.name))
+    if isinstance(value, list | tuple):
+        items = [renamed(item, name_of) for item in value]
+        return items if isinstance(value, list) else tuple(items)
+    return {key: renamed(item, name_of) for key, item in value.items()} if isinstance(value, dict) else value
+
+
 def resolve(value: Any, values: Mapping[str, Any]) -> Any:
     """`value` with every `Ref` replaced."""
     if isinstance(value, Ref):

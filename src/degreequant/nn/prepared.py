@@ -64,7 +64,7 @@ class PreparedModel(nn.Module):
     def forward(self, *args: Any, degree_rank: Tensor | None = None, **kwargs: Any) -> Any:
         """The traced forward; arguments as in the original."""
         plan = self.dq.train if self.training else self.dq.eval
-        values, context = plan.form.bind(args, kwargs), Context(self.dq.graphs)
+        values, context = plan.form.bind(args, kwargs), Context(self.dq.graphs, self.get_submodule)
         if self.training or self.dq.recipe.is_float:
             return _run(self, plan, values, context, degree_rank)
         return _run_exactly(self, plan, values, context)
@@ -101,7 +101,7 @@ def stored_codes(model: PreparedModel, *args: Any, **kwargs: Any) -> dict[str, C
     stored: dict[str, Codes] = {}
     plan = model.dq.eval
     with evaluating(model), torch.no_grad():
-        _run_exactly(model, plan, plan.form.bind(args, kwargs), Context(model.dq.graphs, stored=stored))
+        _run_exactly(model, plan, plan.form.bind(args, kwargs), Context(model.dq.graphs, model.get_submodule, stored=stored))
     return stored
 
 
@@ -110,7 +110,7 @@ def stored_floats(model: PreparedModel, *args: Any, **kwargs: Any) -> dict[str, 
     stored: dict[str, Tensor] = {}
     plan = model.dq.eval
     with evaluating(model), torch.no_grad():
-        _run(model, plan, plan.form.bind(args, kwargs), Context(model.dq.graphs, stored=stored))
+        _run(model, plan, plan.form.bind(args, kwargs), Context(model.dq.graphs, model.get_submodule, stored=stored))
     return stored
 
 
@@ -128,11 +128,12 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @torch.compiler.disable(recursive=False)  # type: ignore[no-untyped-call, untyped-decorator]
 def _run(model: PreparedModel, plan: Plan, values: dict[str, Any], context: Context, degree_rank: Tensor | None = None) -> Any:
+    draws = model.training and model.dq.recipe.protects
     with _full_precision(model):
         for step in plan.steps:
-            if step.kind == "site" and context.protected is None and model.training and model.dq.recipe.protects:
+            if draws and step.kind == "site" and getattr(model, SITES)[step.target].spec.rows == "nodes":
                 nodes = values[step.reads()[0]].shape[0]
-                context = replace(context, protected=_draw(model.dq, values, nodes, degree_rank))
+                context, draws = replace(context, protected=_draw(model.dq, values, nodes, degree_rank)), False
             values[step.name] = _call(model, step, values, context)
         return _floats(resolve(plan.result, values))
 
@@ -152,9 +153,8 @@ def _full_precision(model: PreparedModel) -> AbstractContextManager[Any]:
 def _call(model: nn.Module, step: Step, values: dict[str, Any], context: Context) -> Any:
     if step.kind == "site":
         site: Site = getattr(model, SITES)[step.target]
-        layer = model.get_submodule(step.path) if step.path else None
         args = resolve(step.args, values)
-        return site.exact(layer, context, *args) if context.exact else site(layer, context, *args)
+        return site.exact(context, *args) if context.exact else site(context, *args)
     if step.kind == "attribute":
         owner, _, name = step.target.rpartition(".")
         return getattr(model.get_submodule(owner), name)

@@ -1,42 +1,90 @@
-"""Which layers have a site, and which of their call's arguments is what."""
+"""Which layers and functions have a site, and which of their call's arguments is what."""
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch_geometric.nn
 from torch import nn
 
+from degreequant.nn.embedding import EmbeddingSite, embedding_problem
+from degreequant.nn.finish import norm_problem
+from degreequant.nn.gat import GATSite, gat_problem
 from degreequant.nn.gcn import GCNSite, gcn_problem
+from degreequant.nn.gin import GINSite, gin_problem
+from degreequant.nn.join import AddSite, ConcatSite
 from degreequant.nn.linear import LinearSite
+from degreequant.nn.norm import NORMS, NormSite
+from degreequant.nn.pool import MaxPoolSite, MeanPoolSite, SumPoolSite
 from degreequant.nn.site import Site
+from degreequant.operations import Rows
 
 
 @dataclass(frozen=True)
-class LayerEntry:
-    """How `prepare` takes a layer.
+class Entry:
+    """How `prepare` takes a layer or a function.
 
     Attributes:
         site: The site's class.
-        arguments: Names of the forward's arguments; `x`, `edge_index` and `edge_weight` tell `prepare` their roles.
+        arguments: Names of the forward's arguments. `x`, `other` and `tensors` are stored tensors, `edge_attr` one of edges, `index` holds
+            categories; `edge_index`, `edge_weight` and `batch` are inputs of the model; any other must be absent.
         required: How many of them a call must give.
         gathers: Whether the layer's neighbours gather `x` itself, which must then be symmetric or not negative.
         problem: Why a particular layer cannot be taken, if so.
+        finishes: Whether it ends in an accumulator, which a following activation can join.
+        norm_joins: Whether a BatchNorm can join that of a particular layer.
+        rows: What the rows of its result are; those of `x` by default.
+        name: What the call of a function is called in the Program.
+        inner: Attribute with a module of the user's that the layer calls on its result, and that is quantized by itself.
     """
 
     site: type[Site]
     arguments: tuple[str, ...]
-    required: int
+    required: int = 1
     gathers: bool = False
     problem: Callable[[Any], str | None] = lambda layer: None
+    finishes: bool = True
+    norm_joins: Callable[[Any], bool] = lambda layer: True
+    rows: Rows | None = None
+    name: str = ""
+    inner: str = ""
 
 
-LAYERS: dict[type[nn.Module], LayerEntry] = {
-    nn.Linear: LayerEntry(LinearSite, ("x",), 1),
-    torch_geometric.nn.Linear: LayerEntry(LinearSite, ("x",), 1),
-    torch_geometric.nn.GCNConv: LayerEntry(GCNSite, ("x", "edge_index", "edge_weight"), 2, problem=gcn_problem),
+_LINEAR = Entry(LinearSite, ("x",))
+_NORM = Entry(NormSite, ("x",), problem=norm_problem, norm_joins=lambda layer: False)
+_GAT = Entry(
+    GATSite,
+    ("x", "edge_index", "edge_attr", "size", "return_attention_weights"),
+    required=2,
+    problem=gat_problem,
+    norm_joins=lambda layer: layer.res is None,
+)
+
+LAYERS: dict[type[nn.Module], Entry] = {
+    nn.Linear: _LINEAR,
+    torch_geometric.nn.Linear: _LINEAR,
+    nn.Embedding: Entry(EmbeddingSite, ("index",), problem=embedding_problem, finishes=False),
+    **dict.fromkeys(NORMS, _NORM),
+    torch_geometric.nn.GCNConv: Entry(GCNSite, ("x", "edge_index", "edge_weight"), required=2, problem=gcn_problem),
+    torch_geometric.nn.GATConv: _GAT,
+    torch_geometric.nn.GINConv: Entry(GINSite, ("x", "edge_index", "size"), required=2, gathers=True, problem=gin_problem, inner="nn"),
 }
 """By exact type: a subclass may compute anything."""
+
+_ADD = Entry(AddSite, ("x", "other"), required=2, norm_joins=lambda layer: False, name="add")
+_CONCAT = Entry(ConcatSite, ("tensors", "dim"), norm_joins=lambda layer: False, name="concat")
+_POOLED = ("x", "batch", "size")
+
+FUNCTIONS: dict[object, Entry] = {
+    **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), _ADD),
+    **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), _CONCAT),
+    torch_geometric.nn.global_add_pool: Entry(SumPoolSite, _POOLED, rows="graphs", name="pool"),
+    torch_geometric.nn.global_mean_pool: Entry(MeanPoolSite, _POOLED, rows="graphs", name="pool"),
+    torch_geometric.nn.global_max_pool: Entry(MaxPoolSite, _POOLED, rows="graphs", name="pool", finishes=False),
+}
+"""By the function, or the name of the method."""
 
 
 def altered(layer: nn.Module) -> str | None:

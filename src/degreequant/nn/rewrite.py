@@ -1,6 +1,6 @@
 """`prepare`: a model comes in, a copy that trains quantized goes out.
 
-trace (one plan for each mode) ─▶ roles of the inputs ─▶ sites in place of layers, ReLUs folded into them ─▶ PreparedModel
+trace (one plan for each mode) ─▶ inner modules expanded ─▶ sites in place of layers, what follows them fused ─▶ PreparedModel
 """
 
 import copy
@@ -14,6 +14,7 @@ from torch_geometric.nn.module_dict import ModuleDict
 
 from degreequant.errors import PrepareError
 from degreequant.memo import TensorMemo
+from degreequant.nn.expand import expand
 from degreequant.nn.plan import Form, Plan
 from degreequant.nn.prepared import SITES, Preparation, PreparedModel, prepared_class
 from degreequant.nn.rewriter import Rewriter
@@ -30,7 +31,7 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: Mapping[str, Any] 
     stays untouched.
 
     Args:
-        model: Built of layers that `degreequant.nn.registry.LAYERS` lists, ReLU, dropout, and a softmax, log_softmax or sigmoid at the end.
+        model: Built of what `degreequant.nn.registry` lists, activations, dropout, and a softmax, log_softmax or sigmoid at the end.
         recipe: What to quantize and how; `Recipe.fp32()` gives a copy that computes what the original does.
         example_inputs: Arguments of the forward (by position in a tuple, or by name), to choose a form: an optional argument that is
             given a tensor here is traced as given, every other one as absent. Only which arguments are given matters, not their values.
@@ -57,6 +58,7 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: Mapping[str, Any] 
     roles = None
     if not recipe.is_float:
         _check_overrides(prepared, recipe)
+        plans = {mode: expand(plan, prepared, recipe) for mode, plan in plans.items()}
         sites: dict[str, Site] = {}
         rewriters = {mode: Rewriter(prepared, plan, recipe, sites, training=mode) for mode, plan in plans.items()}
         plans = {mode: rewriter.rewrite() for mode, rewriter in rewriters.items()}

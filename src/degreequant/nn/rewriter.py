@@ -1,27 +1,35 @@
-"""Puts sites into a traced plan: every layer becomes a site, every ReLU that directly follows one becomes its clamp, inputs are quantized
-where first read."""
+"""Puts sites into a traced plan: every layer, addition, pool and the like becomes a site, what directly follows an accumulator joins it,
+inputs are quantized where first read."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from torch import nn
 
 from degreequant.errors import PrepareError
-from degreequant.nn.plan import CallNames, Form, Plan, Ref, Step, references
+from degreequant.nn.activation import activation_problem
+from degreequant.nn.elementwise import ReluSite, TableSite
+from degreequant.nn.input import InputSite
+from degreequant.nn.outlook import Fusion, Outlook
+from degreequant.nn.plan import CallNames, Form, Plan, Ref, Step, renamed
 from degreequant.nn.prepared import Roles
-from degreequant.nn.registry import LAYERS, LayerEntry, altered
-from degreequant.nn.site import InputSite, ReluSite, Site, SiteSpec
-from degreequant.nn.vocabulary import Meaning, describe, drops_at_evaluation, meaning, operand
-from degreequant.operations import Role
+from degreequant.nn.registry import LAYERS, Entry, altered
+from degreequant.nn.site import Site, SiteSpec
+from degreequant.nn.vocabulary import Meaning, activation, describe, drops_at_evaluation, operand
+from degreequant.nn.vocabulary import cast as cast_of
+from degreequant.operations import Role, Rows
 from degreequant.quant.grid import GridKind
 from degreequant.scheme import Recipe
 
 ValueKind = Literal["input", "stored", "float", "end"]
-"""What a result is: an input as given, a tensor on a grid, a float that a skipped layer left, or an epilogue's."""
+"""What a result is: an input as given (or a column of it), a tensor on a grid, a float that a skipped layer left, or an epilogue's."""
 
-_ROLES: dict[str, Role] = {"x": "features", "edge_index": "edge_index", "edge_weight": "edge_weight"}
-"""Roles of a layer's arguments."""
+_GRAPH_ROLES: dict[str, Role] = {"edge_index": "edge_index", "edge_weight": "edge_weight", "batch": "batch"}
+"""Arguments of layers that are inputs of the model, with their roles."""
+
+_TENSORS = ("x", "other", "tensors", "edge_attr")
+"""Arguments of layers that are stored tensors."""
 
 
 class Rewriter:
@@ -41,9 +49,12 @@ class Rewriter:
         self.recipe = recipe
         self.sites = sites
         self.training = training
+        self.outlook = Outlook(plan, model, recipe)
         self.kinds: dict[str, ValueKind] = dict.fromkeys(plan.form.live, "input")
+        self.rows: dict[str, Rows] = {}
+        self.origin: dict[str, str] = {}
         self.alias: dict[str, str] = {}
-        self.folded: set[str] = set()
+        self.fused: set[str] = set()
         self.reads: list[Step] = []
         self.steps: list[Step] = []
         self.call_names = CallNames()
@@ -57,14 +68,20 @@ class Rewriter:
         """
         handlers: dict[Meaning, Callable[[Step], None]] = {
             "layer": self._layer,
-            "relu": self._relu,
+            "function": self._function,
+            "activation": self._activation,
             "dropout": self._dropout,
             "epilogue": self._epilogue,
             "attribute": self._attribute,
+            "reshape": self._reshape,
+            "cast": self._cast,
             "unknown": self._unknown,
         }
         for step in self.plan.steps:
-            handlers[meaning(step, self.model)](step)
+            if step.name in self.fused:
+                self.alias[step.name] = self._name(operand(step))
+            else:
+                handlers[self.outlook.meaning(step)](step)
         return Plan(self.plan.form, (*self.reads, *self.steps), self._renamed(self.plan.result))
 
     def roles(self) -> Roles:
@@ -72,7 +89,9 @@ class Rewriter:
         order = {name: index for index, name in enumerate(self.plan.form.live)}
         ordered = sorted(self.roles_of.items(), key=lambda item: (order.get(item[0], -1), get_args(Role).index(item[1])))
         data = next((read.args[0].name for read in self.reads), None)
-        batch = "batch" if self.kinds.get("batch") == "input" and data != "batch" else None
+        batch = next((name for name, role in ordered if role == "batch"), None)
+        if batch is None and self.kinds.get("batch") == "input" and data != "batch":
+            batch = "batch"
         roles = Roles(tuple(ordered), batch, data)
         if not self.sites:
             raise PrepareError("nothing to quantize: the forward calls no layer that prepare knows and the recipe does not skip")
@@ -100,33 +119,50 @@ class Rewriter:
     def _layer(self, step: Step) -> None:
         layer = self.model.get_submodule(step.target)
         entry = LAYERS.get(type(layer))
-        recipe = self.recipe.at(step.target)
-        if recipe.is_float:
+        if self.recipe.at(step.target).is_float:
             return self._skip(step, layer)
         if entry is None:
             known = ", ".join(sorted({f"{cls.__module__.split('.')[0]}.{cls.__name__}" for cls in LAYERS}))
             raise PrepareError(
-                f"module {step.target!r} is a {type(layer).__name__}, which prepare cannot quantize; it takes {known}, ReLU and dropout. "
-                f"Leave it in float by name with recipe.override({step.target!r}, 'skip'), or replace it"
+                f"module {step.target!r} is a {type(layer).__name__}, which prepare cannot quantize; it takes {known}, activations and "
+                f"dropout. Leave it in float by name with recipe.override({step.target!r}, 'skip'), or replace it"
             )
         problem = entry.problem(layer) or altered(layer)
         if problem:
             raise PrepareError(f"module {step.target!r}: {problem}")
-        args = self._layer_arguments(step, entry, recipe)
-        relu = self._fold_relu(step.name)
-        kind: GridKind = "unsigned" if relu else "symmetric" if self._gathered(step.name) else "affine"
-        self._emit(step, SiteSpec(self.call_names.next(step.target), recipe.replace(overrides=()), kind, relu), entry.site, args)
-        return None
+        return self._site(step, entry, self.recipe.at(step.target), step.target)
 
-    def _relu(self, step: Step) -> None:
+    def _function(self, step: Step) -> None:
+        entry = self.outlook.entry(step)
+        assert entry is not None
+        self._site(step, entry, self.recipe.replace(overrides=()), entry.name)
+
+    def _site(self, step: Step, entry: Entry, recipe: Recipe, name: str) -> None:
+        args, rows = self._arguments(step, entry, recipe)
+        fusion = self.outlook.fusion(step, entry)
+        self.fused.update(fusion.parts)
+        path = step.target if step.kind == "module" else ""
+        settings = (recipe.replace(overrides=()), self._grid(fusion))
+        self._emit(step, SiteSpec(self.call_names.next(name), *settings, path, fusion.norm, fusion.activation, rows), entry.site, args)
+
+    def _activation(self, step: Step) -> None:
         source = operand(step)
-        if step.name in self.folded:
-            self.alias[step.name] = self._name(source)
-        elif self._kind(source) == "float":
-            self._keep(step, "float")
+        if self._kind(source) == "float":
+            return self._keep(step, "float")
+        module = self.model.get_submodule(step.target) if step.kind == "module" else None
+        found = activation(step, self.model)
+        problem = activation_problem(found, module)
+        if problem:
+            raise PrepareError(f"{describe(step)}: {problem}")
+        x = self._stored(source, step, self.recipe, gathers=self.outlook.gathered(step.name))
+        recipe = (self.recipe.at(step.target) if step.kind == "module" else self.recipe).replace(overrides=())
+        name, rows = self.call_names.next(step.target if found.path else found.name), self.rows[x.name]
+        if found.clamps:
+            self._emit(step, SiteSpec(name, recipe, "affine", rows=rows), ReluSite, (x,))
         else:
-            x = self._stored(source, step, self.recipe, gathers=self._gathered(step.name))
-            self._emit(step, SiteSpec(self.call_names.next("relu"), self.recipe.replace(overrides=()), "affine"), ReluSite, (x,))
+            kind = self._grid(Fusion(step.name, activation=found))
+            self._emit(step, SiteSpec(name, recipe, kind, activation=found, rows=rows), TableSite, (x,))
+        return None
 
     def _dropout(self, step: Step) -> None:
         source = operand(step)
@@ -134,24 +170,51 @@ class Rewriter:
             raise PrepareError(f"{describe(step)} drops at evaluation too: write F.dropout(x, p, training=self.training)")
         kind = self._kind(source)
         if kind in ("input", "float"):
-            recipe = self._recipe_after(step.name, self.recipe if kind == "input" else Recipe.fp32())
+            recipe = self.outlook.recipe_after(step.name, self.recipe if kind == "input" else Recipe.fp32())
             kind = "float" if recipe.is_float else "stored"
-            source = source if recipe.is_float else self._stored(source, step, recipe, gathers=self._gathered(step.name))
-        if self.training:
-            self._keep(_on(step, source), kind)
-        else:
+            source = source if recipe.is_float else self._stored(source, step, recipe, gathers=self.outlook.gathered(step.name))
+        if not self.training:
             self.alias[step.name] = self._name(source)
+            return
+        self._keep(_on(step, source), kind)
+        if kind == "stored":
+            self.rows[step.name] = self.rows[self._name(source)]
 
     def _epilogue(self, step: Step) -> None:
-        readers = self.plan.readers(step.name)
-        if readers:
+        if not self.outlook.ends(step):
+            reader = self.plan.readers(step.name)[0]
             raise PrepareError(
-                f"{describe(step)} is read by {describe(readers[0])}: prepare takes it in float only as the last step of the model"
+                f"{describe(step)} is read by {describe(reader)}: prepare takes it in float only as the last step of the model"
             )
         source = operand(step)
         if self._kind(source) == "input":
             raise PrepareError(f"{describe(step)} works on an input as given: nothing of it can be quantized")
         self._keep(_on(step, source), "end")
+
+    def _reshape(self, step: Step) -> None:
+        kind = self._kind(operand(step))
+        if kind == "input":
+            return self._of_input(step)
+        after = [reader for reader in self.plan.readers(step.name) if self.outlook.meaning(reader) != "epilogue"]
+        if after:
+            raise PrepareError(
+                f"{describe(step)} changes the shape of a stored tensor: prepare takes it only at the end of the model, on one channel"
+            )
+        return self._keep(step, "end")
+
+    def _cast(self, step: Step) -> None:
+        if self._kind(operand(step)) == "input":
+            return self._of_input(step)
+        if cast_of(step) != "float":
+            return self._unknown(step)
+        self.alias[step.name] = self._name(operand(step))
+        return None
+
+    def _of_input(self, step: Step) -> None:
+        """A column of an input, or an input in another dtype: still an input."""
+        name = self._name(operand(step))
+        self.origin[step.name] = self.origin.get(name, name)
+        self._keep(step, "input")
 
     def _unknown(self, step: Step) -> None:
         raise PrepareError(
@@ -159,42 +222,57 @@ class Rewriter:
             f"(recipe.override(path, 'skip')), or do without it"
         )
 
-    # -- pieces of the handlers
-
     def _skip(self, step: Step, layer: nn.Module) -> None:
         """A layer left in float; what it reads of the inputs has its role all the same."""
         entry = LAYERS.get(type(layer))
         names = entry.arguments if entry is not None else Form.of(layer.forward, {}).names
         for name, value in step.by_name(names).items():
-            if name in _ROLES and isinstance(value, Ref) and self._kind(value) == "input":
-                self._assign_role(value, _ROLES[name], step)
+            role = _GRAPH_ROLES.get(name, "features" if name == "x" else None)
+            if role is not None and isinstance(value, Ref) and self._kind(value) == "input":
+                self._assign_role(value, role, step)
         self._keep(step, "float")
 
-    def _layer_arguments(self, step: Step, entry: LayerEntry, recipe: Recipe) -> tuple[Any, ...]:
+    # -- the arguments of a call
+
+    def _arguments(self, step: Step, entry: Entry, recipe: Recipe) -> tuple[tuple[Any, ...], Rows]:
+        """The arguments in the order of the site's forward, and what the rows of its result are."""
         given = step.by_name(entry.arguments)
-        extra = [name for name, value in given.items() if name not in entry.arguments and value is not None]
+        absent = [name for name in given if name not in entry.arguments or name in ("size", "return_attention_weights")]
+        extra = [name for name in absent if given[name] is not None]
         if extra or len(step.args) > len(entry.arguments) or any(name not in given for name in entry.arguments[: entry.required]):
             raise PrepareError(
-                f"module {step.target!r} is called with arguments that prepare does not know; it takes ({', '.join(entry.arguments)})"
+                f"{describe(step)} is called with arguments that prepare does not know; it takes ({', '.join(entry.arguments)})"
             )
-        return tuple(self._argument(name, given.get(name), step, entry, recipe) for name in entry.arguments)
+        if "tensors" in entry.arguments:
+            return self._joined(step, given, recipe)
+        args = tuple(self._argument(name, given.get(name), step, entry, recipe) for name in entry.arguments)
+        rows: Rows = entry.rows or ("edges" if "index" in given and self.outlook.feeds_edges(step.name) else "nodes")
+        if entry.rows is None and entry.arguments[0] == "x":
+            rows = self.rows[args[0].name]
+        return args, rows
 
-    def _argument(self, name: str, value: Any, step: Step, entry: LayerEntry, recipe: Recipe) -> Any:
-        if name == "x":
+    def _joined(self, step: Step, given: dict[str, Any], recipe: Recipe) -> tuple[tuple[Any, ...], Rows]:
+        if given.get("dim", 0) not in (1, -1) or not isinstance(given["tensors"], list | tuple):
+            raise PrepareError(f"{describe(step)} joins rows; prepare takes a concatenation of channels, dim=-1")
+        args = tuple(self._argument("x", value, step, None, recipe) for value in given["tensors"])
+        return args, self.rows[args[0].name]
+
+    def _argument(self, name: str, value: Any, step: Step, entry: Entry | None, recipe: Recipe) -> Any:
+        if name in _TENSORS and value is not None:
             if not isinstance(value, Ref):
-                raise PrepareError(f"module {step.target!r} is called with something else than one tensor of node features")
-            return self._stored(value, step, recipe, gathers=entry.gathers)
+                raise PrepareError(f"{describe(step)} is called with something else than a tensor for {name}")
+            return self._stored(value, step, recipe, gathers=entry is not None and entry.gathers)
         if value is None:
             return None
         if not isinstance(value, Ref) or self._kind(value) != "input":
-            raise PrepareError(
-                f"module {step.target!r}: {name} is computed inside the forward; prepare takes it only as an input of the model"
-            )
-        self._assign_role(value, cast(Role, name), step)
+            raise PrepareError(f"{describe(step)}: {name} is computed inside the forward; prepare takes it only as an input of the model")
+        role = _GRAPH_ROLES.get(name) or ("edge_categories" if self.outlook.feeds_edges(step.name) else "categories")
+        self._assign_role(value, role, step)
         return Ref(self._name(value))
 
     def _assign_role(self, value: Ref, role: Role, step: Step) -> None:
         name = self._name(value)
+        name = self.origin.get(name, name)
         known = self.roles_of.setdefault(name, role)
         if known != role:
             raise PrepareError(f"{describe(step)} uses the input {name!r} as {role}, but it was used as {known} before")
@@ -206,23 +284,32 @@ class Rewriter:
             return Ref(name)
         if kind == "end":
             raise PrepareError(f"{describe(reader)} reads the result of a float epilogue")
+        rows: Rows = "edges" if kind == "input" and self.outlook.feeds_edges(value.name) else "nodes"
         if kind == "input":
-            self._assign_role(value, "features", reader)
+            self._assign_role(value, "edge_features" if rows == "edges" else "features", reader)
         step_name = f"{name}.quantized"
         if self.kinds.get(step_name) != "stored":
             grid: GridKind = "symmetric" if gathers else "affine"
             step = Step(step_name, "site", name, where=reader.where)
-            self._emit(step, SiteSpec(name, recipe.replace(overrides=()), grid), InputSite, (Ref(name),), path="")
+            spec = SiteSpec(self.origin.get(name, name), recipe.replace(overrides=()), grid, rows=rows)
+            self._emit(step, spec, InputSite, (Ref(name),))
         return Ref(step_name)
 
-    def _emit(self, step: Step, spec: SiteSpec, site: type[Site], args: tuple[Any, ...], path: str | None = None) -> None:
+    # -- emitting
+
+    def _grid(self, fusion: Fusion) -> GridKind:
+        if fusion.activation is not None and fusion.activation.never_negative:
+            return "unsigned"
+        return "symmetric" if self.outlook.gathered(fusion.result) else "affine"
+
+    def _emit(self, step: Step, spec: SiteSpec, site: type[Site], args: tuple[Any, ...]) -> None:
         known = self.sites.setdefault(spec.name, site(spec))
         if known.spec != spec or type(known) is not site:
             raise PrepareError(
                 f"{spec.name!r} is not used alike in train() and eval(): prepare needs one model for both modes (dropout aside)"
             )
-        path = step.target if path is None and step.kind == "module" and site is not ReluSite else ""
-        self._append(Step(step.name, "site", spec.name, args, {}, path, step.where), "stored")
+        self._append(Step(step.name, "site", spec.name, args, {}, spec.path, step.where), "stored")
+        self.rows[step.name] = spec.rows
 
     def _keep(self, step: Step, kind: ValueKind) -> None:
         self._append(replace(step, args=self._renamed(step.args), kwargs=self._renamed(dict(step.kwargs))), kind)
@@ -230,45 +317,6 @@ class Rewriter:
     def _append(self, step: Step, kind: ValueKind) -> None:
         self.steps.append(step)
         self.kinds[step.name] = kind
-
-    # -- looking ahead and back in the plan
-
-    def _readers(self, name: str) -> list[Step]:
-        """What reads a result, looking through dropout."""
-        found: list[Step] = []
-        for step in self.plan.readers(name):
-            found += self._readers(step.name) or [step] if meaning(step, self.model) == "dropout" else [step]
-        return found
-
-    def _fold_relu(self, name: str) -> bool:
-        """Whether a ReLU alone reads a result; it is then done by the clamp, and no step of its own."""
-        readers = self._readers(name)
-        if self._returned(name) or len(readers) != 1 or meaning(readers[0], self.model) != "relu":
-            return False
-        self.folded.add(readers[0].name)
-        return True
-
-    def _returned(self, name: str) -> bool:
-        """Whether the forward returns a result, looking through dropout."""
-        dropped = [step.name for step in self.plan.readers(name) if meaning(step, self.model) == "dropout"]
-        return name in references(self.plan.result) or any(map(self._returned, dropped))
-
-    def _gathered(self, name: str) -> bool:
-        """Whether a layer gathers this result, looking through dropout and ReLU."""
-        for step in self._readers(name):
-            what = meaning(step, self.model)
-            if what == "relu" and self._gathered(step.name):
-                return True
-            if what == "layer":
-                entry = LAYERS.get(type(self.model.get_submodule(step.target)))
-                if entry is not None and entry.gathers:
-                    return True
-        return False
-
-    def _recipe_after(self, name: str, default: Recipe) -> Recipe:
-        """The settings of the first layer that reads a result, one that is not left in float before others."""
-        recipes = [self.recipe.at(step.target) for step in self._readers(name) if meaning(step, self.model) == "layer"]
-        return min(recipes, key=lambda recipe: recipe.is_float, default=default)
 
     def _name(self, value: Ref) -> str:
         name = value.name
@@ -282,12 +330,7 @@ class Rewriter:
         return self.kinds[self._name(value)]
 
     def _renamed(self, value: Any) -> Any:
-        if isinstance(value, Ref):
-            return Ref(self._name(value))
-        if isinstance(value, list | tuple):
-            items = [self._renamed(item) for item in value]
-            return items if isinstance(value, list) else tuple(items)
-        return {key: self._renamed(item) for key, item in value.items()} if isinstance(value, dict) else value
+        return renamed(value, lambda name: self._name(Ref(name)))
 
 
 def _on(step: Step, value: Ref) -> Step:

@@ -6,16 +6,22 @@ are fixed to `None`), and message-passing layers are traced into (so they are le
 """
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch_geometric
 from torch import fx, nn
-from torch_geometric.nn import MessagePassing
+from torch_geometric.nn import MessagePassing, global_add_pool, global_max_pool, global_mean_pool
 
 from degreequant.errors import PrepareError
 from degreequant.nn.plan import Form, Plan, Ref, Step, StepKind
+
+STEPS: tuple[Callable[..., Any], ...] = (global_add_pool, global_mean_pool, global_max_pool)
+"""Functions of PyG that are one step each, because no trace can follow what they do."""
 
 _KINDS: dict[str, StepKind] = {"call_module": "module", "call_function": "function", "call_method": "method", "get_attr": "attribute"}
 _LIBRARIES = tuple(str(Path(file).parent) for file in (torch.__file__, torch_geometric.__file__, __file__))
@@ -29,12 +35,13 @@ def trace(model: nn.Module, form: Form) -> Plan:
         PrepareError: Where the forward does what no trace can follow (a branch on a tensor's value, say).
     """
     tracer = _Tracer(form)
-    if tracer.is_leaf_module(model, ""):
+    if is_leaf(model):
         raise PrepareError(
             f"the model is a single {type(model).__name__}; prepare takes a module that calls layers, such as a Sequential around it"
         )
     try:
-        graph = tracer.trace(model)
+        with _functions_as_steps():
+            graph = tracer.trace(model)
     except PrepareError:
         raise
     except Exception as error:
@@ -46,19 +53,24 @@ def trace(model: nn.Module, form: Form) -> Plan:
     return Plan(form, steps, result)
 
 
+def is_leaf(module: nn.Module) -> bool:
+    """Whether a module is one step of a plan, and not traced into."""
+    if isinstance(module, MessagePassing | nn.Dropout):
+        return True
+    if module.__module__.startswith(("torch_geometric.nn.dense", "torch_geometric.nn.norm")):
+        return True
+    return module.__module__.startswith(("torch.nn", "torch.ao.nn")) and not isinstance(module, nn.Sequential)
+
+
 class _Tracer(fx.Tracer):
     record_stack_traces = True
 
     def __init__(self, form: Form) -> None:
-        super().__init__()
+        super().__init__(autowrap_functions=STEPS)
         self._form = form
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if isinstance(m, MessagePassing | nn.Dropout):
-            return True
-        return super().is_leaf_module(m, module_qualified_name) or m.__module__.startswith(
-            ("torch_geometric.nn.dense", "torch_geometric.nn.norm")
-        )
+        return is_leaf(m)
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
         live = self._form.live
@@ -68,6 +80,28 @@ class _Tracer(fx.Tracer):
             return self.root.forward(**self._form.constants, **dict(zip(live, values, strict=True)))
 
         return call, proxies
+
+
+@contextmanager
+def _functions_as_steps() -> Iterator[None]:
+    """fx finds the functions among the globals of a forward; here they are found as attributes of PyG's modules too (`pyg_nn.f(x)`)."""
+    places = [(module, function) for module in (torch_geometric.nn, torch_geometric.nn.pool) for function in STEPS]
+    try:
+        for module, function in places:
+            setattr(module, function.__name__, _recorded(function))
+        yield
+    finally:
+        for module, function in places:
+            setattr(module, function.__name__, function)
+
+
+def _recorded(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        proxy = next((value for value in (*args, *kwargs.values()) if isinstance(value, fx.Proxy)), None)
+        return function(*args, **kwargs) if proxy is None else proxy.tracer.create_proxy("call_function", function, args, kwargs)
+
+    return call
 
 
 def _step(node: fx.Node) -> Step:

@@ -4,6 +4,7 @@ Codes are int32 tensors, accumulators int64. Sums run in float32 or float64 wher
 in int64.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,14 +13,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from degreequant.fixedpoint import ADDEND_BITS, Multiplier, addend_from_real, bounded, from_real, round_half_away
+from degreequant.fixedpoint import ADDEND_BITS, Multiplier, SharedShift, addend_from_real, bounded, from_real, round_half_away
 from degreequant.operations import Requantize
 from degreequant.packing import WeightCodes
 from degreequant.scheme import Grid, TensorSpec
 
 _LIMB = 31
 _LIMB_MASK = 2**_LIMB - 1
-_SATURATED = 2**36
+_SATURATED = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,15 +50,19 @@ def quantize(x: Tensor, grid: Grid) -> Codes:
 
 def weight_codes(weight: Tensor, scales: Tensor, spec: TensorSpec) -> WeightCodes:
     """The codes of a weight whose rows have these scales; computed in float64 on the CPU, hence the same for every device."""
-    real = weight.detach().cpu().double().numpy() / scales.cpu().double().numpy()[:, None]
+    real = reals(weight) / reals(scales)[:, None]
     return WeightCodes(spec, round_half_away(real).clip(spec.q_min, spec.q_max).astype(np.int8))
 
 
-def requantizer(factor: npt.ArrayLike, grid: Grid, bias: Tensor | None) -> Requantize:
+def requantizer(factor: npt.ArrayLike, grid: Grid, bias: npt.NDArray[np.float64] | None) -> Requantize:
     """How accumulators whose unit is `factor` output values become codes of `grid`; `bias` is in output values, one per channel."""
     multiplier = from_real(np.atleast_1d(np.asarray(factor, np.float64)) / grid.scale)
-    addend = None if bias is None else addend_from_real(bias.detach().cpu().double().numpy() / grid.scale)
-    return Requantize(multiplier.mantissa, multiplier.shift, addend)
+    return Requantize(multiplier.mantissa, multiplier.shift, None if bias is None else addend_from_real(bias / grid.scale))
+
+
+def reals(tensor: Tensor) -> npt.NDArray[np.float64]:
+    """A tensor as float64 on the CPU."""
+    return tensor.detach().cpu().double().numpy()
 
 
 def linear(x: Codes, weight: WeightCodes) -> Tensor:
@@ -71,22 +76,73 @@ def linear(x: Codes, weight: WeightCodes) -> Tensor:
 
 
 def requantize(acc: Tensor, multiplier: Multiplier, addend: npt.NDArray[np.int32] | None, grid: Grid) -> Codes:
-    """The one rounding rule, for accumulators `|acc| < 2**62` `[rows, channels]` and multipliers that broadcast over them.
+    """The one rounding rule, for accumulators `|acc| < 2**62` `[rows, channels]` and multipliers that broadcast over them."""
+    limits = bounded(multiplier)
+    shift = _integers(limits.shift, acc.device)
+    plus = None if addend is None else _integers(addend, acc.device) << (shift - ADDEND_BITS)
+    return _on_grid(_scaled(acc, _integers(limits.mantissa, acc.device), shift, plus), grid)
+
+
+def shares(acc: Tensor, multiplier: Multiplier) -> Tensor:
+    """What accumulators are worth in the unit of an addend, int64, limited to `2**40` (docs/numerics.md, "attend")."""
+    limits = bounded(multiplier)
+    mantissa, shift = _integers(limits.mantissa, acc.device), _integers(limits.shift, acc.device)
+    return _scaled(acc, mantissa, shift - ADDEND_BITS).clamp(-(2**_SATURATED), 2**_SATURATED)
+
+
+def join_shares(total: Tensor, addend: npt.NDArray[np.int32] | None, grid: Grid) -> Codes:
+    """The codes of summed shares."""
+    total = total if addend is None else total + _integers(addend, total.device)
+    return _on_grid(_round_shift(total, ADDEND_BITS), grid)
+
+
+def _scaled(acc: Tensor, mantissa: Tensor, shift: Tensor, plus: Tensor | None = None) -> Tensor:
+    """`(acc * mantissa + plus) / 2**shift`, rounded half away from zero; right up to `2**40`, beyond that no smaller.
 
     The product of accumulator and mantissa has up to 93 bits: it is carried as `high * 2**31 + low`.
     """
-    limits = bounded(multiplier)
-    mantissa = torch.from_numpy(limits.mantissa.astype(np.int64)).to(acc.device)
-    shift = torch.from_numpy(limits.shift.astype(np.int64)).to(acc.device)
     low = (acc & _LIMB_MASK) * mantissa
-    if addend is not None:
-        low = low + (torch.from_numpy(addend.astype(np.int64)).to(acc.device) << (shift - ADDEND_BITS))
+    low = low if plus is None else low + plus
     high = (acc >> _LIMB) * mantissa + (low >> _LIMB)
-    low = (low & _LIMB_MASK) + (torch.ones_like(shift) << (shift - 1)) - (high < 0).long()
+    rounds = (shift > 0).long()
+    low = (low & _LIMB_MASK) + (rounds << (shift - 1).clamp(min=0)) - (high < 0).long() * rounds
     high = high + (low >> _LIMB)
-    few = (high.clamp(-_SATURATED, _SATURATED) << (_LIMB - shift).clamp(min=0)) + ((low & _LIMB_MASK) >> shift.clamp(max=_LIMB))
-    quotient = torch.where(shift >= _LIMB, high >> (shift - _LIMB).clamp(min=0), few)
-    return Codes((quotient + grid.zero_point).clamp(grid.spec.q_min, grid.spec.q_max).int(), grid)
+    few_bits = shift.clamp(max=_LIMB)
+    limit = torch.ones_like(shift) << (few_bits + (_SATURATED + 1 - _LIMB))
+    few = (torch.minimum(torch.maximum(high, -limit), limit) << (_LIMB - few_bits)) + ((low & _LIMB_MASK) >> few_bits)
+    return torch.where(shift >= _LIMB, high >> (shift - _LIMB).clamp(min=0), few)
+
+
+def _on_grid(steps: Tensor, grid: Grid) -> Codes:
+    return Codes((steps + grid.zero_point).clamp(grid.spec.q_min, grid.spec.q_max).int(), grid)
+
+
+def _integers(values: npt.NDArray[np.int32], device: torch.device) -> Tensor:
+    return torch.from_numpy(values.astype(np.int64)).to(device)
+
+
+def _round_shift(value: Tensor, shift: int) -> Tensor:
+    """The nearest integer of `value / 2**shift`, halves away from zero; any shift of at least 1."""
+    return (value + (1 << (shift - 1)) - (value < 0).long()) >> shift
+
+
+def add(a: Codes, b: Codes, shared: SharedShift, addend: npt.NDArray[np.int32] | None, grid: Grid) -> Codes:
+    """Two tensors added onto a third grid: two mantissas of one shift, one rounding."""
+    total = sum((x.codes.long() - x.grid.zero_point) * mantissa for x, mantissa in zip((a, b), shared.mantissa.tolist(), strict=True))
+    if addend is not None:
+        total = total + (_integers(addend, total.device) << (shared.shift - ADDEND_BITS))
+    return _on_grid(_round_shift(total, shared.shift), grid)
+
+
+def lookup(table: npt.NDArray[np.int32], x: Codes, grid: Grid) -> Codes:
+    """The entry of each code."""
+    return Codes(torch.from_numpy(table).to(x.codes.device)[(x.codes - x.grid.spec.q_min).long()], grid)
+
+
+def lookup_table(function: Callable[[Tensor], Tensor], source: Grid, target: Grid, device: torch.device) -> npt.NDArray[np.int32]:
+    """The codes of `function` at the real value of each code of `source`."""
+    codes = torch.arange(source.spec.q_min, source.spec.q_max + 1, dtype=torch.int32, device=device)
+    return quantize(function(Codes(codes, source).dequantize()), target).codes.cpu().numpy()
 
 
 def aggregate(matrix: Tensor, x: Codes) -> Tensor:

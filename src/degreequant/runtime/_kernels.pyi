@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 def available_isas() -> list[str]:
     """Names of the kernel tables this CPU can run, in rising order of speed; the first is always "reference"."""
 
+def from_real(factor: float) -> tuple[int, int]:
+    """Mantissa and shift of a finite factor, as `degreequant.fixedpoint.from_real` gives them: what the kernels make of theirs."""
+
 class Csr:
     """Edges by destination, in the order of the input. Immutable, so that its indices are checked once."""
 
@@ -48,11 +51,23 @@ class Csr:
 
     @property
     def rows(self) -> int:
-        """Number of nodes."""
+        """Number of rows: destinations, or the graphs of `segments`."""
+
+    @property
+    def sources(self) -> int:
+        """Number of nodes that the rows may gather; `rows`, but for the result of `segments`."""
 
     @property
     def num_edges(self) -> int:
         """Number of edges held, added self loops included."""
+
+def segments(batch: NDArray[np.int64] | NDArray[np.int32], num_graphs: int) -> Csr:
+    """One row per graph, holding its nodes in order; without edge ids.
+
+    Args:
+        batch: shape (nodes,), each node's graph, in any order. A value outside [0, num_graphs) raises ValueError naming the first.
+        num_graphs: rows; at most 2^31 - 1.
+    """
 
 class Weight:
     """A linear layer's weight codes, packed once for the vectorised kernels. Immutable."""
@@ -137,9 +152,12 @@ def aggregate(
     x: NDArray[Any],
     x_type: str,
     cols: int,
+    zero_point: int,
     csr: Csr,
     source_coefficient: NDArray[np.int16] | None,
     edge_coefficient: NDArray[np.int16] | None,
+    self_coefficient: int,
+    edge_shift: int,
     requantize: Requantize,
     row_mantissa: NDArray[np.int32] | None,
     row_shift: NDArray[np.int32] | None,
@@ -148,8 +166,100 @@ def aggregate(
     isa: str,
     threads: int,
 ) -> None:
-    """Write requantize(sum of coefficient * x[source, c] over the edges of row i).
+    """Write requantize(2^edge_shift * sum of coefficient * (x[source, c] - zero_point) + self_coefficient * (x[i, c] - zero_point)).
 
-    The coefficient is source_coefficient[source], edge_coefficient[e] with e in the order of `csr`, or 1 without both; giving both raises.
+    The sum runs over the edges of row i; `x` has `csr.sources` rows, `out` has `csr.rows`. The coefficient is source_coefficient[source],
+    edge_coefficient[e] with e in the order of `csr`, or 1 without both; giving both raises.
+
+    |self_coefficient| < 2^15 and 0 <= edge_shift <= 12; either may be other than 0 only without coefficients, and where rows are sources.
     A row's own multiplier (`row_mantissa`, `row_shift`) is combined with the channel's before the one rounding.
     """
+
+def maximum(x: NDArray[Any], x_type: str, cols: int, csr: Csr, empty: int, out: NDArray[Any], isa: str, threads: int) -> None:
+    """Write the largest code of each channel among the sources of row i, `empty` in a row without; `out` has the type of `x`."""
+
+def attend(
+    x: NDArray[Any],
+    x_type: str,
+    cols: int,
+    csr: Csr,
+    logits: NDArray[np.int8],
+    edge_logits: NDArray[np.int8] | None,
+    heads: int,
+    slope: int,
+    table: NDArray[np.int16],
+    average: bool,
+    requantize: Requantize,
+    out: NDArray[Any],
+    out_type: str,
+    isa: str,
+    threads: int,
+) -> None:
+    """Write what docs/numerics.md calls "attend": a softmax over the edges of row i weighs the sources, for each head by itself.
+
+    Args:
+        x: the sources' codes, with zero point 0; `cols` is heads * channels, head after head.
+        x_type: what `x` holds.
+        cols: codes in a row of `x`.
+        csr: the edges; its rows are its sources.
+        logits: shape (csr.sources, 2 * heads): each head's half of the source, then each head's half of the target.
+        edge_logits: shape (csr.num_edges, heads) in the order of `csr`, or None.
+        heads: at least 1, at most 65535.
+        slope: of the LeakyReLU, in 2^-15; 0 to 2^15.
+        table: the weight of each distance from the row's largest logit; at least 256 entries, 511 with `edge_logits`; none negative.
+        average: the mean of the heads, whose 1 / heads is in the multipliers, instead of the heads side by side.
+        requantize: with multipliers and addends of the columns of `out`.
+        out: `cols` codes a row, with `average` cols / heads.
+        out_type: what `out` holds.
+        isa: see above.
+        threads: see above.
+    """
+
+def add(
+    a: NDArray[Any],
+    a_type: str,
+    a_zero: int,
+    b: NDArray[Any],
+    b_type: str,
+    b_zero: int,
+    cols: int,
+    a_mantissa: int,
+    b_mantissa: int,
+    shift: int,
+    addend: NDArray[np.int32] | None,
+    zero_point: int,
+    q_min: int,
+    q_max: int,
+    out: NDArray[Any],
+    out_type: str,
+    isa: str,
+    threads: int,
+) -> None:
+    """Write clamp(zero_point + round(((a - a_zero) * a_mantissa + (b - b_zero) * b_mantissa + addend * 2^(shift - 14)) / 2^shift)).
+
+    14 <= shift <= 45, mantissas are below 2^31 in magnitude, addends, one for each column, at most 2^30. `a` may be `b`.
+    """
+
+def rescale(
+    x: NDArray[Any],
+    x_type: str,
+    cols: int,
+    zero_point: int,
+    requantize: Requantize,
+    out: NDArray[Any],
+    out_type: str,
+    out_cols: int,
+    offset: int,
+    isa: str,
+    threads: int,
+) -> None:
+    """Write requantize(x[i, c] - zero_point) to column offset + c of `out`, which has `out_cols` columns.
+
+    Tensors are laid side by side from left to right: the columns left of `offset` stay as they are, the column right of the last one
+    written is undefined.
+    """
+
+def lookup(
+    x: NDArray[Any], x_type: str, cols: int, table: NDArray[np.int32], out: NDArray[Any], out_type: str, isa: str, threads: int
+) -> None:
+    """Write table[code - smallest code of x_type]; `table` has an entry for every code of x_type, each one a code of out_type."""

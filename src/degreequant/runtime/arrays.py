@@ -7,6 +7,9 @@ import numpy.typing as npt
 
 from degreequant.errors import GraphError, InputError, InputTypeError
 
+EMPTY_GRAPHS = 2**20
+"""More graphs without nodes than this are taken for a mistake: each takes room in the result."""
+
 
 def to_numpy(value: Any, name: str) -> npt.NDArray[Any]:
     """`value` as an array, without a copy where that can be; a torch tensor by its own methods."""
@@ -27,16 +30,47 @@ def _from_torch(tensor: Any) -> npt.NDArray[Any]:
 
 
 def features(value: Any, name: str, channels: int) -> npt.NDArray[np.float32]:
-    """Node features as float32 `[nodes, channels]`, C-contiguous and aligned."""
+    """Features of nodes or edges as float32 `[rows, channels]`, C-contiguous and aligned."""
     array = to_numpy(value, name)
     if array.dtype.kind != "f":
         raise InputTypeError(
-            f"{name} is {array.dtype}; expected floating-point node features (call {name}.astype('float32') if they are numbers)"
+            f"{name} is {array.dtype}; expected floating-point features (call {name}.astype('float32') if they are numbers)"
         )
     if array.ndim != 2 or array.shape[1] != channels:
-        raise InputError(f"{name} has shape {array.shape}; expected (nodes, {channels})")
+        raise InputError(f"{name} has shape {array.shape}; expected (rows, {channels})")
     with np.errstate(over="ignore"):
-        return np.require(array, np.float32, ["C", "A"])
+        ready = np.require(array, np.float32, ["C", "A"])
+    return ready if ready.size else np.zeros(ready.shape, np.float32)  # to numpy any empty array is aligned
+
+
+def categories(value: Any, name: str, columns: int) -> npt.NDArray[np.int64]:
+    """Categories as int64 `[rows, at least columns]`; a vector is one column."""
+    array = to_numpy(value, name)
+    if array.dtype.kind not in "iu":
+        raise InputTypeError(f"{name} is {array.dtype}; expected integers, the categories of an embedding")
+    matrix = array[:, None] if array.ndim == 1 else array
+    if matrix.ndim != 2 or matrix.shape[1] < columns:
+        raise InputError(f"{name} has shape {array.shape}; expected (rows, {columns})")
+    _check_integers(array, name)
+    return matrix.astype(np.int64)
+
+
+def batch(value: Any, name: str, nodes: int) -> npt.NDArray[np.int64]:
+    """The graph of each node as int64 `[nodes]`; graphs are numbered from 0, and few of them are empty."""
+    array = to_numpy(value, name)
+    if array.dtype.kind not in "iu":
+        raise InputTypeError(f"{name} is {array.dtype}; expected integers, the graph of each node")
+    if array.shape != (nodes,):
+        raise InputError(f"{name} has shape {array.shape}; expected one graph number for each of the {nodes} nodes")
+    _check_integers(array, name)
+    if array.size and (array.min() < 0 or array.max() >= nodes + EMPTY_GRAPHS):
+        raise InputError(f"{name} holds graph numbers from {array.min()} to {array.max()}; expected them to count from 0")
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def _check_integers(array: npt.NDArray[Any], name: str) -> None:
+    if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
+        raise InputError(f"{name} holds {array.max()}; expected integers of 64 bits with a sign")
 
 
 def edges(value: Any) -> npt.NDArray[Any]:

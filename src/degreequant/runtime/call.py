@@ -1,6 +1,6 @@
 """One call of a program: its arguments found by name, checked, and made arrays and graphs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from degreequant.errors import InputError
-from degreequant.operations import Aggregate, FloatAggregate
+from degreequant.operations import ROWS, Aggregate, Attend, FloatAggregate, Pool, Role
 from degreequant.program import Program
 from degreequant.runtime import arrays
 from degreequant.runtime.graph import Graph
+from degreequant.runtime.kernels import native
 
 Stored = npt.NDArray[Any]
-"""What an operation has stored: codes in their stored form (`degreequant.packing`), or float32 `[nodes, channels]`."""
+"""What an operation has stored: codes in their stored form (`degreequant.packing`), or float32 `[rows, channels]`."""
 
 EdgeInputs = tuple[str, str | None]
 """Names of the inputs that an aggregation reads: edges, and edge weights if it takes any."""
@@ -22,23 +23,36 @@ EdgeInputs = tuple[str, str | None]
 
 @dataclass
 class Call:
-    """One run: the inputs by name, the graph of each pair of edges and edge weights, and what the operations have stored."""
+    """One run: the inputs with values by name, the graph of each pair of edges and edge weights, the nodes of each graph by the name of
+    the batch, and what the operations have stored."""
 
-    features: dict[str, npt.NDArray[np.float32]]
+    inputs: dict[str, npt.NDArray[Any]]
     graphs: dict[EdgeInputs, Graph]
-    nodes: int
+    batches: dict[str | None, native.Csr]
     stored: dict[str, Stored]
 
 
 def bind(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> Call:
     """The call that these arguments make; see `Engine.__call__` for what they may be and what is raised."""
     given = _by_name(program, args, inputs)
-    features = {e.name: arrays.features(given[e.name], e.name, e.channels or 0) for e in program.inputs if e.role == "features"}
-    nodes = {name: x.shape[0] for name, x in features.items()}
+    values = {e.name: _READERS[e.role](given[e.name], e.name, e.channels or 0) for e in program.inputs if e.role in ROWS}
+    rows = {e.name: len(values[e.name]) for e in program.inputs if e.role in ROWS}
+    nodes = {e.name: rows[e.name] for e in program.inputs if e.role in ROWS and ROWS[e.role] == "nodes"}
     if len(set(nodes.values())) > 1:
         raise InputError(f"the inputs have different numbers of nodes: {', '.join(f'{name} {n}' for name, n in nodes.items())}")
     count = next(iter(nodes.values()))
-    return Call(features, {edges: _graph(program, given, edges, count) for edges in _edge_inputs(program)}, count, {})
+    graphs = {edges: _graph(program, given, edges, count) for edges in _edge_inputs(program)}
+    _check_edges(graphs, {name: n for name, n in rows.items() if name not in nodes})
+    batches = {name: _batch(given, name, count) for name in dict.fromkeys(op.batch for op in program.operations if isinstance(op, Pool))}
+    return Call(values, graphs, batches, {})
+
+
+_READERS: dict[Role, Callable[[Any, str, int], npt.NDArray[Any]]] = {
+    "features": arrays.features,
+    "edge_features": arrays.features,
+    "categories": arrays.categories,
+    "edge_categories": arrays.categories,
+}
 
 
 def _by_name(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,7 +77,24 @@ def _by_name(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any])
 
 def _edge_inputs(program: Program) -> list[EdgeInputs]:
     """What the aggregations read, each pair once."""
-    return list(dict.fromkeys((op.edge_index, op.edge_weight) for op in program.operations if isinstance(op, Aggregate | FloatAggregate)))
+    sums = [(op.edge_index, op.edge_weight) for op in program.operations if isinstance(op, Aggregate | FloatAggregate)]
+    return list(dict.fromkeys([*sums, *((op.edge_index, None) for op in program.operations if isinstance(op, Attend))]))
+
+
+def _check_edges(graphs: Mapping[EdgeInputs, Graph], rows: Mapping[str, int]) -> None:
+    """Edge features must have a row for each edge."""
+    for graph in graphs.values():
+        for name, count in rows.items():
+            if count != graph.num_edges:
+                raise InputError(f"{name} has {count} rows and the graph has {graph.num_edges} edges; expected the same number")
+
+
+def _batch(given: Mapping[str, Any], name: str | None, nodes: int) -> native.Csr:
+    """The nodes of each graph; all are one graph where the program takes no batch."""
+    if name is None:
+        return native.segments(np.zeros(nodes, np.int64), 1)
+    batch = arrays.batch(given[name], name, nodes)
+    return native.segments(batch, int(batch.max(initial=-1)) + 1)
 
 
 def _graph(program: Program, given: Mapping[str, Any], edges: EdgeInputs, nodes: int) -> Graph:

@@ -39,10 +39,10 @@ class Engine:
         self.threads = _thread_count(threads)
         target = Target(self.isa, self.threads)
         self._steps = [(operation, make_step(operation, self.program, target)) for operation in self.program.operations]
-        self._last_reader = {op.input: op.name for op in self.program.operations if op.input != self.program.output}
+        self._last_read = _last_reads(self.program)
 
     def __call__(self, *args: Any, **inputs: Any) -> npt.NDArray[np.float32]:
-        """The model's output, float32 `[nodes, channels]`.
+        """The model's output, float32 `[nodes, channels]`; after a readout `[graphs, channels]`; `[rows]` where it squeezes them.
 
         Takes the arguments of the model's forward, by position or by name, numpy or torch; a `Graph` may stand for `edge_index`
         (and brings its edge weights).
@@ -54,10 +54,11 @@ class Engine:
         """
         call = self._run(args, inputs, keep=False)
         output = self.program[self.program.output]
-        return EPILOGUES[self.program.epilogue](real_values(output, call.stored[output.name]))
+        result = EPILOGUES[self.program.epilogue](real_values(output, call.stored[output.name]))
+        return result[:, 0] if self.program.squeeze else result
 
     def codes(self, *args: Any, **inputs: Any) -> dict[str, npt.NDArray[Any]]:
-        """The codes that every integer operation stored, `[nodes, channels]`, by the operation's name; arguments as in a call."""
+        """The codes that every integer operation stored, `[rows, channels]`, by the operation's name; arguments as in a call."""
         stored = self._run(args, inputs, keep=True).stored
         integers = [operation for operation in self.program.operations if isinstance(operation, Operation)]
         return {op.name: unpack(stored[op.name], op.grid.spec.code_type, op.channels) for op in integers}
@@ -70,9 +71,18 @@ class Engine:
         call = bind(self.program, args, inputs)
         for operation, step in self._steps:
             call.stored[operation.name] = step(call)
-            if not keep and self._last_reader.get(operation.input) == operation.name:
-                call.stored.pop(operation.input, None)
+            for name in () if keep else self._last_read.get(operation.name, ()):
+                call.stored.pop(name, None)
         return call
+
+
+def _last_reads(program: Program) -> dict[str, list[str]]:
+    """The stored tensors that nothing reads after an operation, by its name."""
+    last = {name: operation.name for operation in program.operations for name in operation.tensors() if name != program.output}
+    reads: dict[str, list[str]] = {}
+    for name, reader in last.items():
+        reads.setdefault(reader, []).append(name)
+    return reads
 
 
 def _program(program: Any) -> Program:

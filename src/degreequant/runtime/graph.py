@@ -50,6 +50,8 @@ class Graph:
         self._edges = edges.astype(np.int32)
         self._weight = None if edge_weight is None else arrays.edge_weights(edge_weight, self.num_edges)
         self._weighed: dict[tuple[EdgeNorm, bool], WeighedEdges] = {}
+        self._plain: dict[tuple[bool, bool], native.Csr] = {}
+        self._apart: tuple[npt.NDArray[np.int64], native.Csr] | None = None
         self._real: dict[tuple[EdgeNorm, bool], tuple[native.Csr, npt.NDArray[np.float32]]] = {}
 
     @property
@@ -72,6 +74,20 @@ class Graph:
             coefficient = root[csr.indices] * np.repeat(root, np.diff(csr.indptr))
             self._real[key] = csr, (coefficient if weight is None else coefficient * weight).astype(np.float32)
         return self._real[key]
+
+    def edges(self, *, self_loops: bool, ids: bool) -> native.Csr:
+        """The edges by destination; with `self_loops` every node has one, the last of its row, in place of its own."""
+        key = (self_loops, ids)
+        if key not in self._plain:
+            self._plain[key] = native.Csr(self._edges, self.num_nodes, "replace" if self_loops else "keep", ids)
+        return self._plain[key]
+
+    def apart_from_loops(self) -> tuple[npt.NDArray[np.int64], native.Csr]:
+        """Positions of the edges that are no self loops, and which of these go into each node."""
+        if self._apart is None:
+            kept = np.flatnonzero(self._edges[0] != self._edges[1])
+            self._apart = kept, native.segments(np.ascontiguousarray(self._edges[1, kept]), self.num_nodes)
+        return self._apart
 
     def __repr__(self) -> str:
         return f"Graph(num_nodes={self.num_nodes}, num_edges={self.num_edges}{', weighted' if self.weighted else ''})"

@@ -1,53 +1,32 @@
-"""The paper's architectures as plain PyG models: what a user would write."""
+"""The paper's architectures by name: enough to build a model again."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch_geometric.nn import GCNConv
+from torch import nn
 
 from degreequant.errors import DatasetError
-
-
-class SparseDropout(nn.Dropout):
-    """Dropout that draws only for the elements that are not 0: the same distribution, in a fraction of the time on bags of words.
-
-    >>> kept = SparseDropout(0.5)(torch.eye(3))
-    >>> bool(((kept == 0) | (kept == 2)).all())
-    True
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`x` with elements dropped, in `train()`; any shape."""
-        if not self.training or self.p == 0:
-            return x
-        flat = x.reshape(-1)
-        index = flat.nonzero().squeeze(1)
-        return torch.zeros_like(flat).scatter(0, index, F.dropout(flat[index], self.p)).view_as(x)
-
-
-class GCN(nn.Module):
-    """The two-layer GCN of the citation experiments (Kipf and Welling, 2017): dropout before each layer, log_softmax at the end."""
-
-    def __init__(self, in_channels: int, hidden_channels: int, out_channels: int, dropout: float = 0.5) -> None:
-        super().__init__()
-        self.conv1 = GCNConv(in_channels, hidden_channels)
-        self.conv2 = GCNConv(hidden_channels, out_channels)
-        self.input_dropout = SparseDropout(dropout)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        """Log-probabilities `[nodes, classes]`."""
-        x = F.relu(self.conv1(self.input_dropout(x), edge_index))
-        return F.log_softmax(self.conv2(self.dropout(x), edge_index), dim=-1)
+from degreequant.train.models.citation import GAT, GCN, GIN
+from degreequant.train.models.reddit import RedditGIN
+from degreequant.train.models.residual import GraphGAT, GraphGCN, GraphGIN
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A model by name and size: enough to build it again."""
+    """A model by name and size: enough to build it again.
+
+    Attributes:
+        name: A key of `ARCHITECTURES`.
+        in_channels: Width of the nodes' features, or how many node types there are.
+        hidden_channels: Width of the hidden layers; in a GAT that of each of its 8 heads.
+        out_channels: Number of classes, or of numbers to be predicted.
+        dropout: Probability of dropout, wherever the architecture has any.
+
+    >>> sum(parameter.numel() for parameter in Architecture("reddit-gin", 1, 64, 2).build().parameters())
+    42503
+    """
 
     name: str
     in_channels: int
@@ -67,4 +46,15 @@ class Architecture:
         return ARCHITECTURES[sizes.pop("name")](**sizes)
 
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"gcn": GCN}
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "gcn": GCN,
+    "gat": GAT,
+    "gin": GIN,
+    "zinc-gcn": partial(GraphGCN, types=True),
+    "zinc-gat": partial(GraphGAT, types=True),
+    "zinc-gin": partial(GraphGIN, types=True),
+    "superpixel-gcn": GraphGCN,
+    "superpixel-gat": GraphGAT,
+    "superpixel-gin": GraphGIN,
+    "reddit-gin": RedditGIN,
+}

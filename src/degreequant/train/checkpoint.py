@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from degreequant.dqfile import write
 from degreequant.errors import CheckpointError, DegreeQuantError
+from degreequant.files import write_atomically
 from degreequant.nn.prepared import PreparedModel
 from degreequant.nn.rewrite import prepare
 from degreequant.scheme import Recipe
@@ -21,11 +21,15 @@ FORMAT = "degreequant-checkpoint"
 
 
 def save_checkpoint(path: str | PathLike[str], model: nn.Module, architecture: Architecture) -> None:
-    """Writes a prepared model of the project's own architectures; a temporary file first, then a rename."""
+    """Writes a prepared model of the project's own architectures; whole or not at all.
+
+    Raises:
+        CheckpointError: If the file cannot be written.
+    """
     recipe = cast(PreparedModel, model).dq.recipe
     metadata = {"format": FORMAT, "architecture": json.dumps(asdict(architecture)), "recipe": json.dumps(recipe.to_dict())}
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write(path, save(state, metadata))
+    write_atomically(path, save(state, metadata), CheckpointError)
 
 
 def load_checkpoint(path: str | PathLike[str]) -> tuple[nn.Module, Architecture]:

@@ -1,0 +1,36 @@
+// The steps of "attend" (docs/numerics.md) that its plain loops and its vectorised kernels share.
+#pragma once
+
+#include "from_real.h"
+#include "kernels.h"
+
+namespace degreequant {
+
+constexpr int64_t kMaxShare = int64_t{1} << 40;
+
+// The logit of edge `edge` into `row`, before the LeakyReLU.
+DEGREEQUANT_INLINE int32_t raw_logit(const Attention& a, int64_t row, int64_t edge, int64_t head) noexcept {
+  const int32_t source = a.logits[2 * a.heads * a.csr.indices[edge] + head];
+  const int32_t target = a.logits[2 * a.heads * row + a.heads + head];
+  return source + target + (a.edge_logits != nullptr ? a.edge_logits[edge * a.heads + head] : 0);
+}
+
+DEGREEQUANT_INLINE int32_t leaky_relu(int32_t logit, int32_t slope) noexcept { return logit >= 0 ? logit : round_shift(logit * slope, 15); }
+
+// 1 / den; 0 for a row without edges.
+DEGREEQUANT_INLINE Multiplier reciprocal(int64_t den) noexcept {
+  return den == 0 ? Multiplier{0, 0} : from_real(1.0 / static_cast<double>(den));
+}
+
+// One head's part of a mean over heads, in the unit of an addend; m is bounded.
+DEGREEQUANT_INLINE int64_t share_of(int64_t num, Multiplier m) noexcept {
+  const int128_t share = round_shift(static_cast<int128_t>(num) * m.mantissa, m.shift - kAddendBits);
+  return static_cast<int64_t>(share > kMaxShare ? kMaxShare : share < -kMaxShare ? -kMaxShare : share);
+}
+
+// The code of the heads' shares, summed.
+DEGREEQUANT_INLINE int32_t code_of_shares(int64_t sum, int32_t addend, Clamp clamp) noexcept {
+  return clamp_code(round_shift(sum + addend, kAddendBits), clamp);
+}
+
+}  // namespace degreequant

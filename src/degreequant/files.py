@@ -1,0 +1,58 @@
+"""Files that are there whole or not at all, whatever happens while they are written."""
+
+import os
+import secrets
+from contextlib import suppress
+from os import PathLike
+from pathlib import Path
+
+from degreequant.errors import DegreeQuantError
+
+SUFFIX = ".partial"
+
+
+def write_atomically(path: str | PathLike[str], data: bytes, error: type[DegreeQuantError]) -> None:
+    """Writes `data` to a new file beside `path`, brings it to the disk, and renames it to `path`.
+
+    A process that is killed meanwhile leaves `path` as it was, and at most the new file, which `remove` takes away.
+
+    Raises:
+        error: If the file cannot be written.
+    """
+    target = Path(path)
+    temporary = target.parent / f"{_prefix(target)}{secrets.token_hex(8)}{SUFFIX}"
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+    except (OSError, ValueError) as caught:
+        raise error(f"{path}: cannot be written ({reason(caught)})") from None
+    finally:
+        with suppress(OSError, ValueError):
+            temporary.unlink()
+
+
+def remove(path: str | PathLike[str]) -> None:
+    """Removes a file, if it is there, and what killed writers of it have left beside it. What cannot be removed stays."""
+    target = Path(path)
+    prefix = _prefix(target)
+    with suppress(OSError, ValueError):
+        target.unlink(missing_ok=True)
+        for entry in target.parent.iterdir():
+            if entry.name.startswith(prefix) and entry.name.endswith(SUFFIX):
+                entry.unlink(missing_ok=True)
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in the words of the operating system where it has some.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory", "model.dq"))
+    'No such file or directory'
+    """
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name[:100]}."

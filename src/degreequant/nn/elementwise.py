@@ -1,0 +1,61 @@
+"""Activations on a tensor that is stored anyway, because something else reads it too or because no accumulator is before it."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from degreequant.nn.finish import activation_table
+from degreequant.nn.site import Context, Site, SiteSpec
+from degreequant.operations import AnyOperation, Lookup, Operation, Relu
+from degreequant.quant import exact
+from degreequant.quant.exact import Codes
+from degreequant.quant.fake import ActivationQuantizer
+
+
+class ReluSite(Site):
+    """A ReLU: the codes below the zero point become the zero point; the grid stays."""
+
+    def forward(self, context: Context, *args: Any) -> Tensor:
+        """`args` is the stored tensor."""
+        return context.keep(self.spec.name, F.relu(args[0]))
+
+    def exact(self, context: Context, *args: Any) -> Codes:
+        """The codes on the same grid."""
+        (x,) = args
+        return context.keep(self.spec.name, Codes(x.codes.clamp(min=x.grid.zero_point), x.grid))
+
+    def lower(self, context: Context, *args: Operation) -> list[AnyOperation]:
+        """One operation."""
+        (x,) = args
+        relu: Operation = Relu(self.spec.name, x.name, x.grid, x.channels)
+        return [relu]
+
+
+class TableSite(Site):
+    """Any other activation: a table."""
+
+    def __init__(self, spec: SiteSpec) -> None:
+        super().__init__(spec)
+        self.output = ActivationQuantizer(spec.name, spec.kind, spec.recipe)
+
+    def forward(self, context: Context, *args: Any) -> Tensor:
+        """`args` is the stored tensor."""
+        assert self.spec.activation is not None
+        stored: Tensor = self.output(self.spec.activation(context.module, args[0]), self.protected(context))
+        return context.keep(self.spec.name, stored)
+
+    def exact(self, context: Context, *args: Any) -> Codes:
+        """The table's entries."""
+        (x,) = args
+        grid = self.output.grid()
+        table = activation_table(context, self.spec, x.grid, grid, x.codes.device)
+        return context.keep(self.spec.name, exact.lookup(table, x, grid))
+
+    def lower(self, context: Context, *args: Operation) -> list[AnyOperation]:
+        """One operation."""
+        (x,) = args
+        grid = self.output.grid()
+        table = activation_table(context, self.spec, x.grid, grid, self.output.range.low.device)
+        lookup: Operation = Lookup(self.spec.name, x.name, grid, x.channels, table)
+        return [lookup]

@@ -1,0 +1,51 @@
+"""`Embedding`: its table is quantized; a lookup moves codes."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from degreequant.nn.site import Context, Site, SiteSpec
+from degreequant.operations import AnyOperation, Embedding, Operation
+from degreequant.packing import WeightCodes, pack, unpack
+from degreequant.quant.exact import Codes, quantize
+from degreequant.quant.fake import ActivationQuantizer
+from degreequant.scheme import Grid
+
+
+class EmbeddingSite(Site):
+    """One lookup in a `torch.nn.Embedding`. The range is that of the rows that are looked up: a category that never occurs has no say."""
+
+    def __init__(self, spec: SiteSpec) -> None:
+        super().__init__(spec)
+        self.output = ActivationQuantizer(spec.name, spec.kind, spec.recipe)
+
+    def forward(self, context: Context, *args: Any) -> Tensor:
+        """`args` is the categories `[rows]`, integers."""
+        (index,) = args
+        stored: Tensor = self.output(F.embedding(index, self.layer(context).weight), self.protected(context))
+        return context.keep(self.spec.name, stored)
+
+    def exact(self, context: Context, *args: Any) -> Codes:
+        """The rows of the table of codes."""
+        (index,) = args
+        grid = self.output.grid()
+        return context.keep(self.spec.name, Codes(quantize(self.layer(context).weight, grid).codes[index.long()], grid))
+
+    def lower(self, context: Context, *args: tuple[str, int]) -> list[AnyOperation]:
+        """One embedding; `args` is the name of the input and its column."""
+        ((name, column),) = args
+        grid = self.output.grid()
+        codes = _stored_codes(quantize(self.layer(context).weight, grid), grid)
+        embedding: Operation = Embedding(self.spec.name, name, grid, codes.codes.shape[1], column, codes)
+        return [embedding]
+
+
+def embedding_problem(layer: Any) -> str | None:
+    """Why an `Embedding` cannot be quantized, if so."""
+    return None if layer.max_norm is None else "max_norm changes the table in the forward; expected max_norm=None"
+
+
+def _stored_codes(table: Codes, grid: Grid) -> WeightCodes:
+    codes = table.codes.cpu().numpy()
+    return WeightCodes(grid.spec, unpack(pack(codes, grid.spec.code_type), grid.spec.code_type, codes.shape[1]))

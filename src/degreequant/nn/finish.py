@@ -1,0 +1,114 @@
+"""How an accumulator is finished: bias, BatchNorm, activation, one rounding. Every site that computes sums ends in this."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from degreequant import fixedpoint
+from degreequant.fixedpoint import FloatArray, Multiplier
+from degreequant.nn.site import Context, SiteSpec
+from degreequant.operations import AnyOperation, Lookup, Operation, Requantize
+from degreequant.quant import exact
+from degreequant.quant.exact import Codes
+from degreequant.quant.fake import ActivationQuantizer
+from degreequant.scheme import Grid
+
+TABLE_BITS = 8
+"""What a table reads has at least as many bits: it is an index, consumed at once."""
+
+
+class Finish(nn.Module):
+    """The end of a site: from what its accumulators mean to the stored tensor.
+
+    A BatchNorm joins the multiplier and the addend, a ReLU is the clamp. Any other activation is a table on codes that are stored as
+    `NAME.pre`, with at least 8 bits.
+    """
+
+    def __init__(self, spec: SiteSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.output = ActivationQuantizer(spec.name, spec.kind, spec.recipe)
+        self.before: ActivationQuantizer | None = None
+        if spec.activation is not None and not spec.activation.clamps:
+            assert spec.recipe.activation_bits is not None
+            wide = spec.recipe.replace(activation_bits=max(TABLE_BITS, spec.recipe.activation_bits))
+            self.before = ActivationQuantizer(f"{spec.name}.pre", "affine", wide)
+
+    def forward(self, context: Context, y: Tensor) -> Tensor:
+        """The stored tensor, for training, from `y` `[rows, channels]`, whose bias is added."""
+        spec = self.spec
+        protected = context.protected if spec.rows == "nodes" else None
+        if spec.norm:
+            y = context.module(spec.norm)(y)
+        if self.before is not None:
+            y = context.keep(self.before.name, self.before(y, protected))
+        if spec.activation is not None:
+            y = F.relu(y) if spec.activation.clamps else spec.activation(context.module, y)
+        stored: Tensor = self.output(y, protected)
+        return context.keep(spec.name, stored)
+
+    def rule(self, context: Context, factor: FloatArray, bias: Tensor | None) -> Requantize:
+        """How accumulators whose unit is `factor` (one, or one for each channel), plus `bias`, become codes."""
+        shift = None if bias is None else exact.reals(bias)
+        if self.spec.norm:
+            slope, intercept = folded(context.module(self.spec.norm))
+            factor = factor * slope
+            shift = intercept if shift is None else slope * shift + intercept
+        return exact.requantizer(factor, self.target(), shift)
+
+    def exact(self, context: Context, acc: Tensor, rule: Requantize, row: Multiplier | None = None) -> Codes:
+        """The stored codes from accumulators int64 `[rows, channels]`; `row` is a multiplier of each row `[rows, 1]`."""
+        multiplier = rule.multiplier if row is None else fixedpoint.combine(row, rule.multiplier)
+        return self.close(context, exact.requantize(acc, multiplier, rule.addend, self.target()))
+
+    def close(self, context: Context, codes: Codes) -> Codes:
+        """The stored codes from those on the `target` grid: the table, where there is one."""
+        if self.before is not None:
+            context.keep(self.before.name, codes)
+            codes = exact.lookup(self._table(context), codes, self.output.grid())
+        return context.keep(self.spec.name, codes)
+
+    def lower(self, context: Context, make: Callable[[str, Grid], Operation]) -> list[AnyOperation]:
+        """The operation that `make` gives for a name and a grid, and the table after it, where there is one."""
+        if self.before is None:
+            return [make(self.spec.name, self.target())]
+        first = make(self.before.name, self.target())
+        return [first, Lookup(self.spec.name, first.name, self.output.grid(), first.channels, self._table(context))]
+
+    def target(self) -> Grid:
+        """The grid that accumulators are requantized to."""
+        return (self.before or self.output).grid()
+
+    def _table(self, context: Context) -> np.ndarray[Any, np.dtype[np.int32]]:
+        assert self.before is not None
+        return activation_table(context, self.spec, self.before.grid(), self.output.grid(), self.output.range.low.device)
+
+
+def activation_table(
+    context: Context, spec: SiteSpec, source: Grid, target: Grid, device: torch.device
+) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """The table of a site's activation between two grids."""
+    assert spec.activation is not None
+    activation = spec.activation
+    return exact.lookup_table(lambda x: activation(context.module, x), source, target, device)
+
+
+def folded(norm: nn.Module) -> tuple[FloatArray, FloatArray]:
+    """Slope and intercept of each channel of a BatchNorm with its running statistics, float64 (docs/numerics.md, "BatchNorm")."""
+    batch_norm: Any = getattr(norm, "module", norm)  # PyG's BatchNorm holds torch's
+    slope = 1 / np.sqrt(exact.reals(batch_norm.running_var) + batch_norm.eps)
+    if batch_norm.weight is not None:
+        slope = exact.reals(batch_norm.weight) * slope
+    intercept = -exact.reals(batch_norm.running_mean) * slope
+    return slope, intercept if batch_norm.bias is None else exact.reals(batch_norm.bias) + intercept
+
+
+def norm_problem(norm: Any) -> str | None:
+    """Why a BatchNorm cannot be folded, if so."""
+    if getattr(norm, "module", norm).running_mean is None:
+        return "it has no running statistics, so evaluation depends on the batch; expected track_running_stats=True"
+    return None

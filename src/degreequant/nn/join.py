@@ -1,0 +1,84 @@
+"""Tensors joined into one: residual additions, and concatenation along the channels."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from degreequant.fixedpoint import SharedShift, shared_shift
+from degreequant.nn.finish import Finish
+from degreequant.nn.site import Context, Site, SiteSpec
+from degreequant.operations import Add, AnyOperation, Concat, Operation, Requantize
+from degreequant.quant import exact
+from degreequant.quant.exact import Codes
+from degreequant.scheme import Grid
+
+
+class AddSite(Site):
+    """`x + other`."""
+
+    def __init__(self, spec: SiteSpec) -> None:
+        super().__init__(spec)
+        self.finish = Finish(spec)
+
+    def forward(self, context: Context, *args: Any) -> Tensor:
+        """`args` are the two summands `[rows, channels]`."""
+        return self.finish(context, args[0] + args[1])  # type: ignore[no-any-return]
+
+    def exact(self, context: Context, *args: Any) -> Codes:
+        """The sum's codes."""
+        a, b = args
+        target = self.finish.target()
+        return self.finish.close(context, exact.add(a, b, sum_factors(a.grid, b.grid, target), None, target))
+
+    def lower(self, context: Context, *args: Operation) -> list[AnyOperation]:
+        """One addition."""
+        a, b = args
+        return self.finish.lower(context, lambda name, grid: lower_add(name, grid, a, b, None))
+
+
+class ConcatSite(Site):
+    """Tensors side by side."""
+
+    def __init__(self, spec: SiteSpec) -> None:
+        super().__init__(spec)
+        self.finish = Finish(spec)
+
+    def forward(self, context: Context, *args: Any) -> Tensor:
+        """`args` are the pieces `[rows, channels]`, from left to right."""
+        return self.finish(context, torch.cat(args, dim=-1))  # type: ignore[no-any-return]
+
+    def exact(self, context: Context, *args: Any) -> Codes:
+        """The joined codes."""
+        target = self.finish.target()
+        pieces = []
+        for x in args:
+            rule = _rescale(x.grid, target)
+            pieces.append(exact.requantize(x.codes.long() - x.grid.zero_point, rule.multiplier, None, target).codes)
+        return self.finish.close(context, Codes(torch.cat(pieces, dim=-1), target))
+
+    def lower(self, context: Context, *args: Operation) -> list[AnyOperation]:
+        """One concatenation."""
+        first, *others = args
+        names, channels = tuple(x.name for x in others), sum(x.channels for x in args)
+
+        def make(name: str, grid: Grid) -> Operation:
+            return Concat(name, first.name, grid, channels, names, tuple(_rescale(x.grid, grid) for x in args))
+
+        return self.finish.lower(context, make)
+
+
+def sum_factors(a: Grid, b: Grid, target: Grid) -> SharedShift:
+    """What the codes of two summands are multiplied by."""
+    return shared_shift(np.array([a.scale, b.scale]) / target.scale)
+
+
+def lower_add(name: str, grid: Grid, a: Operation, b: Operation, addend: np.ndarray[Any, np.dtype[np.int32]] | None) -> Add:
+    """The addition of what two operations store."""
+    factors = sum_factors(a.grid, b.grid, grid)
+    return Add(name, a.name, grid, a.channels, b.name, factors.mantissa, factors.shift, addend)
+
+
+def _rescale(source: Grid, target: Grid) -> Requantize:
+    return exact.requantizer(np.array([source.scale]), target, None)

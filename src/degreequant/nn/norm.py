@@ -1,0 +1,43 @@
+"""BatchNorm: folded into the accumulator that it follows, or a rescaling of its own where it follows none."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch_geometric.nn
+from torch import Tensor, nn
+
+from degreequant.nn.finish import Finish
+from degreequant.nn.site import Context, Site, SiteSpec
+from degreequant.operations import AnyOperation, Operation, Requantize, Rescale
+from degreequant.quant.exact import Codes
+from degreequant.scheme import Grid
+
+NORMS: tuple[type[nn.Module], ...] = (nn.BatchNorm1d, torch_geometric.nn.BatchNorm)
+
+
+class NormSite(Site):
+    """A BatchNorm on a stored tensor."""
+
+    def __init__(self, spec: SiteSpec) -> None:
+        super().__init__(spec)
+        self.finish = Finish(replace(spec, norm=spec.path))
+
+    def forward(self, context: Context, *args: Any) -> Tensor:
+        """`args` is the stored tensor `[rows, channels]`."""
+        (x,) = args
+        return self.finish(context, x)  # type: ignore[no-any-return]
+
+    def exact(self, context: Context, *args: Any) -> Codes:
+        """The result's codes."""
+        (x,) = args
+        return self.finish.exact(context, x.codes.long() - x.grid.zero_point, self._rule(context, x.grid))
+
+    def lower(self, context: Context, *args: Operation) -> list[AnyOperation]:
+        """One rescaling."""
+        (x,) = args
+        rule = self._rule(context, x.grid)
+        return self.finish.lower(context, lambda name, grid: Rescale(name, x.name, grid, x.channels, rule))
+
+    def _rule(self, context: Context, source: Grid) -> Requantize:
+        return self.finish.rule(context, np.array([source.scale]), None)

@@ -1,0 +1,134 @@
+"""What becomes of a result: looking ahead in a plan, to decide its grid and what joins the accumulator that computes it."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from degreequant.nn.activation import Activation, activation_problem
+from degreequant.nn.norm import NORMS
+from degreequant.nn.plan import Plan, Ref, Step, references
+from degreequant.nn.registry import FUNCTIONS, LAYERS, Entry, altered
+from degreequant.nn.vocabulary import Meaning, activation, epilogue, meaning
+from degreequant.scheme import Recipe
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """What directly follows an accumulator and joins it.
+
+    Attributes:
+        result: Name of the result of the last part.
+        parts: Names of the results that are no steps of their own.
+        norm: Path of a BatchNorm.
+        activation: An activation.
+    """
+
+    result: str
+    parts: tuple[str, ...] = ()
+    norm: str = ""
+    activation: Activation | None = None
+
+
+class Outlook:
+    """Looks ahead in one plan."""
+
+    def __init__(self, plan: Plan, model: nn.Module, recipe: Recipe) -> None:
+        self.plan = plan
+        self.model = model
+        self.recipe = recipe
+
+    def meaning(self, step: Step) -> Meaning:
+        """What a step does here: a sigmoid that is not the last step is an activation."""
+        what = meaning(step, self.model)
+        inside = what == "epilogue" and epilogue(step, self.model)[0] == "sigmoid" and not self.ends(step)
+        return "activation" if inside else what
+
+    def ends(self, step: Step) -> bool:
+        """Whether only changes of shape, or nothing, come after a step."""
+        readers = self.plan.readers(step.name)
+        return all(meaning(reader, self.model) == "reshape" and self.ends(reader) for reader in readers)
+
+    def entry(self, step: Step) -> Entry | None:
+        """How a layer or a function is taken, if it is known."""
+        return LAYERS.get(type(self.model.get_submodule(step.target))) if step.kind == "module" else FUNCTIONS.get(step.target)
+
+    def fusion(self, step: Step, entry: Entry) -> Fusion:
+        """What follows a call that ends in an accumulator: a BatchNorm, an activation, or both in this order."""
+        layer = self.model.get_submodule(step.target) if step.kind == "module" else None
+        if not entry.finishes:
+            return Fusion(step.name)
+        found = Fusion(step.name)
+        norm = self._only_reader(step.name)
+        if norm is not None and entry.norm_joins(layer) and self._is_norm(norm):
+            found = Fusion(norm.name, (norm.name,), norm.target)
+        act = self._activation_after(found.result)
+        return found if act is None else Fusion(act.name, (*found.parts, act.name), found.norm, activation(act, self.model))
+
+    def gathered(self, name: str) -> bool:
+        """Whether a layer gathers this result, looking through dropout and activations."""
+        for step in self.readers(name):
+            what = self.meaning(step)
+            if what == "activation" and activation(step, self.model).clamps and self.gathered(step.name):
+                return True
+            entry = self.entry(step) if what == "layer" else None
+            if entry is not None and entry.gathers and not self.recipe.at(step.target).is_float:
+                return True
+        return False
+
+    def feeds_edges(self, name: str) -> bool:
+        """Whether an input becomes edge features, looking through layers that work row by row."""
+        for step in self.plan.readers(name):
+            entry = self.entry(step)
+            if entry is None:
+                if self.meaning(step) in ("dropout", "activation", "reshape", "cast", "attribute") and self.feeds_edges(step.name):
+                    return True
+                continue
+            if step.by_name(entry.arguments).get("edge_attr") == Ref(name):
+                return True
+            if "edge_index" not in entry.arguments and entry.rows is None and self.feeds_edges(step.name):
+                return True
+        return False
+
+    def recipe_after(self, name: str, default: Recipe) -> Recipe:
+        """The settings of the first layer that reads a result, one that is not left in float before others."""
+        recipes = [self.recipe.at(step.target) for step in self.readers(name) if step.kind == "module" and self.meaning(step) == "layer"]
+        return min(recipes, key=lambda recipe: recipe.is_float, default=default)
+
+    def readers(self, name: str) -> list[Step]:
+        """What reads a result, looking through dropout."""
+        found: list[Step] = []
+        for step in self.plan.readers(name):
+            found += self.readers(step.name) or [step] if self.meaning(step) == "dropout" else [step]
+        return found
+
+    def returned(self, name: str) -> bool:
+        """Whether the forward returns a result, looking through dropout."""
+        dropped = [step.name for step in self.plan.readers(name) if self.meaning(step) == "dropout"]
+        return name in references(self.plan.result) or any(map(self.returned, dropped))
+
+    def _only_reader(self, name: str) -> Step | None:
+        readers = self.plan.readers(name)
+        return readers[0] if len(readers) == 1 and name not in references(self.plan.result) else None
+
+    def _is_norm(self, step: Step) -> bool:
+        if step.kind != "module" or len(step.args) != 1 or step.kwargs:
+            return False
+        norm = self.model.get_submodule(step.target)
+        known = type(norm) in NORMS and altered(norm) is None and LAYERS[type(norm)].problem(norm) is None
+        return known and not self.recipe.at(step.target).is_float
+
+    def _activation_after(self, name: str) -> Step | None:
+        """The activation that alone reads a result. A ReLU may stand behind a dropout, which commutes with it."""
+        near, far = self._only_reader(name), self.readers(name)
+        if near is not None and self._is_activation(near):
+            return near
+        if len(far) == 1 and not self.returned(name) and self._is_activation(far[0]) and activation(far[0], self.model).clamps:
+            return far[0]
+        return None
+
+    def _is_activation(self, step: Step) -> bool:
+        if self.meaning(step) != "activation":
+            return False
+        module = self.model.get_submodule(step.target) if step.kind == "module" else None
+        skipped = step.kind == "module" and self.recipe.at(step.target).is_float
+        return not skipped and activation_problem(activation(step, self.model), module) is None

@@ -1,0 +1,61 @@
+"""The operations of a `Program`: what each one reads, stores and means. Frozen values only.
+
+An `Operation` works on integers. A `FloatOperation` is what a recipe left in float by name (`override(path, "skip")`), and shows as that.
+
+A new operation is a dataclass here, a site's `lower` that emits it, and a step of the engine that runs it. Its meaning to the bit is in
+docs/numerics.md. A change of meaning is a new `version`; old versions stay readable.
+"""
+
+from degreequant.operations.base import (
+    ROWS,
+    AnyOperation,
+    Epilogue,
+    FloatOperation,
+    Input,
+    Operation,
+    Requantize,
+    Role,
+    Rows,
+    Values,
+)
+from degreequant.operations.dense import Add, Concat, Embedding, Linear, Lookup, Quantize, Relu, Rescale
+from degreequant.operations.floats import FloatAggregate, FloatArray32, FloatInput, FloatLinear, FloatRelu
+from degreequant.operations.graph import Aggregate, Attend, EdgeNorm, Pool, Reduce
+
+_KINDS: tuple[type[AnyOperation], ...] = (
+    *(Quantize, Embedding, Linear, Rescale, Add, Concat, Lookup, Relu, Aggregate, Attend, Pool),
+    *(FloatInput, FloatLinear, FloatAggregate, FloatRelu),
+)
+OPERATIONS: dict[str, type[AnyOperation]] = {operation.kind: operation for operation in _KINDS}
+
+__all__ = [
+    "OPERATIONS",
+    "ROWS",
+    "Add",
+    "Aggregate",
+    "AnyOperation",
+    "Attend",
+    "Concat",
+    "EdgeNorm",
+    "Embedding",
+    "Epilogue",
+    "FloatAggregate",
+    "FloatArray32",
+    "FloatInput",
+    "FloatLinear",
+    "FloatOperation",
+    "FloatRelu",
+    "Input",
+    "Linear",
+    "Lookup",
+    "Operation",
+    "Pool",
+    "Quantize",
+    "Reduce",
+    "Relu",
+    "Requantize",
+    "Rescale",
+    "Role",
+    "Rows",
+    "Values",
+]

@@ -1,0 +1,178 @@
+"""What all operations share: names, rows, grids, and the rule by which an accumulator becomes a code."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from degreequant.errors import ProgramError
+from degreequant.fixedpoint import MAX_ADDEND, MAX_MANTISSA, IntArray, Multiplier
+from degreequant.scheme import Grid
+
+MAX_STORED_SHIFT = 2**12
+"""Beyond what any product of float64 scales can need."""
+
+Values = Mapping[str, "Operation | FloatOperation"]
+"""What the earlier steps stored, by name."""
+
+Rows = Literal["nodes", "edges", "graphs"]
+"""What the rows of a stored tensor stand for."""
+
+Role = Literal["features", "categories", "edge_index", "edge_weight", "edge_features", "edge_categories", "batch"]
+Epilogue = Literal["none", "log_softmax", "softmax", "sigmoid"]
+
+ROWS: dict[Role, Rows] = {"features": "nodes", "categories": "nodes", "edge_features": "edges", "edge_categories": "edges"}
+"""The rows of the inputs that an operation can bring in."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A named input of the program, in the order of the model's forward.
+
+    Attributes:
+        name: The forward's own name for it.
+        role: Node features or edge features (floats, `channels` wide), categories of nodes or of edges (integers, `channels` columns),
+            edges, edge weights, or the graph of each node.
+        channels: Width of features, columns of categories; nothing for the others.
+    """
+
+    name: str
+    role: Role
+    channels: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Requantize:
+    """How an accumulator becomes a code: one multiplier per channel (or one for all), and an optional addend per channel; int32."""
+
+    mantissa: IntArray
+    shift: IntArray
+    addend: IntArray | None
+
+    @property
+    def multiplier(self) -> Multiplier:
+        """Mantissa and shift together."""
+        return Multiplier(self.mantissa, self.shift)
+
+    def validate(self, where: str, channels: int) -> None:
+        """Raises `ProgramError` unless lengths and ranges fit `channels`."""
+        expect(self.mantissa.dtype == self.shift.dtype == np.int32, where, "multipliers are not int32")
+        shapes = (self.mantissa.shape, self.shift.shape)
+        expect(shapes in (((1,), (1,)), ((channels,), (channels,))), where, f"expected 1 or {channels} multipliers")
+        expect(bool((self.mantissa >= -MAX_MANTISSA).all()), where, "a multiplier's mantissa is out of range")
+        expect(bool((np.abs(self.shift.astype(np.int64)) < MAX_STORED_SHIFT).all()), where, "a multiplier's shift is out of range")
+        check_addend(self.addend, where, channels)
+
+
+@dataclass(frozen=True, eq=False)
+class _Named:
+    """What integer and float operations share: they read `input`, maybe more, and store their result under `name`."""
+
+    kind: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    name: str
+    input: str
+
+    def tensors(self) -> tuple[str, ...]:
+        """Names of the stored tensors (or inputs with values) that it reads."""
+        return (self.input,)
+
+    def graph_inputs(self) -> tuple[tuple[str, Role], ...]:
+        """Names and roles of the inputs without values that it reads: edges, edge weights, the graph of each node."""
+        return ()
+
+    def brings_in(self, values: Values) -> tuple[Role, ...]:
+        """Roles that `input` may have where it is an input of the program; none where it is a stored tensor."""
+        return ()
+
+    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+        """What the rows of its result are, from those of the tensors that it reads.
+
+        Raises:
+            ProgramError: If these do not go together.
+        """
+        kinds = {rows[name] for name in self.tensors()}
+        expect(len(kinds) == 1, self.name, f"reads rows of {' and of '.join(sorted(kinds))}; expected one kind")
+        return kinds.pop()
+
+    def _stored(self, name: str, values: Values) -> "Operation | FloatOperation":
+        expect(name in values, self.name, f"reads {name!r}, which no earlier step stores")
+        return values[name]
+
+
+@dataclass(frozen=True, eq=False)
+class Operation(_Named):
+    """An integer step: reads codes and stores codes on `grid`, one row per node, edge or graph, and `channels` columns."""
+
+    grid: Grid
+    channels: int
+
+    def validate(self, values: Values) -> None:
+        """Raises `ProgramError` unless this step fits what the steps before it stored."""
+        expect(_in_float32(self.grid), self.name, f"scale {self.grid.scale!r} is not a positive float32 whose grid float32 can hold")
+        expect(self.grid.spec.q_min <= self.grid.zero_point <= self.grid.spec.q_max, self.name, "the zero point is not on the grid")
+        expect(0 < self.channels < 2**31, self.name, f"channels is {self.channels}")
+
+    def source(self, values: Values, name: str | None = None) -> "Operation":
+        """The integer operation that stored `name`, by default its `input`."""
+        source = self._stored(name or self.input, values)
+        if not isinstance(source, Operation):
+            raise ProgramError(f"operation {self.name!r}: reads {source.name!r}, which is in float; expected codes")
+        return source
+
+    def same_width(self, values: Values) -> "Operation":
+        """The integer operation that stored `input`, which must be as wide as this one."""
+        source = self.source(values)
+        expect(source.channels == self.channels, self.name, f"reads {source.channels} channels and stores {self.channels}")
+        return source
+
+    def gathered(self, values: Values) -> "Operation":
+        """The integer operation that stored `input`, whose zero point must be 0."""
+        source = self.source(values)
+        expect(source.grid.zero_point == 0, self.name, f"gathers {self.input!r}, whose zero point is not 0")
+        return source
+
+
+@dataclass(frozen=True, eq=False)
+class FloatOperation(_Named):
+    """A float32 step, `channels` columns; reads floats, or codes by their real values."""
+
+    channels: int
+
+    def validate(self, values: Values) -> None:
+        """Raises `ProgramError` unless this step fits what the steps before it stored."""
+        expect(0 < self.channels < 2**31, self.name, f"channels is {self.channels}")
+        self._check_width(self._stored(self.input, values).channels)
+
+    def _check_width(self, read: int) -> None:
+        expect(read == self.channels, self.name, f"reads {read} channels and stores {self.channels}")
+
+
+AnyOperation = Operation | FloatOperation
+
+
+def edge_roles(edge_index: str, edge_weight: str | None) -> tuple[tuple[str, Role], ...]:
+    """Edges, and edge weights if there are any, with their roles."""
+    edges: tuple[str, Role] = (edge_index, "edge_index")
+    return (edges,) if edge_weight is None else (edges, (edge_weight, "edge_weight"))
+
+
+def check_addend(addend: IntArray | None, where: str, channels: int) -> None:
+    """Raises `ProgramError` unless there is none, or one in range for each channel."""
+    if addend is not None:
+        expect(addend.dtype == np.int32 and addend.shape == (channels,), where, f"expected {channels} int32 addends")
+        expect(bool((np.abs(addend.astype(np.int64)) <= MAX_ADDEND).all()), where, "an addend is out of range")
+
+
+def expect(condition: bool, where: str, message: str) -> None:
+    """Raises `ProgramError` naming the operation unless `condition` holds."""
+    if not condition:
+        raise ProgramError(f"operation {where!r}: {message}")
+
+
+def _in_float32(grid: Grid) -> bool:
+    """Whether `scale`, its inverse and every difference of two real values of the grid are finite in float32."""
+    largest = float(np.finfo(np.float32).max)
+    return 1 / largest < grid.scale < largest / (grid.spec.q_max - grid.spec.q_min) and float(np.float32(grid.scale)) == grid.scale

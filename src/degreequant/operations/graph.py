@@ -1,0 +1,178 @@
+"""Operations that follow the graph: neighbour sums, attention, readout."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from degreequant.operations.base import Operation, Requantize, Role, Rows, Values, edge_roles, expect
+
+Reduce = Literal["sum", "mean", "max"]
+
+MAX_EDGE_SHIFT = 12
+MAX_SELF_COEFFICIENT = 2**15 - 1
+MAX_SLOPE = 2**15
+
+
+@dataclass(frozen=True)
+class EdgeNorm:
+    """How a neighbour sum weighs its edges; the options of PyG's `GCNConv` (docs/numerics.md, "Edge coefficients of a GCN").
+
+    Attributes:
+        normalize: Weigh the edge j -> i by `(d_i d_j)^-1/2`.
+        add_self_loops: Give every node one self loop, when normalizing.
+        improved: Weigh the added self loops by 2, when the graph has edge weights.
+    """
+
+    normalize: bool = True
+    add_self_loops: bool = True
+    improved: bool = False
+
+
+PLAIN_SUM = EdgeNorm(normalize=False, add_self_loops=False)
+"""Every edge counts 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Aggregate(Operation):
+    """`y[i] = factor_i * sum over edges j -> i of coefficient * x[j]`, requantized; `norm` says which coefficients and factors.
+
+    A plain sum may have a term of the node itself: `2^edge_shift * sum x[j] + self_coefficient * x[i]` (GIN's `(1 + eps) x_i`).
+    """
+
+    kind = "aggregate"
+
+    edge_index: str
+    edge_weight: str | None
+    norm: EdgeNorm
+    requantize: Requantize
+    self_coefficient: int = 0
+    edge_shift: int = 0
+
+    def graph_inputs(self) -> tuple[tuple[str, Role], ...]:
+        """Edges, and edge weights if it takes any."""
+        return edge_roles(self.edge_index, self.edge_weight)
+
+    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+        """Nodes, which is what it gathers."""
+        return expect_rows(self, rows, self.input, "nodes")
+
+    def validate(self, values: Values) -> None:
+        """Checks that the gathered tensor has zero point 0 and the width of the output."""
+        super().validate(values)
+        self.gathered(values)
+        self.same_width(values)
+        self.requantize.validate(self.name, self.channels)
+        expect(abs(self.self_coefficient) <= MAX_SELF_COEFFICIENT, self.name, f"self_coefficient is {self.self_coefficient}")
+        expect(0 <= self.edge_shift <= MAX_EDGE_SHIFT, self.name, f"edge_shift is {self.edge_shift}")
+        plain = self.norm == PLAIN_SUM and self.edge_weight is None
+        expect(plain or (self.self_coefficient, self.edge_shift) == (0, 0), self.name, "only a plain sum has a term of the node itself")
+
+
+@dataclass(frozen=True, eq=False)
+class Attend(Operation):
+    """A GAT's softmax over each node's edges and the weighted sums of its heads (docs/numerics.md, "attend").
+
+    Attributes:
+        logits: Name of the tensor with the halves of the logits, `[nodes, 2 * heads]`: sources, then targets.
+        edge_logits: Name of the edges' part of the logits `[edges, heads]`, if any.
+        edge_index: Name of the edges.
+        heads: Heads that lie side by side in `input`.
+        average: Whether the heads are averaged, and not side by side in the result too.
+        add_self_loops: Replace every node's self loops by one.
+        loop_logits: Edge logits of these, int8 `[heads]`; none where they are the mean of the row's.
+        slope: Of the LeakyReLU, in 2^-15.
+        table: `exp`, int16, by the distance to the row's maximum.
+        requantize: From the weighted mean to the output; `1 / sum` is not in it.
+    """
+
+    kind = "attend"
+
+    logits: str
+    edge_logits: str | None
+    edge_index: str
+    heads: int
+    average: bool
+    add_self_loops: bool
+    loop_logits: npt.NDArray[np.int8] | None
+    slope: int
+    table: npt.NDArray[np.int16]
+    requantize: Requantize
+
+    def tensors(self) -> tuple[str, ...]:
+        """Features and logits."""
+        return (self.input, self.logits) if self.edge_logits is None else (self.input, self.logits, self.edge_logits)
+
+    def graph_inputs(self) -> tuple[tuple[str, Role], ...]:
+        """Edges."""
+        return ((self.edge_index, "edge_index"),)
+
+    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+        """Nodes; the edge logits have a row for each edge."""
+        expect_rows(self, rows, self.logits, "nodes")
+        if self.edge_logits is not None:
+            expect_rows(self, rows, self.edge_logits, "edges")
+        return expect_rows(self, rows, self.input, "nodes")
+
+    def validate(self, values: Values) -> None:
+        """Checks widths, grids and the table."""
+        super().validate(values)
+        expect(0 < self.heads < 2**15, self.name, f"heads is {self.heads}")
+        width = self.channels * (self.heads if self.average else 1)
+        expect(width % self.heads == 0 and self.gathered(values).channels == width, self.name, "the features do not hold its heads")
+        logits = self._logits(self.logits, 2 * self.heads, values)
+        if self.edge_logits is not None:
+            expect(self._logits(self.edge_logits, self.heads, values).grid == logits.grid, self.name, "the logits are on different grids")
+        if self.loop_logits is not None:
+            expect(self.edge_logits is not None and self.add_self_loops, self.name, "loop_logits belong to edge logits and self loops")
+            expect(self.loop_logits.dtype == np.int8 and self.loop_logits.shape == (self.heads,), self.name, "expected int8 loop_logits")
+        expect(0 <= self.slope <= MAX_SLOPE, self.name, f"slope is {self.slope}; expected 0 to 2^15")
+        length = 256 if self.edge_logits is None else 511
+        expect(self.table.dtype == np.int16 and self.table.shape == (length,), self.name, f"expected an int16 table of {length} entries")
+        expect(bool((self.table >= 0).all()) and self.table[0] > 0, self.name, "an entry of the table is negative")
+        self.requantize.validate(self.name, self.channels)
+
+    def _logits(self, name: str, width: int, values: Values) -> Operation:
+        source = self.source(values, name)
+        wanted = source.grid.spec.code_type == "i8" and source.grid.zero_point == 0 and source.channels == width
+        expect(wanted, self.name, f"expected {name!r} to hold {width} logits in signed bytes, zero point 0")
+        return source
+
+
+@dataclass(frozen=True, eq=False)
+class Pool(Operation):
+    """The rows of each graph summed, averaged, or their largest; `batch` names the input with the graph of each node (none: all are one
+    graph). A maximum keeps the grid and has no `requantize`."""
+
+    kind = "pool"
+
+    batch: str | None
+    reduce: Reduce
+    requantize: Requantize | None
+
+    def graph_inputs(self) -> tuple[tuple[str, Role], ...]:
+        """The graph of each node, if it is given."""
+        return () if self.batch is None else ((self.batch, "batch"),)
+
+    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+        """Graphs."""
+        expect_rows(self, rows, self.input, "nodes")
+        return "graphs"
+
+    def validate(self, values: Values) -> None:
+        """Checks width and grid."""
+        super().validate(values)
+        source = self.same_width(values)
+        expect((self.requantize is None) == (self.reduce == "max"), self.name, "a maximum, and nothing else, keeps its grid")
+        if self.requantize is None:
+            expect(source.grid == self.grid, self.name, "a maximum keeps its input's grid")
+        else:
+            self.requantize.validate(self.name, self.channels)
+
+
+def expect_rows(operation: Operation, rows: Mapping[str, Rows], name: str, wanted: Rows) -> Rows:
+    """`wanted`, where the rows of `name` are that."""
+    expect(rows[name] == wanted, operation.name, f"reads {name!r}, whose rows are {rows[name]}; expected {wanted}")
+    return wanted

@@ -1,0 +1,213 @@
+"""What is learned and measured: the nodes of one graph, or many graphs in batches; both give the loop the same examples."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from degreequant.data.graphs import GraphBatch, GraphSet
+from degreequant.errors import DatasetError
+from degreequant.nn.prepared import PreparedModel
+from degreequant.protect import degree_rank
+
+Part = Literal["train", "val", "test"]
+
+EVALUATION_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What training minimises, and the figure that is reported.
+
+    Attributes:
+        metric: Name of that figure.
+        loss: The mean loss of an output `[rows, columns]` and its target.
+        total: The sum of the figure over the rows.
+    """
+
+    metric: str
+    loss: Callable[[Tensor, Tensor], Tensor]
+    total: Callable[[Tensor, Tensor], Tensor]
+
+
+def _right(output: Tensor, target: Tensor) -> Tensor:
+    return (output.argmax(dim=-1) == target).sum()
+
+
+def _absolute_error(output: Tensor, target: Tensor) -> Tensor:
+    return (output - target).abs().double().mean(dim=-1).sum()
+
+
+CLASSIFICATION = Objective("accuracy", F.nll_loss, _right)
+REGRESSION = Objective("mae", F.l1_loss, _absolute_error)
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One call of the model, and what it should give.
+
+    Attributes:
+        inputs: The forward's arguments by name.
+        target: Labels `[rows]`, or numbers `[rows, columns]`.
+        rows: The rows of the output that `target` is of; None for all.
+        degree_rank: Rank of each node's in-degree within its graph, where it was computed ahead.
+    """
+
+    inputs: dict[str, Tensor]
+    target: Tensor
+    rows: Tensor | None = None
+    degree_rank: Tensor | None = None
+
+    def of(self, output: Tensor) -> Tensor:
+        """The rows of an output that have a target."""
+        return output if self.rows is None else output[self.rows]
+
+    def predict(self, model: nn.Module) -> Tensor:
+        """What the model gives for the rows that have a target."""
+        ranked = self.degree_rank is not None and isinstance(model, PreparedModel)
+        extra = {"degree_rank": self.degree_rank} if ranked else {}
+        return self.of(model(**self.inputs, **extra))
+
+
+class Task(Protocol):
+    """Examples of each part of the data, and what they are measured by."""
+
+    objective: Objective
+    in_channels: int
+    out_channels: int
+    device: torch.device
+
+    def examples(self, part: Part) -> Iterator[Example]:
+        """All of a part once, in order; the same on every call."""
+        ...
+
+    def shuffled(self, batch_size: int, generator: torch.Generator) -> Iterator[Example]:
+        """One epoch of training."""
+        ...
+
+    def to(self, device: torch.device | str) -> "Task":
+        """The same task on another device."""
+        ...
+
+
+class NodeTask:
+    """The class of each node of one graph; every example is the whole graph.
+
+    Args:
+        data: With `x`, `edge_index`, `y` and the masks `train_mask`, `val_mask` and `test_mask`.
+    """
+
+    objective = CLASSIFICATION
+
+    def __init__(self, data: Data) -> None:
+        self.data = data
+        self.device: torch.device = data.x.device
+        self.in_channels = int(data.num_node_features)
+        self.out_channels = int(data.y.max()) + 1
+        self._example = cache(self._build)
+
+    def examples(self, part: Part) -> Iterator[Example]:
+        """One."""
+        yield self._example(part)
+
+    def shuffled(self, batch_size: int, generator: torch.Generator) -> Iterator[Example]:
+        """One; size and order have no say."""
+        return self.examples("train")
+
+    def to(self, device: torch.device | str) -> "NodeTask":
+        """The same task on another device."""
+        return NodeTask(self.data.clone().to(device))
+
+    def _build(self, part: Part) -> Example:
+        rows = self.data[f"{part}_mask"].nonzero().squeeze(1)
+        return Example({"x": self.data.x, "edge_index": self.data.edge_index}, self.data.y[rows], rows)
+
+
+class GraphTask:
+    """The class of each graph, or the numbers to be predicted of it.
+
+    Args:
+        graphs: The graphs; their degree ranks are computed here, once, where they have none.
+        fold: Which of their splits.
+
+    Raises:
+        DatasetError: If there is no such split.
+    """
+
+    def __init__(self, graphs: GraphSet, fold: int = 0) -> None:
+        if not 0 <= fold < len(graphs.splits):
+            raise DatasetError(f"fold is {fold}; expected one of the {len(graphs.splits)} folds of the data set, counted from 0")
+        self.graphs = graphs if graphs.degree_rank is not None else ranked(graphs)
+        self.fold = fold
+        self.split = graphs.splits[fold]
+        self.device = graphs.x.device
+        self.objective = REGRESSION if graphs.y.is_floating_point() else CLASSIFICATION
+        self.in_channels = graphs.num_node_features
+        self.out_channels = graphs.num_classes or graphs.y.shape[1]
+        self._examples = cache(self._build)
+
+    def examples(self, part: Part) -> Iterator[Example]:
+        """The graphs of a part in batches."""
+        return iter(self._examples(part))
+
+    def shuffled(self, batch_size: int, generator: torch.Generator) -> Iterator[Example]:
+        """The training graphs in batches, in an order that `generator` (on the CPU) draws."""
+        order = torch.randperm(len(self.split.train), generator=generator)
+        for indices in self.split.train[order].split(batch_size):  # type: ignore[no-untyped-call]
+            yield self._example(indices)
+
+    def to(self, device: torch.device | str) -> "GraphTask":
+        """The same task on another device."""
+        return GraphTask(self.graphs.to(device), self.fold)
+
+    def _build(self, part: Part) -> list[Example]:
+        indices: Tensor = getattr(self.split, part)
+        return [self._example(piece) for piece in indices.split(EVALUATION_BATCH)]  # type: ignore[no-untyped-call]
+
+    def _example(self, indices: Tensor) -> Example:
+        batch: GraphBatch = self.graphs.batch(indices)
+        inputs = {"x": batch.x, "edge_index": batch.edge_index, "batch": batch.batch}
+        return Example(inputs, batch.y, degree_rank=batch.degree_rank)
+
+
+def ranked(graphs: GraphSet) -> GraphSet:
+    """The same graphs with the degree ranks of their nodes, so that no step has to sort."""
+    whole = graphs.whole()
+    return dataclasses.replace(graphs, degree_rank=degree_rank(whole.edge_index, graphs.num_nodes, whole.batch))
+
+
+def task_of(data: Any, fold: int = 0) -> NodeTask | GraphTask:
+    """The task that a data set of the catalogue is for: a PyG `Data` or a `GraphSet`."""
+    return GraphTask(data, fold) if isinstance(data, GraphSet) else NodeTask(data)
+
+
+def as_task(data: Data | Task) -> Task:
+    """A graph as a task; a task as it is."""
+    return NodeTask(data) if isinstance(data, Data) else data
+
+
+class Score(NamedTuple):
+    """Mean loss, and accuracy or mean absolute error."""
+
+    loss: float
+    metric: float
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, data: Data | Task, part: Part) -> Score:
+    """Loss and metric of `model.eval()` on a part of the data: `train`, `val` or `test`."""
+    model.eval()
+    task = as_task(data)
+    total, count = torch.zeros(2, dtype=torch.float64, device=task.device), 0
+    for example in task.examples(part):
+        output, rows = example.predict(model), example.target.shape[0]
+        loss = task.objective.loss(output, example.target).double() * rows
+        total += torch.stack([loss, task.objective.total(output, example.target).double()])
+        count += rows
+    return Score(*(total / count).tolist())

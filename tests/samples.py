@@ -1,0 +1,130 @@
+"""Programs that between them hold every kind of operation, and arguments to call them with: for fuzzers and kept files. No torch."""
+
+import dataclasses
+
+import numpy as np
+import programs
+from programs import aggregate, grid, linear, requantize
+
+from degreequant.operations import Add, Attend, Concat, EdgeNorm, Embedding, Input, Lookup, Pool, Quantize, Relu, Rescale
+from degreequant.operations.graph import PLAIN_SUM
+from degreequant.packing import WeightCodes
+from degreequant.program import Program
+
+BATCH = Input("batch", "batch")
+EDGE_ATTR = Input("edge_attr", "edge_features", 3)
+ATOMS = Input("x", "categories", 2)
+BONDS = Input("edge_attr", "edge_categories", 1)
+CATEGORIES = 5
+"""How many categories each table of a sample has."""
+
+
+def embedding(name, source, on, channels, *, column=0, seed=0):
+    codes = np.random.default_rng(seed).integers(on.spec.q_min, on.spec.q_max, (CATEGORIES, channels), endpoint=True)
+    return Embedding(name, source, on, channels, column, WeightCodes(on.spec, codes.astype(np.int16 if on.spec.bits > 8 else np.int8)))
+
+
+def add(name, a, b, on, channels, *, mantissas=(2**29, -(2**30)), shift=30, addend=None):
+    return Add(name, a, on, channels, b, np.array(mantissas, np.int32), shift, None if addend is None else np.asarray(addend, np.int32))
+
+
+def attend(name, source, logits, on, channels, heads, *, edge_logits=None, average=False, loops=True, loop_logits=None):
+    """Attention whose LeakyReLU has the slope 0.2, on logits with the scale 1/16."""
+    table = np.floor(32767 * np.exp(-np.arange(256 if edge_logits is None else 511) / 16) + 0.5).astype(np.int16)
+    rule = requantize(2.0**17, channels, np.arange(channels) * 2**12)
+    return Attend(name, source, on, channels, logits, edge_logits, "edge_index", heads, average, loops, loop_logits, 6554, table, rule)
+
+
+def gin(reduce="sum"):
+    """A sum with a term of the node itself, a BatchNorm, a residual, a jumping concatenation, a readout and an activation."""
+    rule = None if reduce == "max" else requantize(0.25)
+    pooled = grid() if reduce == "max" else grid(scale=0.25)
+    sum_ = aggregate("conv1", "x", grid(6), 4, factor=2.0**-12, norm=PLAIN_SUM)
+    operations = (
+        Quantize("x", "x", grid(), 4),
+        dataclasses.replace(sum_, self_coefficient=4506, edge_shift=12),
+        linear("mlp", "conv1", grid(), 6, 4, seed=4, factor=0.1),
+        Rescale("norm", "mlp", grid(zero_point=-20), 6, requantize(0.7, 6, np.arange(6) * 2**13)),
+        Relu("relu", "norm", grid(zero_point=-20), 6),
+        linear("skip", "x", grid(), 6, 4, bits=8, seed=5, factor=0.01),
+        add("sum", "relu", "skip", grid(5, signed=False, zero_point=7), 6, addend=np.arange(6) * 2**14),
+        Concat("joined", "sum", grid(), 16, ("x", "relu"), (requantize(0.5), requantize(2.0, 4), requantize(1.0, 6, np.full(6, -(2**14))))),
+        Pool("pool", "joined", pooled, 16, "batch", reduce, rule),
+        linear("head", "pool", grid(), 1, 16, factor=0.02),
+        Lookup("elu", "head", grid(8, signed=False), 1, np.clip(np.arange(-128, 128), -9, 99).astype(np.int32) + 9),
+    )
+    return Program((programs.X, programs.EDGES, BATCH), operations, "elu", "sigmoid", squeeze=True)
+
+
+def gat(*, edges=True, loop_logits=None):
+    """Two attentions, of heads side by side and of heads averaged; the first reads features of the edges."""
+    logits = "conv1.edge" if edges else None
+    of_edges = (
+        Quantize("edge_attr", "edge_attr", grid(signed=False, zero_point=100), 3),
+        linear("conv1.edge", "edge_attr", grid(), 2, 3, bits=8, seed=6, factor=0.01),
+    )
+    operations = (
+        Quantize("x", "x", grid(), 4),
+        *(of_edges if edges else ()),
+        linear("conv1.lin", "x", grid(4), 6, 4, seed=7),
+        linear("conv1.att", "x", grid(), 4, 4, seed=8, factor=0.1),
+        attend("conv1", "conv1.lin", "conv1.att", grid(), 6, 2, edge_logits=logits, loop_logits=loop_logits),
+        linear("conv2.lin", "conv1", grid(), 9, 6, seed=9, factor=0.05),
+        linear("conv2.att", "conv1", grid(), 6, 6, seed=10, factor=0.05),
+        attend("conv2", "conv2.lin", "conv2.att", grid(16, scale=2.0**-8), 3, 3, average=True, loops=False),
+    )
+    return Program((programs.X, programs.EDGES, *((EDGE_ATTR,) if edges else ())), operations, "conv2", "softmax")
+
+
+def molecules():
+    """Categories of nodes and of edges, a readout of the whole input as one graph."""
+    operations = (
+        embedding("atom", "x", grid(16), 4, seed=11),
+        embedding("charge", "x", grid(3), 4, column=1, seed=12),
+        add("x", "atom", "charge", grid(), 4, mantissas=(2**22, 2**30)),
+        embedding("bond", "edge_attr", grid(), 1, seed=13),
+        linear("att", "x", grid(), 2, 4, seed=14, factor=0.1),
+        attend("conv", "x", "att", grid(), 4, 1, edge_logits="bond"),
+        Pool("pool", "conv", grid(), 4, None, "mean", requantize(1.0)),
+    )
+    return Program((ATOMS, programs.EDGES, BONDS), operations, "pool")
+
+
+SAMPLES = {
+    "gcn": programs.gcn(source={"model": "GCN"}),
+    "gcn-weighted": programs.gcn(weighted=True, norm=EdgeNorm(improved=True), bits=8),
+    "gcn-plain": programs.gcn(norm=PLAIN_SUM, bits=5, epilogue="softmax"),
+    "gin-sum": gin(),
+    "gin-mean": gin("mean"),
+    "gin-max": gin("max"),
+    "gat": gat(edges=False),
+    "gat-edges": gat(loop_logits=np.array([3, -128], np.int8)),
+    "gat-edges-mean": gat(),
+    "molecules": molecules(),
+    "linear-2": programs.one_linear(2, inputs=7, channels=5),
+    "linear-8": programs.one_linear(8, inputs=130, channels=33),
+    "one-operation": programs.smallest(note="short"),
+    "float": programs.float_gcn(weighted=True),
+    "partly-float": programs.partly_float(),
+}
+"""Every kind of operation; names become those of files."""
+
+
+def call_arguments(program, rng, nodes=12, edges=40, graphs=3):
+    """Arguments that `program` takes, by name, on a random graph with isolated nodes, self loops and duplicate edges."""
+    rows = {"features": nodes, "categories": nodes, "edge_features": edges, "edge_categories": edges}
+    ends = max(1, nodes - 2)
+    edge_index = rng.integers(0, ends, (2, edges if nodes else 0))
+
+    def value(entry):
+        if entry.role in ("features", "edge_features"):
+            return rng.uniform(-4, 4, (rows[entry.role], entry.channels)).astype(np.float32)
+        if entry.role in ("categories", "edge_categories"):
+            return rng.integers(0, CATEGORIES, (rows[entry.role], entry.channels))
+        return {
+            "edge_index": edge_index,
+            "edge_weight": rng.uniform(0.1, 2, edge_index.shape[1]).astype(np.float32),
+            "batch": np.sort(rng.integers(0, graphs, nodes)),
+        }[entry.role]
+
+    return {entry.name: value(entry) for entry in program.inputs}
