@@ -7,6 +7,8 @@
 // function behind: the linker keeps one copy for the whole library, and a CPU without AVX-512 would run it. Always inlined, there is no
 // copy.
 #define DEGREEQUANT_INLINE [[gnu::always_inline]] inline
+// The same for a lambda, after its parameters.
+#define DEGREEQUANT_INLINE_LAMBDA __attribute__((always_inline))
 
 namespace degreequant {
 

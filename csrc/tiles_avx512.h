@@ -1,20 +1,21 @@
-// Weighted sums of rows of codes, sixteen channels to an accumulator. The rows are read packed, as they lie in memory.
+// AVX-512 as the kernels over edges use it: loads of packed codes, sixteen int32 lanes to a vector, and weighted sums of them.
 #pragma once
 
+#include "gather.h"
 #include "simd_avx512.h"
 
 namespace degreequant::avx512 {
 
-constexpr int64_t kTile = 32;  // channels in two accumulators
-constexpr int64_t kMaxTiles = 2;
-
-// A loader gives a tile's codes, plus kOffset, as int32 in two vectors, of which only the low 16 bits count. channel() says where the
-// channels of lane 0 and lane 1 of a vector lie in the tile; order() puts accumulators in channel order.
+// A loader gives a tile's codes, plus kOffset, as int32 in two vectors, of which only the low 16 bits count, and puts sums of them in the
+// order of the columns. Lane i of vector v is column first(v) + kStep * i of its tile until then.
 
 template <bool kSigned>
 struct ByteLoader {
   static constexpr int32_t kOffset = 0;
   static constexpr int64_t kTileBytes = kTile;
+  static constexpr int64_t kStep = 1;
+
+  DEGREEQUANT_INLINE static constexpr int64_t first(int v) noexcept { return v * kLanes; }
 
   DEGREEQUANT_INLINE static __m512i widen(__m128i bytes) noexcept {
     return kSigned ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes);
@@ -34,11 +35,14 @@ struct ByteLoader {
   DEGREEQUANT_INLINE static void order(__m512i[2]) noexcept {}
 };
 
-// Even channels in one vector, odd channels in the other. Signed codes are offset by 8, which costs no more than clearing the other nibble.
+// Even columns in one vector, odd columns in the other. Signed codes are offset by 8, which costs no more than clearing the other nibble.
 template <bool kSigned>
 struct NibbleLoader {
   static constexpr int32_t kOffset = kSigned ? 8 : 0;
   static constexpr int64_t kTileBytes = kTile / 2;
+  static constexpr int64_t kStep = 2;
+
+  DEGREEQUANT_INLINE static constexpr int64_t first(int v) noexcept { return v; }
 
   DEGREEQUANT_INLINE static __m512i low_nibbles(__m128i bytes) noexcept {
     const __m128i nibbles = _mm_and_si128(bytes, _mm_set1_epi8(15));
@@ -62,33 +66,77 @@ struct NibbleLoader {
   }
 };
 
-// Where a block of channels lies in each row, and which of its bytes count.
-template <typename Loader, bool kMasked>
-struct Block {
-  static constexpr bool kIsMasked = kMasked;
-  const uint8_t* base;  // of row 0
-  int64_t stride;
-  uint64_t mask;
+constexpr int kTileVectors = 2;
 
-  DEGREEQUANT_INLINE Block(Codes x, int64_t first, int64_t count) noexcept
-      : base(x.data + row_bytes(x.type, first)), stride(row_bytes(x.type, x.cols)), mask(first_lanes(row_bytes(x.type, count))) {}
-};
+struct Simd {
+  static constexpr int64_t kLanes = avx512::kLanes;
+  static constexpr int kMaxTiles = 2;
+  using Vector = __m512i;
+  template <bool kSigned>
+  using Bytes = ByteLoader<kSigned>;
+  template <bool kSigned>
+  using Nibbles = NibbleLoader<kSigned>;
 
-// Sums of kTiles tiles. They may wrap around on their way: the result, offset taken back, fits 32 bits and has not.
-template <typename Loader, int kTiles>
-struct Sums {
-  __m512i acc[2 * kTiles] = {};
+  DEGREEQUANT_INLINE static Vector set(int32_t value) noexcept { return _mm512_set1_epi32(value); }
+  DEGREEQUANT_INLINE static Vector load(const int32_t* p) noexcept { return _mm512_loadu_si512(p); }
+  DEGREEQUANT_INLINE static void store(int32_t* p, Vector v) noexcept { _mm512_storeu_si512(p, v); }
+  DEGREEQUANT_INLINE static Vector add(Vector a, Vector b) noexcept { return _mm512_add_epi32(a, b); }
+  DEGREEQUANT_INLINE static Vector shift_left(Vector v, int32_t places) noexcept { return _mm512_sll_epi32(v, _mm_cvtsi32_si128(places)); }
+  // What multiplies a code: the upper half of a lane meets the sign bits of the code, so it is 0.
+  DEGREEQUANT_INLINE static Vector factor(int32_t coefficient) noexcept { return set(coefficient & 0xffff); }
 
-  // Adds factor(v) times the codes at p, where v numbers the accumulators; a factor is an int16 in the low half of each lane, and the
-  // upper half, which meets the sign bits of the code, is 0.
-  template <bool kMasked, typename Factor>
-  DEGREEQUANT_INLINE void add(const uint8_t* p, uint64_t mask, Factor factor) noexcept {
-    for (int t = 0; t < kTiles; ++t) {
-      __m512i codes[2];
-      Loader::template load<kMasked>(p + t * Loader::kTileBytes, static_cast<uint32_t>(mask >> (t * Loader::kTileBytes)), codes);
-      for (int i = 2 * t; i < 2 * t + 2; ++i) acc[i] = _mm512_dpwssd_epi32(acc[i], codes[i % 2], factor(i));
-    }
+  // The codes of the first `count` accumulators, of a row's columns from `col` on.
+  DEGREEQUANT_INLINE static Vector requantize(Vector acc, const Requantize& rule, int64_t row, int64_t col, int64_t count) noexcept {
+    const __mmask16 mask = static_cast<__mmask16>(first_lanes(count));
+    return requantize16(acc, load_multiplier16(rule, row, col, mask), load_addend16(rule, col, mask), rule.clamp);
   }
+  DEGREEQUANT_INLINE static void store_codes(CodeType type, uint8_t* row, int64_t col, int64_t count, Vector codes) noexcept {
+    store16(type, row, col, count, codes);
+  }
+
+  // Accumulators of a block. They may wrap around on their way; what finish() leaves must fit, and has not.
+  template <typename Shape>
+  struct Sums {
+    static constexpr int kVectors = Shape::kTiles * kTileVectors;
+    Vector acc[kVectors] = {};
+  };
+
+  // Columns [first, first + count) of every row of a matrix.
+  template <typename Loader, typename Shape>
+  struct Block {
+    const uint8_t* base;  // of row 0
+    int64_t stride;
+    int64_t bytes;
+    uint64_t mask;
+
+    DEGREEQUANT_INLINE Block(Codes x, int64_t first, int64_t count) noexcept
+        : base(x.data + row_bytes(x.type, first)),
+          stride(row_bytes(x.type, x.cols)),
+          bytes(Shape::kPartial ? row_bytes(x.type, count) : Shape::kTiles * Loader::kTileBytes),
+          mask(first_lanes(bytes)) {}
+
+    // Adds factor(v) times the codes of vector v.
+    template <typename Factor>
+    DEGREEQUANT_INLINE void add(int64_t row, Factor factor, Sums<Shape>& sums) const noexcept {
+      const uint8_t* p = base + row * stride;
+      for (int t = 0; t < Shape::kTiles; ++t) {
+        Vector codes[kTileVectors];
+        const uint32_t tile_mask = static_cast<uint32_t>(mask >> (t * Loader::kTileBytes));
+        Loader::template load<Shape::kPartial>(p + t * Loader::kTileBytes, tile_mask, codes);
+        for (int i = 0; i < kTileVectors; ++i) {
+          const int v = t * kTileVectors + i;
+          sums.acc[v] = _mm512_dpwssd_epi32(sums.acc[v], codes[i], factor(v));
+        }
+      }
+    }
+
+    // Takes back offset(v) and puts the sums in the order of the columns.
+    template <typename Offset>
+    DEGREEQUANT_INLINE void finish(Sums<Shape>& sums, Offset offset) const noexcept {
+      for (int v = 0; v < sums.kVectors; ++v) sums.acc[v] = _mm512_sub_epi32(sums.acc[v], offset(v));
+      for (int t = 0; t < Shape::kTiles; ++t) Loader::order(sums.acc + t * kTileVectors);
+    }
+  };
 };
 
 }  // namespace degreequant::avx512

@@ -129,7 +129,7 @@ THINGS: list[Value] = [
     Detached(),
     Liar(),
     np.float32(1),
-    np.matrix([[1.0]]),
+    np.ones((1, 1)).view(np.recarray),
 ]
 THINGS += [Graph([[0, 1], [1, 0]]), Graph([[0], [0]], 5), Graph([[0], [4]], 5, [1.0]), np.zeros((0, 4), np.float32), np.zeros((2, 0), bool)]
 

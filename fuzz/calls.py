@@ -54,6 +54,7 @@ def check(data: bytes) -> str:
         # What a recipe left in float may overflow, as it does in any float model.
         warnings.simplefilter("ignore" if program.float_parts else "error")
         expected = _agreed(which, (), plain, sizes)
+        assert expected.outcome == "ran and agreed" or program.float_parts, f"valid arguments are refused: {expected.detail!r}"
         formed = {name: choices.pick(arguments.FORMS)(value) for name, value in plain.items()}
         found = _agreed(which, *_placed(program, _with_graph(program, formed, sizes, choices), choices), sizes)
         assert found == expected, f"the same values in another form: {found.outcome}, not {expected.outcome}"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import programs
 
+from degreequant import dqfile
 from fuzz.choices import Choices
 
 Json = Any
@@ -60,7 +61,7 @@ def mutate(data: bytes, choices: Choices, others: list[bytes]) -> bytes:
     for _ in range(choices.pick([1, 1, 1, 2, 3])):
         _part(structure, arrays, metadata, choices, others)
     try:
-        return programs.forge(structure, arrays, **metadata)
+        return dqfile.canonical(programs.forge(structure, arrays, **metadata))
     except (ValueError, TypeError, RecursionError):  # what safetensors or JSON cannot write is no file
         return data
 

@@ -3,11 +3,13 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.nn import GCNConv
+from torch_geometric.nn import GCNConv, Linear
 
 import degreequant as dq
 from degreequant.nn.prepared import stored_codes
+from degreequant.nn.site import Site
 from degreequant.quant.exact import Codes
+from degreequant.quant.fake import ActivationQuantizer
 
 
 class Net(nn.Module):
@@ -53,6 +55,40 @@ class One(nn.Module):
         return x if self.after is None else self.after(x)
 
 
+class Deep(nn.Module):
+    """Modules in lists and nested Sequentials, dropout as a module, a shared layer, a custom method."""
+
+    def __init__(self):
+        super().__init__()
+        self.convs = nn.ModuleList([GCNConv(5, 8), GCNConv(8, 8)])
+        self.shared = Linear(8, 8)
+        self.head = nn.Sequential(nn.Linear(8, 8), nn.Sequential(nn.ReLU(), nn.Dropout(0.3)), nn.Linear(8, 2, bias=False))
+
+    def encode(self, x, edge_index):
+        for conv in self.convs:
+            x = conv(x, edge_index).relu()
+        return self.shared(self.shared(x).relu())
+
+    def forward(self, x, edge_index):
+        return self.head(self.encode(x, edge_index))
+
+
+class Branching(Net):
+    """Another end in each mode."""
+
+    def forward(self, x, edge_index, edge_weight=None):
+        x = self.conv2(self.encode(x, edge_index, edge_weight), edge_index, edge_weight)
+        return x if self.training else x.softmax(dim=-1)
+
+
+class Holder(Net):
+    """Takes a data object, under the name that loops often give it."""
+
+    def forward(self, batch):
+        x, edge_index = batch.x, batch.edge_index
+        return self.conv2(self.encode(x, edge_index), batch.edge_index)
+
+
 def graph(nodes: int = 12, edges: int = 30, channels: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Features and edges: duplicates, self loops (some twice) and isolated nodes, whatever the seed."""
     generator = torch.Generator().manual_seed(seed)
@@ -82,6 +118,11 @@ def trained(model: nn.Module, recipe: dq.Recipe, *inputs: Tensor, steps: int = 3
     """Prepared, trained and in `eval()`."""
     example = named or None
     return train(dq.prepare(model, recipe, example_inputs=example), *inputs, steps=steps, **named).eval()
+
+
+def quantizer(site: Site) -> ActivationQuantizer:
+    """What quantizes the tensor that a site stores."""
+    return next(part for part in site.modules() if isinstance(part, ActivationQuantizer) and part.name == site.spec.name)
 
 
 def codes(model: nn.Module, *inputs: Tensor, **named: Tensor) -> dict[str, Codes]:

@@ -51,7 +51,7 @@ def gin(reduce="sum"):
         Concat("joined", "sum", grid(), 16, ("x", "relu"), (requantize(0.5), requantize(2.0, 4), requantize(1.0, 6, np.full(6, -(2**14))))),
         Pool("pool", "joined", pooled, 16, "batch", reduce, rule),
         linear("head", "pool", grid(), 1, 16, factor=0.02),
-        Lookup("elu", "head", grid(8, signed=False), 1, np.clip(np.arange(-128, 128), -9, 99).astype(np.int32) + 9),
+        Lookup("elu", "head", grid(8, signed=False), 1, (np.clip(np.arange(-128, 128), -9, 99) + 9).astype(np.uint8)),
     )
     return Program((programs.X, programs.EDGES, BATCH), operations, "elu", "sigmoid", squeeze=True)
 

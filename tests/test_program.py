@@ -34,13 +34,18 @@ REFUSED = {
     "wrong order": ({"operations": GCN.operations[::-1]}, "which no earlier step stores"),
     "a step reads itself": ({"operations": (GCN.operations[0], programs.linear("fc", "fc", programs.grid(), 4, 4))}, "no earlier step"),
     "duplicate inputs": ({"inputs": (*GCN.inputs, programs.X)}, "two inputs have one name"),
-    "no features": ({"inputs": GCN.inputs[1:]}, "'x', which is not an input of role 'features'"),
+    "no features": ({"inputs": GCN.inputs[1:]}, "no input has a row for each node"),
+    "features of edges": (
+        {"inputs": (Input("x", "edge_features", 4), Input("z", "features", 4), *GCN.inputs[1:])},
+        "are edges; expected nodes",
+    ),
+    "other features": ({"inputs": (Input("z", "features", 4), *GCN.inputs[1:])}, "'x', which is not an input of role 'features'"),
     "no edges": ({"inputs": (GCN.inputs[0], GCN.inputs[2])}, "'edge_index', which is not an input of role 'edge_index'"),
     "no edge weights": ({"inputs": GCN.inputs[:2]}, "'edge_weight', which is not an input of role 'edge_weight'"),
-    "unknown role": ({"inputs": (*GCN.inputs, Input("batch", "batch"))}, "unknown role 'batch'"),
+    "unknown role": ({"inputs": (*GCN.inputs, Input("batch", "nodes"))}, "unknown role 'nodes'"),
     "features without a width": ({"inputs": (Input("x", "features"), *GCN.inputs[1:])}, "have a width"),
     "edges with a width": ({"inputs": (GCN.inputs[0], Input("edge_index", "edge_index", 2), GCN.inputs[2])}, "have a width"),
-    "wrong width": ({"inputs": (Input("x", "features", 5), *GCN.inputs[1:])}, "'x' is not as wide as the input 'x'"),
+    "wrong width": ({"inputs": (Input("x", "features", 5), *GCN.inputs[1:])}, "'x' does not fit the width of the input 'x', 5"),
     "no width": ({"inputs": (*GCN.inputs, Input("z", "features", 0))}, "'z' has width 0"),
     "negative width": ({"inputs": (*GCN.inputs, Input("z", "features", -3))}, "'z' has width -3"),
     "foreign operation": ({"operations": (Foreign("x", "x", programs.grid(), 4),)}, "unknown kind Foreign"),
@@ -58,12 +63,6 @@ def test_steps_by_name():
     assert GCN["conv1.lin"] is GCN.operations[1]
     with pytest.raises(KeyError, match="conv9"):
         GCN["conv9"]
-
-
-def test_inputs_by_role():
-    assert GCN.input("features") == programs.X
-    assert GCN.input("edge_weight") == programs.WEIGHTS
-    assert programs.gcn().input("edge_weight") is None
 
 
 def test_a_program_is_frozen():

@@ -53,7 +53,7 @@ def encode(program: "Program") -> bytes:
     }
     text = json.dumps(structure, separators=(",", ":"), sort_keys=True)
     metadata = {"format": FORMAT, "version": str(VERSION), "program": text, "checksum": _checksum(text, arrays)}
-    return _canonical(safetensors_numpy.save(arrays, metadata))
+    return canonical(safetensors_numpy.save(arrays, metadata))
 
 
 def decode(data: bytes) -> Parts:
@@ -107,7 +107,7 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _canonical(data: bytes) -> bytes:
+def canonical(data: bytes) -> bytes:
     """The same safetensors file with the keys of its header in order: the library writes metadata in another order each time."""
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.dumps(json.loads(data[8:end]), separators=(",", ":"), sort_keys=True).encode()

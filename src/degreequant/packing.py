@@ -18,6 +18,9 @@ STORAGE: dict[CodeType, type[np.generic]] = {
 }
 
 
+CODES: dict[CodeType, type[np.generic]] = {**STORAGE, "i4": np.int8, "u4": np.uint8}
+"""The dtype of codes that are not packed."""
+
 CODE_RANGES: dict[CodeType, tuple[int, int]] = {
     "i4": (-8, 7),
     "u4": (0, 15),

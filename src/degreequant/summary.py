@@ -3,8 +3,10 @@
 import dataclasses
 from typing import Any
 
-from degreequant.operations import Aggregate, AnyOperation, FloatAggregate, FloatLinear, Linear, Operation
-from degreequant.packing import pack
+import numpy as np
+
+from degreequant.operations import AnyOperation, Linear, Operation
+from degreequant.packing import WeightCodes, pack
 from degreequant.program import Program
 
 
@@ -17,30 +19,27 @@ def summarize(program: Program) -> dict[str, Any]:
         "float_parts": program.float_parts,
         "output": program.output,
         "epilogue": program.epilogue,
+        "squeeze": program.squeeze,
         "source": program.source,
     }
 
 
-def parameter_bytes(operation: AnyOperation) -> int:
+def parameter_bytes(value: Any) -> int:
     """Bytes of the numbers that an operation carries, as stored in memory and on disk."""
-    if isinstance(operation, FloatLinear):
-        return operation.weight.nbytes + (0 if operation.bias is None else operation.bias.nbytes)
-    if isinstance(operation, FloatAggregate):
-        return 0 if operation.bias is None else operation.bias.nbytes
-    if not isinstance(operation, Linear | Aggregate):
-        return 0
-    rule = operation.requantize
-    size = rule.mantissa.nbytes + rule.shift.nbytes + (0 if rule.addend is None else rule.addend.nbytes)
-    if isinstance(operation, Linear):
-        size += pack(operation.weight.codes, operation.weight.spec.code_type).nbytes
-    return size
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, WeightCodes):
+        return pack(value.codes, value.spec.code_type).nbytes
+    if isinstance(value, tuple):
+        return sum(map(parameter_bytes, value))
+    if dataclasses.is_dataclass(value):
+        return sum(parameter_bytes(getattr(value, field.name)) for field in dataclasses.fields(value))
+    return 0
 
 
 def _operation(operation: AnyOperation) -> dict[str, Any]:
     grid = operation.grid if isinstance(operation, Operation) else None
-    reads = [operation.input]
-    if isinstance(operation, Aggregate | FloatAggregate):
-        reads += [name for name in (operation.edge_index, operation.edge_weight) if name]
+    reads = [*operation.tensors(), *(name for name, _ in operation.graph_inputs())]
     return {
         "name": operation.name,
         "kind": operation.kind,

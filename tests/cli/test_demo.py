@@ -33,7 +33,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DEGREEQUANT_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("DEGREEQUANT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(citation, "_fetch", no_network)
+    monkeypatch.setattr(citation, "fetch", no_network)
     monkeypatch.setattr(latency, "alternate", quick)
     return tmp_path
 

@@ -2,14 +2,17 @@
 
 import json
 import os
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 import degreequant as dq
 from degreequant.cli.app import run
-from degreequant.data import load
+from degreequant.cli.train import _summary
+from degreequant.data import find, load
 from degreequant.experiments import record, sweep
+from degreequant.experiments.protocol import protocol
 from degreequant.train.checkpoint import load_checkpoint
 
 
@@ -110,6 +113,36 @@ def test_different_runs_never_share_a_file():
     rows = record.read("runs/results.jsonl")
     assert len({row["key"] for row in rows}) == len(lines)
     assert len([name for name in os.listdir("runs") if name.endswith(".dq")]) == len(lines)
+
+
+@pytest.mark.parametrize("arch", ["gat", "gin"])
+def test_other_architectures(arch):
+    """Each with its own width and hyperparameters."""
+    assert train("--arch", arch, "--method", "fp32") == 0
+    (row,) = record.read("runs/results.jsonl")
+    usual = protocol(find("digits"), arch)
+    assert (row["architecture"], row["hidden_channels"], row["dropout"]) == (arch, usual.hidden_channels, usual.dropout)
+    assert row["settings"] == {**asdict(usual.settings), "epochs": 2}
+
+
+@pytest.mark.skipif(not os.environ.get("DEGREEQUANT_DATA"), reason="DEGREEQUANT_DATA is unset: no graphs at hand")
+def test_many_graphs_are_tested_on_one_fold_after_the_other(capsys):
+    assert run(["train", "--dataset", "mutag", "--arch", "gin", "--method", "fp32", "--epochs", "1", "--seeds", "2"]) == 0
+    assert "fp32 on mutag, 2 seeds: test accuracy " in capsys.readouterr().out
+    assert [(row["architecture"], row["seed"], row["fold"]) for row in record.read("runs/results.jsonl")] == [
+        ("reddit-gin", 0, 0),
+        ("reddit-gin", 1, 1),
+    ]
+
+
+def test_a_summary_of_numbers():
+    assert _summary([{"test_mae": 0.4}, {"test_mae": 0.5}]) == "mean absolute error 0.450 ± 0.050"
+
+
+def test_devices(capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    failed(capsys, 1, ["--dataset", "digits", "--device", "tpu"], "unknown device 'tpu'; expected cpu or cuda")
+    failed(capsys, 1, ["--dataset", "digits", "--device", "cuda"], "this torch sees no CUDA device; expected one, or --device cpu")
 
 
 def test_names_of_data_sets_ignore_case(monkeypatch):

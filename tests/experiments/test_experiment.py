@@ -18,6 +18,7 @@ CHANGES = {
     "hidden_channels": 32,
     "dropout": 0.6,
     "settings": Settings(epochs=100),
+    "fold": 3,
 }
 
 
@@ -36,7 +37,13 @@ def test_every_field_is_in_the_key():
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Settings)])
 def test_every_setting_is_in_the_key(field):
-    assert dataclasses.replace(PLAIN, settings=dataclasses.replace(Settings(), **{field: 7})).key != PLAIN.key
+    value = "step" if field == "schedule" else 7
+    assert dataclasses.replace(PLAIN, settings=dataclasses.replace(Settings(), **{field: value})).key != PLAIN.key
+
+
+def test_keys_of_old_rows_are_kept():
+    """Of the first row of results/cora-gcn.jsonl, from before there were folds, batches and schedules."""
+    assert Experiment("cora", "gcn", "fp32", Recipe.fp32(), 0).key == "656e124a1c1477c8"
 
 
 def test_plain_values():

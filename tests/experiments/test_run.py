@@ -7,9 +7,11 @@ import torch
 
 import degreequant as dq
 from degreequant.errors import DatasetError
+from degreequant.experiments import run as module
 from degreequant.experiments.experiment import Experiment, recipe_for
-from degreequant.experiments.run import engine_accuracy, run
+from degreequant.experiments.run import engine_metric, run
 from degreequant.train.loop import Settings
+from degreequant.train.task import GraphTask, NodeTask, evaluate
 
 DATA = tiny.task()
 
@@ -24,7 +26,7 @@ def test_accuracy_is_that_of_the_integers(method, bits):
     row = outcome.row
     output = dq.Engine(outcome.program)(DATA.x, DATA.edge_index)
     right = output.argmax(axis=1) == DATA.y.numpy()
-    assert row["test_accuracy"] == engine_accuracy(outcome.program, DATA) == np.mean(right[DATA.test_mask.numpy()])
+    assert row["test_accuracy"] == engine_metric(outcome.program, NodeTask(DATA)) == np.mean(right[DATA.test_mask.numpy()])
     assert row["model_test_accuracy"] == pytest.approx(row["test_accuracy"])
     assert row["bytes"] == outcome.program.nbytes
 
@@ -34,6 +36,47 @@ def test_in_float_the_model_is_measured():
     assert outcome.program is None
     assert outcome.row["test_accuracy"] == outcome.row["model_test_accuracy"]
     assert outcome.row["bytes"] == 4 * (8 * 6 + 6 + 6 * 3 + 3)
+
+
+@pytest.mark.parametrize(
+    ("arch", "metric", "kind"), [("zinc-gcn", "mae", {"types": True, "numbers": True}), ("reddit-gin", "accuracy", {})]
+)
+@pytest.mark.parametrize("fold", [0, 1])
+def test_many_graphs_in_float(arch, metric, kind, fold):
+    graphs = tiny.graphs(**kind)
+    asked = Experiment("tiny", arch, "fp32", recipe_for("fp32"), 0, hidden_channels=5, settings=Settings(epochs=2), fold=fold)
+    outcome = run(asked, graphs)
+    assert outcome.row[f"test_{metric}"] == evaluate(outcome.model, GraphTask(graphs, fold), "test").metric
+    assert {f"model_test_{metric}", f"val_{metric}", "val_loss"} <= set(outcome.row)
+    assert outcome.row["fold"] == fold
+
+
+@pytest.mark.parametrize("arch", ["zinc-gcn", "zinc-gat", "zinc-gin", "reddit-gin"])
+def test_many_graphs_in_integers(arch):
+    """What the engine gets right is what the model's own integers do."""
+    zinc = arch.startswith("zinc")
+    graphs = tiny.graphs(types=zinc, numbers=zinc)
+    asked = Experiment("tiny", arch, "degree-quant-int4", recipe_for("degree-quant", 4), 0, hidden_channels=5, settings=Settings(epochs=2))
+    row = run(asked, graphs).row
+    metric = "mae" if zinc else "accuracy"
+    assert row[f"test_{metric}"] == pytest.approx(row[f"model_test_{metric}"], abs=1e-5)
+    assert 0 <= row["training_gap"] <= 1
+
+
+def test_the_engine_is_measured_over_all_batches(monkeypatch):
+    """By the names of the forward's arguments, each batch with its own share."""
+    task = GraphTask(tiny.graphs(count=900))
+    given = []
+
+    def engine(x, edge_index, batch):
+        given.append(batch.max() + 1)
+        return np.eye(3, dtype=np.float32)[np.zeros(batch.max() + 1, dtype=int)]
+
+    monkeypatch.setattr(module, "Engine", lambda program: engine)
+    labels = task.graphs.y[task.split.test]
+    assert engine_metric(None, task) == float((labels == 0).double().mean())
+    assert len(given) == 3
+    assert sum(given) == len(labels)
 
 
 def test_a_row_says_what_was_run():
@@ -62,5 +105,5 @@ def test_progress_is_told():
 
 
 def test_an_unknown_architecture():
-    with pytest.raises(DatasetError, match="unknown architecture 'gin'"):
-        run(experiment(arch="gin"), DATA)
+    with pytest.raises(DatasetError, match="unknown architecture 'gin9'"):
+        run(experiment(arch="gin9"), DATA)

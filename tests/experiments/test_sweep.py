@@ -1,4 +1,6 @@
 import dataclasses
+import os
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +9,7 @@ import tiny
 from degreequant.experiments import record, sweep
 from degreequant.experiments.experiment import Experiment
 from degreequant.scheme import Recipe
-from degreequant.train.loop import Settings
+from degreequant.train.loop import Resume, Settings
 
 EXPERIMENTS = [Experiment("tiny", "gcn", "fp32", Recipe.fp32(), seed, settings=Settings(epochs=2)) for seed in range(3)]
 
@@ -22,7 +24,7 @@ def ran(monkeypatch):
     """The seeds that were run, by a run that trains nothing."""
     seeds = []
 
-    def run(experiment, data, progress=None):
+    def run(experiment, data, progress, resume, device):
         seeds.append(experiment.seed)
         return SimpleNamespace(row={"key": experiment.key, "seed": experiment.seed})
 
@@ -92,3 +94,37 @@ def test_a_real_run(path):
     assert seen == [1, 2]
     assert record.read(path) == rows
     assert rows[0]["key"] == EXPERIMENTS[0].key
+
+
+def without_times(row):
+    return {key: value for key, value in row.items() if key not in ("step_ms", "seconds", "finished")}
+
+
+def test_a_run_that_was_stopped_goes_on(path, monkeypatch, tmp_path):
+    """Its state lies beside the results until its row is there; the row is that of a run that was not stopped."""
+    monkeypatch.setattr(sweep, "Resume", partial(Resume, seconds=0))
+    experiments = [dataclasses.replace(EXPERIMENTS[0], settings=Settings(epochs=6))]
+    data = tiny.task()
+    (expected,) = sweep.sweep(experiments, data, tmp_path / "other" / "results.jsonl")
+    seen = []
+
+    def told(epoch, loss):
+        seen.append(epoch)
+        if seen == [1, 2, 3, 4]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(sweep.sweep(experiments, data, path, progress=told))
+    assert sweep.state_path(path, experiments[0]).exists()
+    (row,) = sweep.sweep(experiments, data, path, progress=told)
+    assert seen == [1, 2, 3, 4, 4, 5, 6]
+    assert without_times(row) == without_times(expected)
+    assert os.listdir(path.parent / "other") == ["results.jsonl"]
+    assert not sweep.state_path(path, experiments[0]).exists()
+
+
+def test_states_of_two_runs_are_two_files(path):
+    one, other = EXPERIMENTS[0], dataclasses.replace(EXPERIMENTS[0], settings=Settings(epochs=2, lr=0.5))
+    assert sweep.state_path(path, one) != sweep.state_path(path, other)
+    odd = dataclasses.replace(EXPERIMENTS[0], method="dq4 p=0.0/0.1")
+    assert sweep.state_path(path, odd).parent == path.parent

@@ -57,6 +57,6 @@ def test_a_wrong_answer_is_found(monkeypatch):
 
 
 def test_choices_are_read_in_order():
-    choices = Choices(bytes([7, 2, 0, 1, 0, 0, 255]))
-    assert [choices.below(5), choices.pick("abc"), choices.chance(2), choices.below(1000), choices.chance(256)] == [2, "c", False, 1, False]
+    choices = Choices(bytes([7, 2, 0, 1, 0, 0, 0, 255]))
+    assert [choices.below(5), choices.pick("abc"), choices.chance(2), choices.below(1000), choices.chance(256)] == [2, "c", False, 1, True]
     assert [choices.below(9), choices.raw(2)] == [0, b"\0\0"]

@@ -6,10 +6,16 @@ from hypothesis import strategies as st
 from torch_geometric.nn import GCNConv
 
 from degreequant.errors import GraphError
-from degreequant.nn.adjacency import float_adjacency, float_edges, integer_adjacency
+from degreequant.memo import TensorMemo
+from degreequant.nn import adjacency
+from degreequant.nn.adjacency import float_adjacency, float_edges
 from degreequant.operations import EdgeNorm
 
 NORMS = [EdgeNorm(*options) for options in ((True, True, False), (True, True, True), (True, False, False), (False, False, False))]
+
+
+def integer_adjacency(edge_index, edge_weight, nodes, norm):
+    return adjacency.integer_adjacency(edge_index, edge_weight, nodes, norm, TensorMemo())
 
 
 @st.composite

@@ -81,7 +81,7 @@ def bounds(model, prepared, x, edge_index, edge_weight):
     the doubled terms. Coefficients are half of 1/32767 of the largest of their row away.
     """
     sites = prepared.dq_sites
-    step_x, step_h, step_y = (q.grid().scale for q in (sites["x"].output, sites["conv"].features, sites["conv"].output))
+    step_x, step_h, step_y = (q.grid().scale for q in (sites["x"].output, sites["conv"].features, nets.quantizer(sites["conv"])))
     weight = model.conv.lin.weight.detach()
     step_w = sites["conv"].weight.scales(weight)
     x_error = step_x
@@ -201,4 +201,5 @@ def test_options_and_problems():
     assert gcn_problem(GCNConv(2, 2)) is None
     assert "expected 'add'" in gcn_problem(GCNConv(2, 2, aggr="max"))
     assert "flip edge_index" in gcn_problem(GCNConv(2, 2, flow="target_to_source"))
-    assert "expected -2" in gcn_problem(GCNConv(2, 2, node_dim=0))
+    assert gcn_problem(GCNConv(2, 2, node_dim=0)) is None  # the rows of a matrix, like -2
+    assert "expected -2" in gcn_problem(GCNConv(2, 2, node_dim=1))

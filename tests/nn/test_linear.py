@@ -11,20 +11,29 @@ from torch import nn
 
 import degreequant as dq
 from degreequant.memo import TensorMemo
+from degreequant.nn.activation import Activation
 from degreequant.nn.linear import LinearSite
 from degreequant.nn.site import Context, SiteSpec
+from degreequant.operations import Quantize
 from degreequant.quant import exact
 from degreequant.scheme import Grid, TensorSpec
 
-CONTEXT = Context(TensorMemo())
+RELU = Activation("relu", function=F.relu)
+
+
+def context(layer):
+    return Context(TensorMemo(), {"lin": layer}.__getitem__)
 
 
 def site(bits=8, kind="affine", relu=False, weight_bits=None):
-    return LinearSite(
-        SiteSpec(
-            "lin", dq.Recipe.qat(8, ranges="minmax").replace(weight_bits=weight_bits or min(bits, 8), activation_bits=bits), kind, relu
-        )
-    )
+    recipe = dq.Recipe.qat(8, ranges="minmax").replace(weight_bits=weight_bits or min(bits, 8), activation_bits=bits)
+    return LinearSite(SiteSpec("lin", recipe, kind, path="lin", activation=RELU if relu else None))
+
+
+def lowered(quantized, layer, source):
+    """The operation that a site becomes behind a tensor on the grid `source`."""
+    (operation,) = quantized.lower(context(layer), Quantize("x", "x", source, layer.in_features))
+    return operation
 
 
 @pytest.mark.parametrize("make", [nn.Linear, pyg.Linear])
@@ -33,8 +42,8 @@ def site(bits=8, kind="affine", relu=False, weight_bits=None):
 def test_training_strays_from_float_by_its_steps_only(make, bias, relu):
     layer, x = make(20, 7, bias=bias), torch.randn(50, 20)
     quantized, expected = site(relu=relu), layer(x).relu() if relu else layer(x)
-    y = quantized(layer, CONTEXT, x)
-    step = quantized.output.grid().scale
+    y = quantized(context(layer), x)
+    step = nets.quantizer(quantized).grid().scale
     weight_step = quantized.weight.scales(layer.weight)
     bound = 0.5 * step * (1 + 1e-3) + 0.5 * x.abs().sum(dim=1, keepdim=True) * weight_step + 2 * step
     assert ((y - expected).abs() <= bound).all()
@@ -53,15 +62,15 @@ def test_exact_codes_are_the_page(seed, bits, weight_bits, bias, relu):
     torch.manual_seed(seed)
     layer, x = nn.Linear(6, 3, bias=bias), torch.randn(5, 6) * 3
     quantized = site(bits, "unsigned" if relu else "affine", relu, weight_bits)
-    quantized(layer, CONTEXT, x)
+    quantized(context(layer), x)
     source = Grid(TensorSpec(bits, signed=False), float(np.float32(7.0 / 2**bits)), 2 ** (bits - 1))
-    codes, grid = exact.quantize(x, source), quantized.output.grid()
-    weight, requantize = quantized.integers(layer, source)
+    codes, operation = exact.quantize(x, source), lowered(quantized, layer, source)
+    grid, weight, requantize = operation.grid, operation.weight, operation.requantize
     multipliers = list(zip(requantize.mantissa.tolist(), requantize.shift.tolist(), strict=True))
     addends = None if requantize.addend is None else requantize.addend.tolist()
     rule = oracle.Rule(multipliers, addends, grid.zero_point, grid.spec.q_min, grid.spec.q_max)
     expected = oracle.linear(codes.codes.tolist(), source.zero_point, weight.codes.tolist(), rule)
-    found = quantized.eval().exact(layer, CONTEXT, codes)
+    found = quantized.eval().exact(context(layer), codes)
     assert found.codes.tolist() == expected
     real = (
         codes.dequantize().double() @ (torch.from_numpy(weight.codes).double() * quantized.weight.scales(layer.weight).double()[:, None]).T
@@ -78,15 +87,11 @@ def test_a_channel_of_zeros_and_a_huge_bias():
         layer.weight[2] *= 1e-30
         layer.bias[1] = 1e4
     quantized = site()
-    y = quantized(layer, CONTEXT, x)
+    y = quantized(context(layer), x)
     codes = exact.quantize(x, Grid(TensorSpec(8), 0.03, 0))
-    found = quantized.eval().exact(layer, CONTEXT, codes).dequantize()
+    found = quantized.eval().exact(context(layer), codes).dequantize()
     torch.testing.assert_close(found[:, 1], torch.full((6,), 1e4), rtol=0.01, atol=0)
-    torch.testing.assert_close(found, y, rtol=0, atol=2 * quantized.output.grid().scale)
-
-
-def test_width_is_that_of_the_input():
-    assert site().width(nn.Linear(6, 3)) == 6
+    torch.testing.assert_close(found, y, rtol=0, atol=2 * nets.quantizer(quantized).grid().scale)
 
 
 def test_linear_after_linear_trains_and_evaluates():

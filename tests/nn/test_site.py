@@ -5,7 +5,9 @@ import torch
 import degreequant as dq
 from degreequant.errors import InputError
 from degreequant.memo import TensorMemo
-from degreequant.nn.site import Context, InputSite, ReluSite, SiteSpec
+from degreequant.nn.elementwise import ReluSite
+from degreequant.nn.input import InputSite
+from degreequant.nn.site import Context, SiteSpec
 from degreequant.quant.observers import INPUT_SAMPLE
 
 X, _ = nets.graph(20)
@@ -19,7 +21,7 @@ every_recipe = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 
 
 def context(protected=None):
-    return Context(TensorMemo(), protected)
+    return Context(TensorMemo(), {}.__getitem__, protected)
 
 
 def site(recipe, kind=InputSite):
@@ -35,12 +37,12 @@ def test_what_is_remembered_of_an_input_is_what_is_computed(recipe):
     remembering, computing = site(recipe), site(recipe)
     for x in (X, X, X * 2, X, X / 4):
         computing._memo = TensorMemo()
-        expected = computing(None, context(), x.clone())
-        assert torch.equal(remembering(None, context(), x), expected)
+        expected = computing(context(), x.clone())
+        assert torch.equal(remembering(context(), x), expected)
         assert span(remembering) == span(computing)
         for twin in (remembering, computing):
             twin.eval()
-        assert torch.equal(remembering.exact(None, context(), x).codes, computing.exact(None, context(), x.clone()).codes)
+        assert torch.equal(remembering.exact(context(), x).codes, computing.exact(context(), x.clone()).codes)
         for twin in (remembering, computing):
             twin.train()
 
@@ -49,10 +51,10 @@ def test_what_is_remembered_of_an_input_is_what_is_computed(recipe):
 def test_the_range_of_an_input_is_of_all_rows_and_draws_nothing(recipe):
     wide = torch.randn(100, INPUT_SAMPLE // 50)
     expected = site(recipe)
-    expected(None, context(), wide)
+    expected(context(), wide)
     for protected in (torch.rand(100) < 0.5, torch.ones(100, dtype=torch.bool)):
         quantizing, state = site(recipe), torch.get_rng_state()
-        found = quantizing(None, context(protected), wide)
+        found = quantizing(context(protected), wide)
         assert torch.equal(torch.get_rng_state(), state)
         assert span(quantizing) == span(expected)
         assert torch.equal(found[protected], wide[protected])
@@ -66,7 +68,7 @@ def test_what_a_skipped_layer_left_has_the_range_of_its_unprotected_rows(recipe)
     x.requires_grad_()
     protected = torch.arange(20) == 3
     quantizing = site(recipe)
-    found = quantizing(None, context(protected), x)
+    found = quantizing(context(protected), x)
     assert span(quantizing)[1] <= float(X.max())
     found.sum().backward()
     assert x.grad[3].tolist() == [1] * 5
@@ -74,27 +76,27 @@ def test_what_a_skipped_layer_left_has_the_range_of_its_unprotected_rows(recipe)
 
 def test_evaluation_observes_nothing():
     quantizing = site(RECIPES["minmax"])
-    quantizing(None, context(), X)
+    quantizing(context(), X)
     before = span(quantizing)
-    quantizing.eval()(None, context(), X * 100)
-    quantizing.exact(None, context(), X * 100)
+    quantizing.eval()(context(), X * 100)
+    quantizing.exact(context(), X * 100)
     assert span(quantizing) == before
     with pytest.raises(InputError, match="'x' holds NaN"):
-        quantizing.exact(None, context(), X * torch.nan)
+        quantizing.exact(context(), X * torch.nan)
 
 
 def test_a_relu_keeps_the_grid():
     quantizing, relu = site(RECIPES["minmax"]), site(RECIPES["minmax"], ReluSite)
-    floats = quantizing(None, context(), X)
-    codes = quantizing.eval().exact(None, context(), X)
-    positive = relu.exact(None, context(), codes)
+    floats = quantizing(context(), X)
+    codes = quantizing.eval().exact(context(), X)
+    positive = relu.exact(context(), codes)
     assert positive.grid == codes.grid
     assert positive.codes.min() == codes.grid.zero_point
-    torch.testing.assert_close(positive.dequantize(), relu(None, context(), floats), rtol=0, atol=1.01 * codes.grid.scale)
+    torch.testing.assert_close(positive.dequantize(), relu(context(), floats), rtol=0, atol=1.01 * codes.grid.scale)
 
 
 def test_what_is_stored_is_noted_by_name():
     stored = {}
     quantizing = site(RECIPES["minmax"])
-    found = quantizing(None, Context(TensorMemo(), stored=stored), X)
+    found = quantizing(Context(TensorMemo(), {}.__getitem__, stored=stored), X)
     assert stored == {"x": found}

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch_geometric.nn import GCNConv
+from torch_geometric.nn import GCNConv, global_add_pool
 
 from degreequant.nn.plan import Ref, Step
 from degreequant.nn.vocabulary import describe, drops_at_evaluation, epilogue, meaning
@@ -43,8 +43,9 @@ def function(target, *args, **kwargs):
 
 @pytest.mark.parametrize(
     ("step", "expected"),
-    [(module("act"), "relu")]
-    + [(function(relu), "relu") for relu in (F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_")]
+    [(module(path), "activation") for path in ("act", "capped")]
+    + [(function(relu), "activation") for relu in (F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_")]
+    + [(function(other), "activation") for other in (F.elu, torch.tanh, "tanh", F.leaky_relu_)]
     + [
         (module("drop"), "dropout"),
         (module("same"), "dropout"),
@@ -53,11 +54,15 @@ def function(target, *args, **kwargs):
     ]
     + [(module(path), "epilogue") for path in ("soft", "log_soft", "sig")]
     + [(function(end), "epilogue") for end in (F.log_softmax, torch.softmax, torch.sigmoid, "softmax", "log_softmax", "sigmoid")]
-    + [(module("conv"), "layer"), (module("norm"), "layer"), (module("capped"), "layer")]
+    + [(module("conv"), "layer"), (module("norm"), "layer")]
+    + [(function(add, 1), "function") for add in (operator.add, torch.add, "add")]
+    + [(function(join), "function") for join in (torch.cat, global_add_pool)]
+    + [(function(shape), "reshape") for shape in (torch.squeeze, "view", "flatten")]
+    + [(function(operator.getitem, (slice(None), 2)), "reshape"), (function(operator.getitem, slice(2)), "unknown")]
+    + [(function("float"), "cast"), (function("to", torch.int64), "cast"), (function("to", "cuda"), "unknown")]
     + [
         (function(getattr, "x"), "attribute"),
-        (function(F.elu), "unknown"),
-        (function(operator.add, 1), "unknown"),
+        (function(operator.mul, 2), "unknown"),
         (function("size"), "unknown"),
     ],
 )

@@ -150,3 +150,23 @@ def test_edge_weights_that_are_not_floats(dtype):
 def test_edge_weights_that_float32_does_not_hold(value):
     with pytest.raises(GraphError, match=r"edge_weight holds .* at edge 1; expected finite float32 weights"):
         arrays.edge_weights([1.0, value, np.nan], 3)
+
+
+# -- found by fuzz/
+
+
+def unaligned(array):
+    return np.frombuffer(b"\0" + array.tobytes(), array.dtype, offset=1).reshape(array.shape)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_what_the_kernels_read_is_aligned(rows):
+    """To numpy every empty array is aligned, wherever it points to; to the kernels it is not."""
+    results = (
+        arrays.features(unaligned(np.ones((rows, 4), np.float32)), "x", 4),
+        arrays.batch(unaligned(np.arange(rows)), "batch", rows),
+        arrays.categories(unaligned(np.ones((rows, 2), np.int64)), "x", 2),
+    )
+    for result in results:
+        assert result.ctypes.data % result.itemsize == 0
+        assert len(result) == rows

@@ -142,6 +142,7 @@ def test_bad_inputs(method, name):
         ({"x": X}, "got x twice, by position and by name"),
         ({"edge_attr": X}, r"got edge_attr, which is not an input; this program takes \(x, edge_index\)"),
         ({"edge_weight": WEIGHTS}, "got edge_weight, which is not an input"),
+        ({"self": X}, "got self, which is not an input"),
     ],
 )
 def test_bad_names(named, message):

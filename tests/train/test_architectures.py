@@ -30,8 +30,14 @@ def test_every_architecture_builds_and_can_be_prepared(name):
         assert torch.equal(prepared.train(mode)(**example.inputs), expected)
 
 
-def test_gcn_can_be_quantized():
-    dq.prepare(Architecture("gcn", 8, 5, 3).build(), dq.Recipe.degree_quant(4))
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_can_be_quantized(name):
+    given = task(name)
+    model = Architecture(name, given.in_channels, 5, given.out_channels).build()
+    prepared = dq.prepare(model, dq.Recipe.degree_quant(4))
+    example = next(given.examples("train"))
+    example.predict(prepared.train())
+    assert prepared.eval()(**example.inputs).shape[1] == given.out_channels
 
 
 def test_an_unknown_architecture():

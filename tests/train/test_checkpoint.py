@@ -13,9 +13,10 @@ from safetensors.torch import save
 
 import degreequant as dq
 from degreequant.errors import CheckpointError, DegreeQuantError
-from degreequant.train.architectures import Architecture
+from degreequant.train.architectures import ARCHITECTURES, Architecture
 from degreequant.train.checkpoint import load_checkpoint, save_checkpoint
 from degreequant.train.loop import Settings, fit
+from degreequant.train.task import GraphTask, NodeTask
 
 ARCHITECTURE = Architecture("gcn", 8, 5, 3, dropout=0.25)
 RECIPES = {
@@ -57,6 +58,20 @@ def test_round_trip(recipe, path):
         assert torch.equal(loaded(DATA.x, DATA.edge_index), model(DATA.x, DATA.edge_index))
     if recipe != "fp32":
         assert dq.convert(loaded).to_bytes() == dq.convert(model).to_bytes()
+
+
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "gcn"])
+def test_round_trip_of_every_architecture(name, path):
+    task = GraphTask(tiny.graphs(types=name.startswith("zinc"))) if "-" in name else NodeTask(DATA)
+    architecture = Architecture(name, task.in_channels, 5, task.out_channels, dropout=0.25)
+    model = dq.prepare(architecture.build(), dq.Recipe.degree_quant(4))
+    example = next(task.examples("train"))
+    example.predict(model.train())
+    save_checkpoint(path, model, architecture)
+    loaded, found = load_checkpoint(path)
+    assert found == architecture
+    with torch.no_grad():
+        assert torch.equal(loaded(**example.inputs), model.eval()(**example.inputs))
 
 
 def test_training_goes_on_from_a_checkpoint(path):

@@ -1,5 +1,6 @@
 """`degreequant convert`, `run` and `inspect`: from a checkpoint to answers. `run` and `inspect` load no torch."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -45,46 +46,30 @@ def run_program(
 
 def inspect(
     program: Annotated[Path, typer.Argument(help="A .dq file.")],
+    graph: Annotated[Path | None, typer.Option(help="An .npz file with inputs by name: shows the cost of each operation on it.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what a program does: its inputs, and each operation with its shape, bits, scale and bytes.
+    """Show what a program does: its inputs, and each operation with its shape, bits, scale and bytes; on a graph also what it costs.
 
-    Example: degreequant inspect model.dq
+    Example: degreequant inspect model.dq --graph graph.npz
     """
-    from degreequant.cli.screen import OUT, kilobytes, print_json, say, table
+    from degreequant.cli.files import read_inputs
+    from degreequant.cli.program_table import cost_table, operation_table
+    from degreequant.cli.screen import OUT, kilobytes, print_json, say
     from degreequant.program import Program
+    from degreequant.runtime.cost import costs
     from degreequant.summary import summarize
 
     loaded = Program.load(program)
     summary = summarize(loaded)
+    paid = [] if graph is None else costs(loaded, **read_inputs(graph, loaded))
     if json:
-        print_json(summary)
+        print_json(summary | ({"costs": [asdict(cost) for cost in paid]} if graph is not None else {}))
         return
     say(f"{program}: {kilobytes(summary['bytes'])} KB, from {loaded.source.get('model', 'an unnamed model')}, epilogue {loaded.epilogue}")
     say("inputs: " + ", ".join(f"{e['name']} ({e['role']}{', ' + str(e['channels']) if e['channels'] else ''})" for e in summary["inputs"]))
-    headings = {
-        "operation": "left",
-        "kind": "left",
-        "reads": "left",
-        "channels": "right",
-        "codes": "left",
-        "scale": "right",
-        "zero": "right",
-        "bytes": "right",
-    }
-    rows = [
-        [
-            o["name"],
-            o["kind"],
-            "\n".join(o["reads"]),
-            str(o["channels"]),
-            o["codes"],
-            "" if o["scale"] is None else f"{o['scale']:.4g}",
-            "" if o["zero_point"] is None else str(o["zero_point"]),
-            f"{o['bytes']:,}",
-        ]
-        for o in summary["operations"]
-    ]
-    OUT.print(table("", headings, rows))
+    OUT.print(operation_table(summary))
+    if graph is not None:
+        OUT.print(cost_table(paid))
     if summary["float_parts"]:
         say(f"Left in float by the recipe: {', '.join(summary['float_parts'])}")

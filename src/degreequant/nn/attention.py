@@ -17,6 +17,7 @@ from degreequant.coefficients import reciprocal
 from degreequant.fixedpoint import Multiplier
 from degreequant.memo import TensorMemo
 from degreequant.quant.exact import Codes
+from degreequant.quant.fake import fake_quantize
 
 LARGEST_WEIGHT = 2**15 - 1
 SLOPE_BITS = 15
@@ -76,10 +77,8 @@ def attend(
     halves = logits.view(nodes, 2, heads)
     logit = halves[edges.source, 0] + halves[edges.target, 1]
     logit = F.leaky_relu(logit if edge_logits is None else logit + edge_logits, attention.negative_slope)
-    rounded = torch.fake_quantize_per_tensor_affine(
-        logit, attention.scale, torch.zeros_like(attention.scale, dtype=torch.int32), -1024, 1023
-    )
-    logit = rounded if protected is None else torch.where(protected[edges.source].unsqueeze(-1), logit, rounded)
+    nothing = torch.zeros_like(attention.scale, dtype=torch.int32)
+    logit = fake_quantize(logit, attention.scale, nothing, -1024, 1023, "plain", None if protected is None else protected[edges.source])
     rows = edges.target.unsqueeze(-1).expand_as(logit)
     largest = logit.detach().new_zeros(nodes, heads).scatter_reduce(0, rows, logit.detach(), "amax", include_self=False)
     weight = _to_table(torch.exp(logit - largest[edges.target]))

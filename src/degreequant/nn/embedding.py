@@ -7,10 +7,9 @@ from torch import Tensor
 
 from degreequant.nn.site import Context, Site, SiteSpec
 from degreequant.operations import AnyOperation, Embedding, Operation
-from degreequant.packing import WeightCodes, pack, unpack
+from degreequant.packing import CODES, WeightCodes
 from degreequant.quant.exact import Codes, quantize
 from degreequant.quant.fake import ActivationQuantizer
-from degreequant.scheme import Grid
 
 
 class EmbeddingSite(Site):
@@ -36,16 +35,11 @@ class EmbeddingSite(Site):
         """One embedding; `args` is the name of the input and its column."""
         ((name, column),) = args
         grid = self.output.grid()
-        codes = _stored_codes(quantize(self.layer(context).weight, grid), grid)
-        embedding: Operation = Embedding(self.spec.name, name, grid, codes.codes.shape[1], column, codes)
+        codes = quantize(self.layer(context).weight, grid).codes.cpu().numpy().astype(CODES[grid.spec.code_type])
+        embedding: Operation = Embedding(self.spec.name, name, grid, codes.shape[1], column, WeightCodes(grid.spec, codes))
         return [embedding]
 
 
 def embedding_problem(layer: Any) -> str | None:
     """Why an `Embedding` cannot be quantized, if so."""
     return None if layer.max_norm is None else "max_norm changes the table in the forward; expected max_norm=None"
-
-
-def _stored_codes(table: Codes, grid: Grid) -> WeightCodes:
-    codes = table.codes.cpu().numpy()
-    return WeightCodes(grid.spec, unpack(pack(codes, grid.spec.code_type), grid.spec.code_type, codes.shape[1]))

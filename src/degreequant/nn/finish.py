@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -83,14 +84,12 @@ class Finish(nn.Module):
         """The grid that accumulators are requantized to."""
         return (self.before or self.output).grid()
 
-    def _table(self, context: Context) -> np.ndarray[Any, np.dtype[np.int32]]:
+    def _table(self, context: Context) -> npt.NDArray[Any]:
         assert self.before is not None
         return activation_table(context, self.spec, self.before.grid(), self.output.grid(), self.output.range.low.device)
 
 
-def activation_table(
-    context: Context, spec: SiteSpec, source: Grid, target: Grid, device: torch.device
-) -> np.ndarray[Any, np.dtype[np.int32]]:
+def activation_table(context: Context, spec: SiteSpec, source: Grid, target: Grid, device: torch.device) -> npt.NDArray[Any]:
     """The table of a site's activation between two grids."""
     assert spec.activation is not None
     activation = spec.activation

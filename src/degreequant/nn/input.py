@@ -11,7 +11,7 @@ from degreequant.memo import TensorMemo
 from degreequant.nn.site import Context, Site, SiteSpec
 from degreequant.operations import AnyOperation, FloatOperation, Quantize
 from degreequant.quant.exact import Codes, quantize
-from degreequant.quant.fake import ActivationQuantizer
+from degreequant.quant.fake import ActivationQuantizer, unquantized_rows
 from degreequant.quant.observers import INPUT_SAMPLE
 from degreequant.scheme import Grid
 
@@ -42,7 +42,7 @@ class InputSite(Site):
             stored: Tensor = self.output(x, protected)
             return context.keep(self.spec.name, stored)
         quantized = self._remembered(x)
-        return context.keep(self.spec.name, quantized if protected is None else torch.where(protected.unsqueeze(-1), x, quantized))
+        return context.keep(self.spec.name, unquantized_rows(quantized, x, protected))
 
     def exact(self, context: Context, *args: Any) -> Codes:
         """The input's codes."""

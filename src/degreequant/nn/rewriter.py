@@ -3,7 +3,7 @@ inputs are quantized where first read."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 from torch import nn
 
@@ -12,18 +12,16 @@ from degreequant.nn.activation import activation_problem
 from degreequant.nn.elementwise import ReluSite, TableSite
 from degreequant.nn.input import InputSite
 from degreequant.nn.outlook import Fusion, Outlook
-from degreequant.nn.plan import CallNames, Form, Plan, Ref, Step, renamed
+from degreequant.nn.plan import CallNames, Form, Plan, Ref, Step
 from degreequant.nn.prepared import Roles
 from degreequant.nn.registry import LAYERS, Entry, altered
 from degreequant.nn.site import Site, SiteSpec
+from degreequant.nn.values import ValueKind, Values
 from degreequant.nn.vocabulary import Meaning, activation, describe, drops_at_evaluation, operand
 from degreequant.nn.vocabulary import cast as cast_of
 from degreequant.operations import Role, Rows
 from degreequant.quant.grid import GridKind
 from degreequant.scheme import Recipe
-
-ValueKind = Literal["input", "stored", "float", "end"]
-"""What a result is: an input as given (or a column of it), a tensor on a grid, a float that a skipped layer left, or an epilogue's."""
 
 _GRAPH_ROLES: dict[str, Role] = {"edge_index": "edge_index", "edge_weight": "edge_weight", "batch": "batch"}
 """Arguments of layers that are inputs of the model, with their roles."""
@@ -50,15 +48,11 @@ class Rewriter:
         self.sites = sites
         self.training = training
         self.outlook = Outlook(plan, model, recipe)
-        self.kinds: dict[str, ValueKind] = dict.fromkeys(plan.form.live, "input")
-        self.rows: dict[str, Rows] = {}
-        self.origin: dict[str, str] = {}
-        self.alias: dict[str, str] = {}
+        self.values = Values(plan.form.live)
         self.fused: set[str] = set()
         self.reads: list[Step] = []
         self.steps: list[Step] = []
         self.call_names = CallNames()
-        self.roles_of: dict[str, Role] = {}
 
     def rewrite(self) -> Plan:
         """The plan with sites in it.
@@ -79,20 +73,19 @@ class Rewriter:
         }
         for step in self.plan.steps:
             if step.name in self.fused:
-                self.alias[step.name] = self._name(operand(step))
+                self.values.alias[step.name] = self.values.name(operand(step))
             else:
                 handlers[self.outlook.meaning(step)](step)
-        return Plan(self.plan.form, (*self.reads, *self.steps), self._renamed(self.plan.result))
+        return Plan(self.plan.form, (*self.reads, *self.steps), self.values.renamed(self.plan.result))
 
     def roles(self) -> Roles:
         """Which results hold the graph."""
-        order = {name: index for index, name in enumerate(self.plan.form.live)}
-        ordered = sorted(self.roles_of.items(), key=lambda item: (order.get(item[0], -1), get_args(Role).index(item[1])))
+        ordered = self.values.ordered_roles()
         data = next((read.args[0].name for read in self.reads), None)
         batch = next((name for name, role in ordered if role == "batch"), None)
-        if batch is None and self.kinds.get("batch") == "input" and data != "batch":
+        if batch is None and self.values.kinds.get("batch") == "input" and data != "batch":
             batch = "batch"
-        roles = Roles(tuple(ordered), batch, data)
+        roles = Roles(ordered, batch, data)
         if not self.sites:
             raise PrepareError("nothing to quantize: the forward calls no layer that prepare knows and the recipe does not skip")
         if self.recipe.protects and roles.name("edge_index") is None:
@@ -109,11 +102,11 @@ class Rewriter:
             return self._unknown(step)
         earlier = next((read.name for read in self.reads if read.args == step.args), None)
         if earlier is None:
-            earlier = attribute if attribute not in self.kinds else step.name
+            earlier = attribute if attribute not in self.values.kinds else step.name
             self.reads.append(replace(step, name=earlier))
-            self.kinds[earlier] = "input"
+            self.values.kinds[earlier] = "input"
         if earlier != step.name:
-            self.alias[step.name] = earlier
+            self.values.alias[step.name] = earlier
         return None
 
     def _layer(self, step: Step) -> None:
@@ -147,7 +140,7 @@ class Rewriter:
 
     def _activation(self, step: Step) -> None:
         source = operand(step)
-        if self._kind(source) == "float":
+        if self.values.kind(source) == "float":
             return self._keep(step, "float")
         module = self.model.get_submodule(step.target) if step.kind == "module" else None
         found = activation(step, self.model)
@@ -156,7 +149,7 @@ class Rewriter:
             raise PrepareError(f"{describe(step)}: {problem}")
         x = self._stored(source, step, self.recipe, gathers=self.outlook.gathered(step.name))
         recipe = (self.recipe.at(step.target) if step.kind == "module" else self.recipe).replace(overrides=())
-        name, rows = self.call_names.next(step.target if found.path else found.name), self.rows[x.name]
+        name, rows = self.call_names.next(step.target if found.path else found.name), self.values.rows[x.name]
         if found.clamps:
             self._emit(step, SiteSpec(name, recipe, "affine", rows=rows), ReluSite, (x,))
         else:
@@ -168,17 +161,17 @@ class Rewriter:
         source = operand(step)
         if not self.training and drops_at_evaluation(step):
             raise PrepareError(f"{describe(step)} drops at evaluation too: write F.dropout(x, p, training=self.training)")
-        kind = self._kind(source)
+        kind = self.values.kind(source)
         if kind in ("input", "float"):
             recipe = self.outlook.recipe_after(step.name, self.recipe if kind == "input" else Recipe.fp32())
             kind = "float" if recipe.is_float else "stored"
             source = source if recipe.is_float else self._stored(source, step, recipe, gathers=self.outlook.gathered(step.name))
         if not self.training:
-            self.alias[step.name] = self._name(source)
+            self.values.alias[step.name] = self.values.name(source)
             return
         self._keep(_on(step, source), kind)
         if kind == "stored":
-            self.rows[step.name] = self.rows[self._name(source)]
+            self.values.rows[step.name] = self.values.rows[self.values.name(source)]
 
     def _epilogue(self, step: Step) -> None:
         if not self.outlook.ends(step):
@@ -187,12 +180,12 @@ class Rewriter:
                 f"{describe(step)} is read by {describe(reader)}: prepare takes it in float only as the last step of the model"
             )
         source = operand(step)
-        if self._kind(source) == "input":
+        if self.values.kind(source) == "input":
             raise PrepareError(f"{describe(step)} works on an input as given: nothing of it can be quantized")
         self._keep(_on(step, source), "end")
 
     def _reshape(self, step: Step) -> None:
-        kind = self._kind(operand(step))
+        kind = self.values.kind(operand(step))
         if kind == "input":
             return self._of_input(step)
         after = [reader for reader in self.plan.readers(step.name) if self.outlook.meaning(reader) != "epilogue"]
@@ -203,17 +196,16 @@ class Rewriter:
         return self._keep(step, "end")
 
     def _cast(self, step: Step) -> None:
-        if self._kind(operand(step)) == "input":
+        if self.values.kind(operand(step)) == "input":
             return self._of_input(step)
         if cast_of(step) != "float":
             return self._unknown(step)
-        self.alias[step.name] = self._name(operand(step))
+        self.values.alias[step.name] = self.values.name(operand(step))
         return None
 
     def _of_input(self, step: Step) -> None:
         """A column of an input, or an input in another dtype: still an input."""
-        name = self._name(operand(step))
-        self.origin[step.name] = self.origin.get(name, name)
+        self.values.origin[step.name] = self.values.input_name(operand(step))
         self._keep(step, "input")
 
     def _unknown(self, step: Step) -> None:
@@ -228,8 +220,8 @@ class Rewriter:
         names = entry.arguments if entry is not None else Form.of(layer.forward, {}).names
         for name, value in step.by_name(names).items():
             role = _GRAPH_ROLES.get(name, "features" if name == "x" else None)
-            if role is not None and isinstance(value, Ref) and self._kind(value) == "input":
-                self._assign_role(value, role, step)
+            if role is not None and isinstance(value, Ref) and self.values.kind(value) == "input":
+                self.values.assign_role(value, role, step)
         self._keep(step, "float")
 
     # -- the arguments of a call
@@ -248,14 +240,14 @@ class Rewriter:
         args = tuple(self._argument(name, given.get(name), step, entry, recipe) for name in entry.arguments)
         rows: Rows = entry.rows or ("edges" if "index" in given and self.outlook.feeds_edges(step.name) else "nodes")
         if entry.rows is None and entry.arguments[0] == "x":
-            rows = self.rows[args[0].name]
+            rows = self.values.rows[args[0].name]
         return args, rows
 
     def _joined(self, step: Step, given: dict[str, Any], recipe: Recipe) -> tuple[tuple[Any, ...], Rows]:
         if given.get("dim", 0) not in (1, -1) or not isinstance(given["tensors"], list | tuple):
             raise PrepareError(f"{describe(step)} joins rows; prepare takes a concatenation of channels, dim=-1")
         args = tuple(self._argument("x", value, step, None, recipe) for value in given["tensors"])
-        return args, self.rows[args[0].name]
+        return args, self.values.rows[args[0].name]
 
     def _argument(self, name: str, value: Any, step: Step, entry: Entry | None, recipe: Recipe) -> Any:
         if name in _TENSORS and value is not None:
@@ -264,34 +256,27 @@ class Rewriter:
             return self._stored(value, step, recipe, gathers=entry is not None and entry.gathers)
         if value is None:
             return None
-        if not isinstance(value, Ref) or self._kind(value) != "input":
+        if not isinstance(value, Ref) or self.values.kind(value) != "input":
             raise PrepareError(f"{describe(step)}: {name} is computed inside the forward; prepare takes it only as an input of the model")
         role = _GRAPH_ROLES.get(name) or ("edge_categories" if self.outlook.feeds_edges(step.name) else "categories")
-        self._assign_role(value, role, step)
-        return Ref(self._name(value))
-
-    def _assign_role(self, value: Ref, role: Role, step: Step) -> None:
-        name = self._name(value)
-        name = self.origin.get(name, name)
-        known = self.roles_of.setdefault(name, role)
-        if known != role:
-            raise PrepareError(f"{describe(step)} uses the input {name!r} as {role}, but it was used as {known} before")
+        self.values.assign_role(value, role, step)
+        return Ref(self.values.name(value))
 
     def _stored(self, value: Ref, reader: Step, recipe: Recipe, *, gathers: bool) -> Ref:
         """The result on a grid; an input, or what a skipped layer left in float, gets a site that quantizes it."""
-        kind, name = self._kind(value), self._name(value)
+        kind, name = self.values.kind(value), self.values.name(value)
         if kind == "stored":
             return Ref(name)
         if kind == "end":
             raise PrepareError(f"{describe(reader)} reads the result of a float epilogue")
         rows: Rows = "edges" if kind == "input" and self.outlook.feeds_edges(value.name) else "nodes"
         if kind == "input":
-            self._assign_role(value, "edge_features" if rows == "edges" else "features", reader)
+            self.values.assign_role(value, "edge_features" if rows == "edges" else "features", reader)
         step_name = f"{name}.quantized"
-        if self.kinds.get(step_name) != "stored":
+        if self.values.kinds.get(step_name) != "stored":
             grid: GridKind = "symmetric" if gathers else "affine"
             step = Step(step_name, "site", name, where=reader.where)
-            spec = SiteSpec(self.origin.get(name, name), recipe.replace(overrides=()), grid, rows=rows)
+            spec = SiteSpec(self.values.input_name(value), recipe.replace(overrides=()), grid, rows=rows)
             self._emit(step, spec, InputSite, (Ref(name),))
         return Ref(step_name)
 
@@ -309,28 +294,14 @@ class Rewriter:
                 f"{spec.name!r} is not used alike in train() and eval(): prepare needs one model for both modes (dropout aside)"
             )
         self._append(Step(step.name, "site", spec.name, args, {}, spec.path, step.where), "stored")
-        self.rows[step.name] = spec.rows
+        self.values.rows[step.name] = spec.rows
 
     def _keep(self, step: Step, kind: ValueKind) -> None:
-        self._append(replace(step, args=self._renamed(step.args), kwargs=self._renamed(dict(step.kwargs))), kind)
+        self._append(replace(step, args=self.values.renamed(step.args), kwargs=self.values.renamed(dict(step.kwargs))), kind)
 
     def _append(self, step: Step, kind: ValueKind) -> None:
         self.steps.append(step)
-        self.kinds[step.name] = kind
-
-    def _name(self, value: Ref) -> str:
-        name = value.name
-        while name in self.alias:
-            name = self.alias[name]
-        return name
-
-    def _kind(self, value: Any) -> ValueKind:
-        if not isinstance(value, Ref):
-            raise PrepareError(f"expected a tensor, got {value!r}")
-        return self.kinds[self._name(value)]
-
-    def _renamed(self, value: Any) -> Any:
-        return renamed(value, lambda name: self._name(Ref(name)))
+        self.values.kinds[step.name] = kind
 
 
 def _on(step: Step, value: Ref) -> Step:

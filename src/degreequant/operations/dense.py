@@ -1,12 +1,14 @@
 """Operations that work row by row: on the features of each node, edge or graph by itself."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from degreequant.fixedpoint import ADDEND_BITS, MAX_SHIFT, IntArray
 from degreequant.operations.base import FloatOperation, Operation, Requantize, Role, Values, check_addend, expect
-from degreequant.packing import WeightCodes
+from degreequant.packing import CODES, WeightCodes
 
 MAX_INPUTS = 2**24
 """A linear layer sums fewer products than this: the kernels' limit."""
@@ -50,6 +52,7 @@ class Embedding(Operation):
         expect(
             self.table.spec == spec and codes.ndim == 2 and codes.shape[1] == self.channels, self.name, "the table does not fit its grid"
         )
+        expect(codes.dtype == CODES[spec.code_type], self.name, f"expected codes of {CODES[spec.code_type].__name__}")
         expect(len(codes) > 0 and self.column >= 0, self.name, "expected a table with rows, and a column from 0 on")
         expect(bool(((codes >= spec.q_min) & (codes <= spec.q_max)).all()), self.name, "a code of the table is off its grid")
 
@@ -141,18 +144,18 @@ class Concat(Operation):
 
 @dataclass(frozen=True, eq=False)
 class Lookup(Operation):
-    """`table[code - q_min of the input]`: an activation function; int32, an entry for each code of the input's grid."""
+    """`table[code - q_min of the input]`: an activation function; a code of the output for each code of the input's grid."""
 
     kind = "lookup"
 
-    table: IntArray
+    table: npt.NDArray[Any]
 
     def validate(self, values: Values) -> None:
         """Checks the table against both grids."""
         super().validate(values)
         spec, read = self.grid.spec, self.same_width(values).grid.spec
         expect(
-            self.table.dtype == np.int32 and self.table.shape == (read.q_max - read.q_min + 1,),
+            self.table.dtype == CODES[spec.code_type] and self.table.shape == (read.q_max - read.q_min + 1,),
             self.name,
             "the table does not fit its input",
         )

@@ -7,6 +7,7 @@ in int64.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from degreequant.fixedpoint import ADDEND_BITS, Multiplier, SharedShift, addend_from_real, bounded, from_real, round_half_away
 from degreequant.operations import Requantize
-from degreequant.packing import WeightCodes
+from degreequant.packing import CODES, WeightCodes
 from degreequant.scheme import Grid, TensorSpec
 
 _LIMB = 31
@@ -117,7 +118,7 @@ def _on_grid(steps: Tensor, grid: Grid) -> Codes:
     return Codes((steps + grid.zero_point).clamp(grid.spec.q_min, grid.spec.q_max).int(), grid)
 
 
-def _integers(values: npt.NDArray[np.int32], device: torch.device) -> Tensor:
+def _integers(values: npt.NDArray[Any], device: torch.device) -> Tensor:
     return torch.from_numpy(values.astype(np.int64)).to(device)
 
 
@@ -134,15 +135,15 @@ def add(a: Codes, b: Codes, shared: SharedShift, addend: npt.NDArray[np.int32] |
     return _on_grid(_round_shift(total, shared.shift), grid)
 
 
-def lookup(table: npt.NDArray[np.int32], x: Codes, grid: Grid) -> Codes:
+def lookup(table: npt.NDArray[Any], x: Codes, grid: Grid) -> Codes:
     """The entry of each code."""
-    return Codes(torch.from_numpy(table).to(x.codes.device)[(x.codes - x.grid.spec.q_min).long()], grid)
+    return Codes(_integers(table, x.codes.device).int()[(x.codes - x.grid.spec.q_min).long()], grid)
 
 
-def lookup_table(function: Callable[[Tensor], Tensor], source: Grid, target: Grid, device: torch.device) -> npt.NDArray[np.int32]:
+def lookup_table(function: Callable[[Tensor], Tensor], source: Grid, target: Grid, device: torch.device) -> npt.NDArray[Any]:
     """The codes of `function` at the real value of each code of `source`."""
     codes = torch.arange(source.spec.q_min, source.spec.q_max + 1, dtype=torch.int32, device=device)
-    return quantize(function(Codes(codes, source).dequantize()), target).codes.cpu().numpy()
+    return quantize(function(Codes(codes, source).dequantize()), target).codes.cpu().numpy().astype(CODES[target.spec.code_type])
 
 
 def aggregate(matrix: Tensor, x: Codes) -> Tensor:

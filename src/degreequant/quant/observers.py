@@ -83,11 +83,11 @@ def percentiles(
     values, valid = _sample(x, protected, sample, generator)
     nothing = ~valid.any()
     valid = valid & (values != 0)
-    ordered = torch.sort(values.masked_fill(~valid, torch.inf)).values
     count = valid.sum()
-    below = (count * share).long().clamp(max=(count - 1).clamp(min=0))
-    low = ordered.gather(0, below.view(1)).squeeze(0)
-    high = ordered.gather(0, (count - 1 - below).clamp(min=0).view(1)).squeeze(0)
+    below = (count * share).long().clamp(max=(count - 1).clamp(min=0)).view(1)
+    most = int(values.numel() * share) + 1
+    low = values.masked_fill(~valid, torch.inf).topk(most, largest=False).values.gather(0, below).squeeze(0)
+    high = values.masked_fill(~valid, -torch.inf).topk(most).values.gather(0, below).squeeze(0)
     low = torch.where(count > 0, low.clamp(max=0.0), 0.0)
     high = torch.where(count > 0, high.clamp(min=0.0), 0.0)
     return torch.where(nothing, torch.inf, low), torch.where(nothing, -torch.inf, high)

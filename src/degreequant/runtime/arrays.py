@@ -65,7 +65,7 @@ def batch(value: Any, name: str, nodes: int) -> npt.NDArray[np.int64]:
     _check_integers(array, name)
     if array.size and (array.min() < 0 or array.max() >= nodes + EMPTY_GRAPHS):
         raise InputError(f"{name} holds graph numbers from {array.min()} to {array.max()}; expected them to count from 0")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return array.astype(np.int64)
 
 
 def _check_integers(array: npt.NDArray[Any], name: str) -> None:

@@ -41,7 +41,7 @@ class Engine:
         self._steps = [(operation, make_step(operation, self.program, target)) for operation in self.program.operations]
         self._last_read = _last_reads(self.program)
 
-    def __call__(self, *args: Any, **inputs: Any) -> npt.NDArray[np.float32]:
+    def __call__(self, /, *args: Any, **inputs: Any) -> npt.NDArray[np.float32]:
         """The model's output, float32 `[nodes, channels]`; after a readout `[graphs, channels]`; `[rows]` where it squeezes them.
 
         Takes the arguments of the model's forward, by position or by name, numpy or torch; a `Graph` may stand for `edge_index`
@@ -57,7 +57,7 @@ class Engine:
         result = EPILOGUES[self.program.epilogue](real_values(output, call.stored[output.name]))
         return result[:, 0] if self.program.squeeze else result
 
-    def codes(self, *args: Any, **inputs: Any) -> dict[str, npt.NDArray[Any]]:
+    def codes(self, /, *args: Any, **inputs: Any) -> dict[str, npt.NDArray[Any]]:
         """The codes that every integer operation stored, `[rows, channels]`, by the operation's name; arguments as in a call."""
         stored = self._run(args, inputs, keep=True).stored
         integers = [operation for operation in self.program.operations if isinstance(operation, Operation)]

@@ -128,7 +128,7 @@ def lookup(operation: Lookup, program: Program, target: Target) -> Step:
     source = integer(program, operation.input)
     read, spec = source.grid.spec.code_type, source.grid.spec
     low, high = CODE_RANGES[read]
-    table = np.pad(operation.table, (spec.q_min - low, high - spec.q_max), mode="edge")
+    table = np.pad(operation.table.astype(np.int32), (spec.q_min - low, high - spec.q_max), mode="edge")
 
     def step(call: Call) -> Stored:
         x = call.stored[operation.input]

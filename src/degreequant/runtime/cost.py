@@ -1,0 +1,140 @@
+"""What a program costs on a graph: the multiplications and the bytes of each operation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from degreequant.operations import (
+    Add,
+    Aggregate,
+    AnyOperation,
+    Attend,
+    Concat,
+    FloatAggregate,
+    FloatLinear,
+    FloatOperation,
+    Linear,
+    Pool,
+    Quantize,
+    Rescale,
+)
+from degreequant.packing import STORAGE, row_width
+from degreequant.program import Program
+from degreequant.runtime.call import Call, bind
+from degreequant.summary import parameter_bytes
+
+INDEX_BYTES = 4
+POINTER_BYTES = 8
+COEFFICIENT_BYTES = 2
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one operation costs.
+
+    Attributes:
+        name: The operation.
+        rows: Rows of its result.
+        multiplications: Products of two numbers, each with an addition.
+        bytes: Bytes that it reads and writes if no cache keeps any: every gathered row, index and coefficient counts each time.
+    """
+
+    name: str
+    rows: int
+    multiplications: int
+    bytes: int
+
+
+def costs(program: Program, **inputs: Any) -> list[Cost]:
+    """The cost of each operation on the inputs of one call, by the names of the forward's arguments.
+
+    Raises:
+        InputError: If the inputs are not those of a call; see `Engine.__call__`.
+
+    >>> import numpy as np
+    >>> from degreequant.operations import Input, Quantize
+    >>> from degreequant.scheme import Grid, TensorSpec
+    >>> program = Program((Input("x", "features", 3),), (Quantize("q", "x", Grid(TensorSpec(8), 0.5), 3),), "q")
+    >>> costs(program, x=np.zeros((2, 3), np.float32))
+    [Cost(name='q', rows=2, multiplications=6, bytes=30)]
+    """
+    call = bind(program, (), inputs)
+    return [_cost(operation, program, call) for operation in program.operations]
+
+
+def _cost(operation: AnyOperation, program: Program, call: Call) -> Cost:
+    rows = _rows(operation, program, call)
+    written = rows * stored_bytes(operation)
+    count = _MULTIPLICATIONS.get(type(operation))
+    multiplications = 0 if count is None else count(operation, program, call, rows)
+    read = _gathered(operation, program, call)
+    if read is None:
+        read = sum(_rows_read(name, program, call, rows) for name in operation.tensors())
+    return Cost(operation.name, rows, multiplications, read + written + parameter_bytes(operation))
+
+
+def stored_bytes(operation: AnyOperation) -> int:
+    """Bytes of one row of what an operation stores."""
+    if isinstance(operation, FloatOperation):
+        return 4 * operation.channels
+    code_type = operation.grid.spec.code_type
+    return row_width(code_type, operation.channels) * np.dtype(STORAGE[code_type]).itemsize
+
+
+def _rows(operation: AnyOperation, program: Program, call: Call) -> int:
+    if isinstance(operation, Pool):
+        return call.batches[operation.batch].rows
+    if program.reads_input(operation):
+        return len(call.inputs[operation.input])
+    return _rows(program[operation.input], program, call)
+
+
+def _rows_read(name: str, program: Program, call: Call, rows: int) -> int:
+    """Bytes of a tensor that is read once, or of the input of that name."""
+    if name in call.inputs and all(operation.name != name or program.reads_input(operation) for operation in program.operations):
+        return int(call.inputs[name].nbytes)
+    return rows * stored_bytes(program[name])
+
+
+def _edges(operation: AnyOperation, call: Call) -> int | None:
+    """Edges that an operation walks over, added self loops among them."""
+    if isinstance(operation, Aggregate | FloatAggregate):
+        graph = call.graphs[operation.edge_index, operation.edge_weight]
+        return graph.weighed(operation.norm, weighted=operation.edge_weight is not None).csr.num_edges
+    if isinstance(operation, Attend):
+        return call.graphs[operation.edge_index, None].edges(self_loops=operation.add_self_loops, ids=False).num_edges
+    return call.batches[operation.batch].num_edges if isinstance(operation, Pool) else None
+
+
+def _gathered(operation: AnyOperation, program: Program, call: Call) -> int | None:
+    """Bytes that an operation reads edge by edge."""
+    edges = _edges(operation, call)
+    if edges is None:
+        return None
+    each = stored_bytes(program[operation.input]) + INDEX_BYTES
+    if isinstance(operation, Aggregate | FloatAggregate) and (operation.norm.normalize or operation.edge_weight is not None):
+        each += COEFFICIENT_BYTES
+    if isinstance(operation, Attend):
+        each += operation.heads * (1 if operation.edge_logits is None else 2)
+    return edges * each + (_rows(operation, program, call) + 1) * POINTER_BYTES
+
+
+def _width(operation: AnyOperation, program: Program) -> int:
+    return program[operation.input].channels
+
+
+_MULTIPLICATIONS: dict[type[AnyOperation], Callable[[Any, Program, Call, int], int]] = {
+    Quantize: lambda op, program, call, rows: rows * op.channels,
+    Linear: lambda op, program, call, rows: rows * op.channels * _width(op, program),
+    FloatLinear: lambda op, program, call, rows: rows * op.channels * _width(op, program),
+    Aggregate: lambda op, program, call, rows: (_edges(op, call) or 0) * op.channels,
+    FloatAggregate: lambda op, program, call, rows: (_edges(op, call) or 0) * op.channels,
+    Attend: lambda op, program, call, rows: (_edges(op, call) or 0) * (_width(op, program) + op.heads),
+    Pool: lambda op, program, call, rows: (_edges(op, call) or 0) * op.channels,
+    Add: lambda op, program, call, rows: 2 * rows * op.channels,
+    Concat: lambda op, program, call, rows: rows * op.channels,
+    Rescale: lambda op, program, call, rows: rows * op.channels,
+}
+"""One requantization per stored element is not counted: it is the same for every operation."""

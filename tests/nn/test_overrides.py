@@ -1,0 +1,72 @@
+"""What a recipe sets apart by name, and what it leaves in float."""
+
+import nets
+import pytest
+import torch
+from torch import nn
+from torch_geometric.nn import GATv2Conv, GCNConv, SAGEConv
+
+import degreequant as dq
+from degreequant.errors import PrepareError
+
+INT8, DQ4 = dq.Recipe.qat(8), dq.Recipe.degree_quant(4)
+X, EDGES = nets.graph()
+WEIGHTS = torch.rand(EDGES.shape[1], generator=torch.Generator().manual_seed(5))
+
+
+def sites(model):
+    """Name -> (kind of site, grid, the activation that is folded in)."""
+    folded = {name: site.spec.activation and site.spec.activation.name for name, site in model.dq_sites.items()}
+    return {name: (type(site).__name__[:-4], site.spec.kind, folded[name]) for name, site in model.dq_sites.items()}
+
+
+def test_overrides_set_a_module_apart():
+    recipe = DQ4.override("head", weight_bits=8, activation_bits=16).override("head.2", weight_bits=2)
+    prepared = dq.prepare(nets.Deep(), recipe)
+    bits = {name: (site.weight.spec.bits, nets.quantizer(site).spec.bits) for name, site in prepared.dq_sites.items() if name != "x"}
+    assert bits["convs.0"] == (4, 4)
+    assert (bits["head.0"], bits["head.2"]) == ((8, 16), (2, 16))
+    nets.train(prepared, X, EDGES).eval()(X, EDGES)
+
+
+def test_an_override_of_the_first_layer_holds_for_the_input():
+    assert dq.prepare(nets.Net(), DQ4.override("conv1", activation_bits=8)).dq_sites["x"].output.spec.bits == 8
+
+
+@pytest.mark.parametrize("skipped", ["convs.0", "convs", "shared", "head.0", "head"])
+@pytest.mark.parametrize("recipe", [INT8, DQ4])
+def test_a_skipped_module_computes_in_float(skipped, recipe):
+    prepared = nets.trained(nets.Deep(), recipe.override(skipped, "skip"), X, EDGES)
+    assert not [name for name in prepared.dq_sites if name == skipped or name.startswith(f"{skipped}.")]
+    assert prepared(X, EDGES).shape == (len(X), 2)
+
+
+@pytest.mark.parametrize("skipped", ["conv1", "conv2"])
+@pytest.mark.parametrize("model", [nets.Net, nets.Branching])
+def test_a_skipped_layer_after_dropout(skipped, model):
+    prepared = nets.trained(model(), DQ4.override(skipped, "skip"), X, EDGES)
+    assert prepared(X, EDGES).shape == (len(X), 3)
+    assert ("x" in prepared.dq_sites) == (skipped == "conv2")
+
+
+def test_a_skipped_layer_may_be_any_and_be_called_by_name():
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.attention, self.norm, self.end = GCNConv(5, 4), GATv2Conv(4, 4), nn.LayerNorm(4), SAGEConv(4, 2)
+
+        def forward(self, x, edge_index):
+            x = self.norm(self.attention(x=self.conv(x, edge_index), edge_index=edge_index)).relu()
+            return self.end(x=x, edge_index=edge_index)
+
+    recipe = DQ4
+    for path in ("attention", "norm", "end"):
+        with pytest.raises(PrepareError, match=f"module '{path}' is a .*override\\('{path}', 'skip'\\)"):
+            dq.prepare(Mixed(), recipe)
+        recipe = recipe.override(path, "skip")
+    assert list(nets.trained(Mixed(), recipe, X, EDGES).dq_sites) == ["x", "conv"]
+
+
+def test_unknown_paths_are_refused():
+    with pytest.raises(PrepareError, match=r"overrides 'convs\.0', but the model has no such module; it has conv1, conv1\.aggr_module"):
+        dq.prepare(nets.Net(), DQ4.override("convs.0", "skip"))
