@@ -43,6 +43,7 @@ constexpr Kernels make_avx2() noexcept {
   table.quantize = avx2::quantize;
   table.linear = avx2::linear;
   table.aggregate = avx2::aggregate;
+  table.attend = avx2::attend;
   return table;
 }
 
@@ -53,6 +54,7 @@ constexpr Kernels make_avx512() noexcept {
   table.quantize = avx512::quantize;
   table.linear = avx512::linear;
   table.aggregate = avx512::aggregate;
+  table.attend = avx512::attend;
   return table;
 }
 

@@ -11,6 +11,7 @@ void quantize(const float* x, float inverse_scale, Clamp clamp, MutableCodes out
 void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
             int64_t end) noexcept;
 void aggregate(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
+void attend(const Attention& attention, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 }  // namespace avx2
 
 namespace avx512 {
@@ -18,6 +19,7 @@ void quantize(const float* x, float inverse_scale, Clamp clamp, MutableCodes out
 void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
             int64_t end) noexcept;
 void aggregate(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
+void attend(const Attention& attention, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 }  // namespace avx512
 
 }  // namespace degreequant

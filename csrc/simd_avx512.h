@@ -27,9 +27,15 @@ DEGREEQUANT_INLINE __m512i round_shift(__m512i value, __m512i shift) noexcept {
   return _mm512_srav_epi64(_mm512_add_epi64(_mm512_add_epi64(value, half), minus_one_if_negative), shift);
 }
 
-DEGREEQUANT_INLINE Multiplier8 combine(Multiplier a, Multiplier8 b) noexcept {
-  const __m512i product = _mm512_mul_epi32(_mm512_set1_epi64(a.mantissa), b.mantissa);
-  return {round_shift(product, _mm512_set1_epi64(31)), _mm512_add_epi64(b.shift, _mm512_set1_epi64(a.shift - 31))};
+DEGREEQUANT_INLINE Multiplier8 broadcast(Multiplier m) noexcept { return {_mm512_set1_epi64(m.mantissa), _mm512_set1_epi64(m.shift)}; }
+
+DEGREEQUANT_INLINE Multiplier8 widen(__m256i mantissa, __m256i shift) noexcept {
+  return {_mm512_cvtepi32_epi64(mantissa), _mm512_cvtepi32_epi64(shift)};
+}
+
+DEGREEQUANT_INLINE Multiplier8 combine(Multiplier8 a, Multiplier8 b) noexcept {
+  const __m512i product = _mm512_mul_epi32(a.mantissa, b.mantissa);
+  return {round_shift(product, _mm512_set1_epi64(31)), _mm512_add_epi64(_mm512_add_epi64(a.shift, b.shift), _mm512_set1_epi64(-31))};
 }
 
 DEGREEQUANT_INLINE Multiplier8 bounded(Multiplier8 m) noexcept {
@@ -53,16 +59,15 @@ struct Multiplier16 {
 };
 
 DEGREEQUANT_INLINE Multiplier8 load_multiplier8(const Requantize& rule, int64_t row, int64_t channel, __mmask8 mask) noexcept {
-  Multiplier8 m = {_mm512_cvtepi32_epi64(_mm256_maskz_loadu_epi32(mask, rule.channel.mantissa + channel)),
-                   _mm512_cvtepi32_epi64(_mm256_maskz_loadu_epi32(mask, rule.channel.shift + channel))};
-  if (rule.row.count != 0) m = combine(rule.row.at(row), m);
+  Multiplier8 m =
+      widen(_mm256_maskz_loadu_epi32(mask, rule.channel.mantissa + channel), _mm256_maskz_loadu_epi32(mask, rule.channel.shift + channel));
+  if (rule.row.count != 0) m = combine(broadcast(rule.row.at(row)), m);
   return bounded(m);
 }
 
 DEGREEQUANT_INLINE Multiplier16 load_multiplier16(const Requantize& rule, int64_t row, int64_t channel, __mmask16 mask) noexcept {
   if (rule.channel.count == 1) {
-    const Multiplier m = rule.multiplier(row, 0);
-    const Multiplier8 all = {_mm512_set1_epi64(m.mantissa), _mm512_set1_epi64(m.shift)};
+    const Multiplier8 all = broadcast(rule.multiplier(row, 0));
     return {all, all};
   }
   return {load_multiplier8(rule, row, channel, static_cast<__mmask8>(mask)),

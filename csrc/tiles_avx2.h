@@ -68,6 +68,7 @@ constexpr int kTileVectors = 4;
 struct Simd {
   static constexpr int64_t kLanes = avx2::kLanes;
   static constexpr int kMaxTiles = 2;
+  static constexpr int kTileVectors = avx2::kTileVectors;
   using Vector = __m256i;
   template <bool kSigned>
   using Bytes = ByteLoader<kSigned>;

@@ -71,6 +71,7 @@ constexpr int kTileVectors = 2;
 struct Simd {
   static constexpr int64_t kLanes = avx512::kLanes;
   static constexpr int kMaxTiles = 2;
+  static constexpr int kTileVectors = avx512::kTileVectors;
   using Vector = __m512i;
   template <bool kSigned>
   using Bytes = ByteLoader<kSigned>;

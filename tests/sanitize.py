@@ -53,8 +53,8 @@ SANITIZERS = {
 
 def main() -> int:
     """Builds, proves the sanitizer awake, runs the tests; the exit status is pytest's or the sanitizer's."""
-    if len(sys.argv) != 2 or sys.argv[1] not in SANITIZERS:
-        print(f"usage: python tests/sanitize.py {'|'.join(SANITIZERS)}", file=sys.stderr)
+    if len(sys.argv) < 2 or sys.argv[1] not in SANITIZERS:
+        print(f"usage: python tests/sanitize.py {'|'.join(SANITIZERS)} [arguments of pytest, instead of all native tests]", file=sys.stderr)
         return 2
     name, sanitizer = sys.argv[1], SANITIZERS[sys.argv[1]]
     place = ROOT / "build" / "sanitize" / name
@@ -62,10 +62,10 @@ def main() -> int:
     environment = surroundings(sanitizer, place / "site")
     check_awake(sanitizer, place, environment)
     check_loaded(place / "site", environment)
-    files = test_files()
-    print(f"{name}: {', '.join(file.stem for file in files)}", flush=True)
+    wanted = sys.argv[2:] or [str(file.relative_to(ROOT)) for file in test_files()]
+    print(f"{name}: {' '.join(wanted)}", flush=True)
     # Only Python's own output is captured: a report of the sanitizer goes to the terminal at once, as the process does not outlive it.
-    arguments = ["-q", "--capture=sys", "-p", "no:cacheprovider", "-p", "no:faulthandler", *map(str, files)]
+    arguments = ["-q", "--capture=sys", "-p", "no:cacheprovider", "-p", "no:faulthandler", *wanted]
     return subprocess.run([sys.executable, "-S", "-c", PYTEST, *arguments], cwd=ROOT, env=environment, check=False).returncode
 
 

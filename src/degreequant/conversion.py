@@ -123,6 +123,10 @@ class Conversion:
         name, dim = epilogue(step, self.qmodel)
         if name != "sigmoid" and dim not in (1, -1):
             raise ConvertError(f"{describe(step)} is along dim {dim}; the engine does it along the channels, dim -1")
+        if name != "sigmoid" and self.flattened is not None:
+            raise ConvertError(
+                f"{describe(step)} follows {describe(self.flattened)}, so it is along the rows; the engine does it along the channels"
+            )
         if self.epilogue != "none":
             raise ConvertError(f"{describe(step)} follows another float epilogue; the engine does one")
         self.epilogue = name
@@ -165,7 +169,7 @@ def lower_float(conversion: Conversion, step: Step) -> list[AnyOperation]:
     if lowering is None:
         raise ConvertError(
             f"{describe(step)} was left in float, and the engine has no float form of it; it has them for "
-            f"{', '.join(cls.__name__ for cls in _FLOAT_LOWERINGS)} and ReLU"
+            f"{', '.join(dict.fromkeys(cls.__name__ for cls in _FLOAT_LOWERINGS))} and ReLU"
         )
     assert layer is not None
     return lowering(conversion, conversion.call_names.next(step.target), layer, step.by_name(LAYERS[type(layer)].arguments))

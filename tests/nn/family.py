@@ -1,21 +1,23 @@
 """Small models by name, which between them hold every layer with every option that matters, in every place where it may stand."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import Any
 
+import idioms
 import torch
 import torch.nn.functional as F
 import torch_geometric.nn as pyg
 import worlds
-from idioms import Atom, Atoms, Bonds, Branches, Gated, InputTwice, Jumping, Loop, OnData, Read, Residual, Shared, Stack, TwoReadouts, Weighted
+from idioms import Stack
 from torch import nn
 from torch_geometric.nn import GATConv, GCNConv, GINConv, global_add_pool, global_max_pool, global_mean_pool
 
-CHANNELS, WIDTH = worlds.CHANNELS, 4
+CHANNELS, WIDTH = worlds.CHANNELS, idioms.WIDTH
+POOLS = (global_add_pool, global_mean_pool, global_max_pool)
+linear = partial(nn.Linear, CHANNELS, WIDTH)
 ACTIVATIONS: tuple[Callable[[], nn.Module], ...] = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Softsign),
     *(nn.Tanh, nn.Sigmoid, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.LogSigmoid),
@@ -25,7 +27,12 @@ FUNCTIONS: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
     *(F.relu, F.relu6, F.leaky_relu, F.elu, F.selu, F.celu, F.gelu, F.silu, F.mish, F.softplus, F.softsign, F.tanh, F.sigmoid, F.hardtanh),
     *(F.hardswish, F.hardsigmoid, F.logsigmoid, torch.relu, torch.tanh, torch.sigmoid, torch.selu, torch.celu),
     *(lambda x: x.relu(), lambda x: x.tanh(), lambda x: x.sigmoid()),
-    *(lambda x: F.leaky_relu(x, 0.3), lambda x: F.elu(x, alpha=0.5), lambda x: F.hardtanh(x, -0.5, 2.0), lambda x: F.gelu(x, approximate="tanh")),
+    *(
+        lambda x: F.leaky_relu(x, 0.3),
+        lambda x: F.elu(x, alpha=0.5),
+        lambda x: F.hardtanh(x, -0.5, 2.0),
+        lambda x: F.gelu(x, approximate="tanh"),
+    ),
 )
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "BatchNorm1d": nn.BatchNorm1d,
@@ -76,26 +83,29 @@ def perceptron(*parts: Callable[..., Any]) -> Callable[[], nn.Module]:
     return lambda: nn.Sequential(*(part() for part in parts))
 
 
+def stack(*parts: Callable[..., Any]) -> Case:
+    return Case(lambda: Stack(*(part() for part in parts)))
+
+
 def normed(norm: Callable[[int], nn.Module]) -> dict[str, Case]:
     """A BatchNorm in every place where it may stand."""
-    def stacks(*parts): return lambda: Stack(*(part() for part in parts))
-    enter, end, of = partial(nn.Linear, CHANNELS, WIDTH), partial(GCNConv, WIDTH, 2), partial(norm, WIDTH)
+
+    end, of = partial(GCNConv, WIDTH, 2), partial(norm, WIDTH)
     return {
-        "linear": Case(stacks(enter, of, end)),
-        "GCN, before a ReLU": Case(stacks(partial(GCNConv, CHANNELS, WIDTH), of, nn.ReLU, end)),
-        "GAT, before an ELU": Case(stacks(partial(GATConv, CHANNELS, 2, heads=2), of, nn.ELU, end)),
-        "GAT with a residual": Case(stacks(partial(GATConv, CHANNELS, 2, heads=2, residual=True), of, nn.ReLU, end)),
-        "a mean of heads": Case(stacks(partial(GATConv, CHANNELS, WIDTH, heads=3, concat=False), of, end)),
-        "the input": Case(stacks(partial(norm, CHANNELS), nn.ReLU, partial(GCNConv, CHANNELS, 2))),
-        "an activation": Case(stacks(enter, nn.SELU, of, end)),
-        "a residual sum": Case(lambda: Residual(nn.Sequential(of(), nn.ReLU()))),
-        "a norm": Case(stacks(enter, of, of, end)),
-        "the last layer": Case(stacks(partial(GCNConv, CHANNELS, WIDTH), of)),
-        **{f"{pool.__name__}": Case(lambda pool=pool: Read(pool, of()), ("x", "edge_index", "batch")) for pool in POOLS},
+        "linear": stack(linear, of, end),
+        "GCN, before a ReLU": stack(partial(GCNConv, CHANNELS, WIDTH), of, nn.ReLU, end),
+        "GAT, before an ELU": stack(partial(GATConv, CHANNELS, 2, heads=2), of, nn.ELU, end),
+        "GAT with a residual": stack(partial(GATConv, CHANNELS, 2, heads=2, residual=True), of, nn.ReLU, end),
+        "a mean of heads": stack(partial(GATConv, CHANNELS, WIDTH, heads=3, concat=False), of, end),
+        "the input": stack(partial(norm, CHANNELS), nn.ReLU, partial(GCNConv, CHANNELS, 2)),
+        "an activation": stack(linear, nn.SELU, of, end),
+        "a residual sum": Case(lambda: idioms.Residual(nn.Sequential(of(), nn.ReLU()))),
+        "a norm": stack(linear, of, of, end),
+        "the last layer": stack(partial(GCNConv, CHANNELS, WIDTH), of),
+        **{f"{pool.__name__}": Case(lambda pool=pool: idioms.Read(pool, of()), ("x", "edge_index", "batch")) for pool in POOLS},
     }
 
 
-POOLS = (global_add_pool, global_mean_pool, global_max_pool)
 GAT: dict[str, Case] = {
     "one head": attention(),
     "heads side by side": attention(heads=3),
@@ -114,68 +124,79 @@ GAT: dict[str, Case] = {
 }
 EVERY_GAT: dict[str, Case] = {
     f"{heads} heads, concat {concat}, residual {residual}, bias {bias}, edges {edges}, loops {loops}, slope {slope}": attention(
-        edges=edges is not None, heads=heads, concat=concat, residual=residual, bias=bias, fill_value=edges or "mean",
-        add_self_loops=loops, negative_slope=slope
+        edges=edges is not None,
+        heads=heads,
+        concat=concat,
+        residual=residual,
+        bias=bias,
+        fill_value=edges or "mean",
+        add_self_loops=loops,
+        negative_slope=slope,
     )
     for heads, concat, residual, bias, edges, loops, slope in product(
         (1, 3), (True, False), (True, False), (True, False), (None, "mean", 0.5), (True, False), (0.0, 0.2, 1.0)
     )
 }
 GIN: dict[str, Case] = {
-    "bare linear": sums(partial(nn.Linear, CHANNELS, WIDTH)),
-    "eps": sums(partial(nn.Linear, CHANNELS, WIDTH), eps=0.3),
-    "learned eps": sums(partial(nn.Linear, CHANNELS, WIDTH), train_eps=True),
-    "1 + eps below 0": sums(partial(nn.Linear, CHANNELS, WIDTH), eps=-2.5),
-    "1 + eps is 0": sums(partial(nn.Linear, CHANNELS, WIDTH), eps=-1.0),
-    "large eps": sums(partial(nn.Linear, CHANNELS, WIDTH), eps=1000.0),
-    "norm first": sums(perceptron(partial(nn.BatchNorm1d, CHANNELS), partial(nn.Linear, CHANNELS, WIDTH))),
-    "norm between": sums(perceptron(partial(nn.Linear, CHANNELS, WIDTH), partial(nn.BatchNorm1d, WIDTH), nn.ReLU, partial(nn.Linear, WIDTH, WIDTH))),
-    "norm last": sums(perceptron(partial(nn.Linear, CHANNELS, WIDTH), nn.ReLU, partial(nn.BatchNorm1d, WIDTH))),
-    "activation last": sums(perceptron(partial(nn.Linear, CHANNELS, WIDTH), nn.Tanh)),
+    "bare linear": sums(linear),
+    "eps": sums(linear, eps=0.3),
+    "learned eps": sums(linear, train_eps=True),
+    "1 + eps below 0": sums(linear, eps=-2.5),
+    "1 + eps is 0": sums(linear, eps=-1.0),
+    "large eps": sums(linear, eps=1000.0),
+    "norm first": sums(perceptron(partial(nn.BatchNorm1d, CHANNELS), linear)),
+    "norm between": sums(perceptron(linear, partial(nn.BatchNorm1d, WIDTH), nn.ReLU, partial(nn.Linear, WIDTH, WIDTH))),
+    "norm last": sums(perceptron(linear, nn.ReLU, partial(nn.BatchNorm1d, WIDTH))),
+    "activation last": sums(perceptron(linear, nn.Tanh)),
     "PyG's MLP": sums(partial(pyg.MLP, [CHANNELS, 6, WIDTH])),
     "PyG's MLP with other options": sums(partial(pyg.MLP, [CHANNELS, 6, WIDTH], act="elu", norm=None, plain_last=False, bias=False)),
     "nested": sums(lambda: nn.Sequential(nn.Sequential(nn.Linear(CHANNELS, 6), nn.ReLU()), nn.Sequential(nn.Linear(6, WIDTH)))),
     "only an activation": sums(perceptron(nn.ELU), CHANNELS),
     "only a norm": sums(perceptron(partial(nn.BatchNorm1d, CHANNELS)), CHANNELS),
-    "input that others read": Case(lambda: InputTwice(gather_first=True)),
-    "input that others read first": Case(lambda: InputTwice(gather_first=False)),
+    "input that others read": Case(lambda: idioms.InputTwice(gather_first=True)),
+    "input that others read first": Case(lambda: idioms.InputTwice(gather_first=False)),
 }
 NORM: dict[str, Case] = {f"{name} after {place}": case for name, norm in NORMS.items() for place, case in normed(norm).items()}
 JOINED: dict[str, Case] = {
-    "residual": Case(Residual),
-    "residual by operator": Case(lambda: Residual(add=lambda a, b: a + b)),
-    "residual by method": Case(lambda: Residual(add=lambda a, b: a.add(other=b))),
-    "residual before an activation": Case(lambda: Residual(nn.ReLU())),
-    "residual before a table": Case(lambda: Residual(nn.Sequential(nn.GELU(), nn.Linear(WIDTH, 2)))),
-    "sum with itself": Case(lambda: Residual(add=lambda a, b: a + a)),
-    "jumping": Case(lambda: Jumping(partial(torch.cat, dim=-1))),
-    "jumping, by name": Case(lambda: Jumping(lambda xs: torch.concat(dim=1, tensors=xs))),
-    "jumping knowledge": Case(lambda: Jumping(pyg.JumpingKnowledge("cat"))),
-    "two readouts": Case(TwoReadouts, ("x", "edge_index", "batch")),
-    **{f"{pool.__name__}": Case(partial(Read, pool), ("x", "edge_index", "batch")) for pool in POOLS},
-    **{f"{pool.__name__} without a batch": Case(partial(Read, pool)) for pool in POOLS},
+    "residual": Case(idioms.Residual),
+    "residual by operator": Case(lambda: idioms.Residual(add=lambda a, b: a + b)),
+    "residual by method": Case(lambda: idioms.Residual(add=lambda a, b: a.add(other=b))),
+    "residual before an activation": Case(lambda: idioms.Residual(nn.ReLU())),
+    "residual before a table": Case(lambda: idioms.Residual(nn.Sequential(nn.GELU(), nn.Linear(WIDTH, 2)))),
+    "sum with itself": Case(lambda: idioms.Residual(add=lambda a, b: a + a)),
+    "jumping": Case(lambda: idioms.Jumping(partial(torch.cat, dim=-1))),
+    "jumping, by name": Case(lambda: idioms.Jumping(lambda xs: torch.concat(dim=1, tensors=xs))),
+    "jumping knowledge": Case(lambda: idioms.Jumping(pyg.JumpingKnowledge("cat"))),
+    "two readouts": Case(idioms.TwoReadouts, ("x", "edge_index", "batch")),
+    **{f"{pool.__name__}": Case(partial(idioms.Read, pool), ("x", "edge_index", "batch")) for pool in POOLS},
+    **{f"{pool.__name__} without a batch": Case(partial(idioms.Read, pool)) for pool in POOLS},
 }
 INPUTS: dict[str, Case] = {
-    "two embeddings": Case(Atoms, ("atoms", "edge_index")),
-    "squeezed column": Case(lambda: Atom(lambda x: x.squeeze(-1)), ("atom", "edge_index")),
-    "column": Case(lambda: Atom(lambda x: x[:, 0].long(), normed=True), ("atom", "edge_index")),
-    "edge embeddings": Case(lambda: Bonds(transformed=False), ("atom", "edge_index", "bonds")),
-    "edge embeddings, transformed": Case(lambda: Bonds(transformed=True, fill_value=0.2), ("atom", "edge_index", "bonds")),
-    "weights and features of edges": Case(Weighted, ("x", "edge_index", "edge_weight", "edge_attr")),
-    "features of edges alone": Case(Weighted, ("x", "edge_index", "edge_attr")),
-    "data": Case(OnData, ("data",)),
+    "two embeddings": Case(idioms.Atoms, ("atoms", "edge_index")),
+    "squeezed column": Case(lambda: idioms.Atom(lambda x: x.squeeze(-1)), ("atom", "edge_index")),
+    "column": Case(lambda: idioms.Atom(lambda x: x[:, 0].long(), normed=True), ("atom", "edge_index")),
+    "edge embeddings": Case(lambda: idioms.Bonds(transformed=False), ("atom", "edge_index", "bonds")),
+    "edge embeddings, transformed": Case(lambda: idioms.Bonds(transformed=True, fill_value=0.2), ("atom", "edge_index", "bonds")),
+    "weights and features of edges": Case(idioms.Weighted, ("x", "edge_index", "edge_weight", "edge_attr")),
+    "features of edges alone": Case(idioms.Weighted, ("x", "edge_index", "edge_attr")),
+    "data": Case(idioms.OnData, ("data",)),
+    "data that is read again": Case(idioms.Casting, ("data",)),
 }
 WHOLE: dict[str, Case] = {
-    "sigmoid in the middle": Case(lambda: Gated(torch.sigmoid, lambda x: x)),
-    "sigmoid in the middle and at the end": Case(lambda: Gated(nn.Sigmoid(), nn.Sigmoid())),
-    "squeezed": Case(lambda: Gated(F.relu, lambda x: x.squeeze(-1))),
-    "flat": Case(lambda: Gated(F.elu, lambda x: x.view(-1))),
-    "sigmoid, squeezed": Case(lambda: Gated(F.elu, lambda x: torch.sigmoid(x).squeeze(1))),
-    "squeezed sigmoid": Case(lambda: Gated(F.elu, lambda x: torch.sigmoid(x[:, 0]))),
-    "shared": Case(Shared),
-    "loop": Case(Loop, ("x", "edge_index", "batch")),
+    "sigmoid in the middle": Case(lambda: idioms.Gated(torch.sigmoid, lambda x: x)),
+    "sigmoid in the middle and at the end": Case(lambda: idioms.Gated(nn.Sigmoid(), nn.Sigmoid())),
+    "squeezed": Case(lambda: idioms.Gated(F.relu, lambda x: x.squeeze(-1))),
+    "flat": Case(lambda: idioms.Gated(F.elu, lambda x: x.view(-1))),
+    "sigmoid, squeezed": Case(lambda: idioms.Gated(F.elu, lambda x: torch.sigmoid(x).squeeze(1))),
+    "squeezed sigmoid": Case(lambda: idioms.Gated(F.elu, lambda x: torch.sigmoid(x[:, 0]))),
+    "shared": Case(idioms.Shared),
+    "loop": Case(idioms.Loop, ("x", "edge_index", "batch")),
+    "loop with dropout": Case(partial(idioms.Loop, 0.5), ("x", "edge_index", "batch")),
+    "dropout": Case(idioms.Dropping),
     "PyG's GIN": Case(lambda: pyg.GIN(CHANNELS, 6, 2, 3, norm="batch_norm", jk="cat", train_eps=True)),
-    "PyG's GAT": Case(lambda: pyg.GAT(CHANNELS, 6, 2, 3, heads=2, act="elu", norm="batch_norm", edge_dim=3), ("x", "edge_index", "edge_attr")),
+    "PyG's GAT": Case(
+        lambda: pyg.GAT(CHANNELS, 6, 2, 3, heads=2, act="elu", norm="batch_norm", edge_dim=3), ("x", "edge_index", "edge_attr")
+    ),
     "PyG's Sequential": Case(
         lambda: pyg.Sequential(
             "x, edge_index, batch",
@@ -190,13 +211,15 @@ WHOLE: dict[str, Case] = {
         ),
         ("x", "edge_index", "batch"),
     ),
-    "plain Sequential": Case(lambda: nn.Sequential(nn.Linear(CHANNELS, WIDTH), nn.BatchNorm1d(WIDTH), nn.ELU(), nn.Linear(WIDTH, 1)), ("input",)),
+    "plain Sequential": Case(
+        lambda: nn.Sequential(nn.Linear(CHANNELS, WIDTH), nn.BatchNorm1d(WIDTH), nn.ELU(), nn.Linear(WIDTH, 1)), ("input",)
+    ),
 }
 ACTIVE: dict[str, Case] = {
-    "activations behind layers": Case(lambda: Branches([make() for make in ACTIVATIONS], fused=True)),
-    "activations of what others read": Case(lambda: Branches([make() for make in ACTIVATIONS], fused=False)),
-    "functions behind layers": Case(lambda: Branches(list(FUNCTIONS), fused=True)),
-    "functions of what others read": Case(lambda: Branches(list(FUNCTIONS), fused=False)),
+    "activations behind layers": Case(lambda: idioms.Branches([make() for make in ACTIVATIONS], fused=True)),
+    "activations of what others read": Case(lambda: idioms.Branches([make() for make in ACTIVATIONS], fused=False)),
+    "functions behind layers": Case(lambda: idioms.Branches(list(FUNCTIONS), fused=True)),
+    "functions of what others read": Case(lambda: idioms.Branches(list(FUNCTIONS), fused=False)),
 }
 AREAS = {"GAT": GAT, "GIN": GIN, "norm": NORM, "joined": JOINED, "inputs": INPUTS, "whole": WHOLE, "active": ACTIVE}
 FAMILY: dict[str, Case] = {f"{area}: {name}": case for area, cases in AREAS.items() for name, case in cases.items()}

@@ -8,22 +8,21 @@ import torch.nn.functional as F
 import torch_geometric.nn as pyg
 import worlds
 from torch import Tensor, nn
-from torch_geometric.nn import GATConv, GCNConv, GINConv, global_add_pool, global_max_pool, global_mean_pool
+from torch_geometric.nn import GATConv, GCNConv, GINConv, global_add_pool, global_mean_pool
 
-POOLS = (global_add_pool, global_mean_pool, global_max_pool)
 WIDTH = 4
 """Channels of what layers store here."""
 
 
 class Stack(nn.Module):
-    """Layers and functions one after the other: layers on the graph are given the edges, attention their features, a readout the batch."""
+    """Layers and functions one after the other: layers on the graph are given the edges, attention their features."""
 
     def __init__(self, *parts: Callable[..., Any]) -> None:
         super().__init__()
         self.layers = nn.ModuleList([part for part in parts if isinstance(part, nn.Module)])
         self.parts = [None if isinstance(part, nn.Module) else part for part in parts]
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None = None, batch: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None = None) -> Tensor:
         layers = iter(self.layers)
         for part in self.parts:
             layer = part or next(layers)
@@ -32,7 +31,7 @@ class Stack(nn.Module):
             elif isinstance(layer, pyg.MessagePassing):
                 x = layer(x, edge_index)
             else:
-                x = layer(x, batch) if layer in POOLS else layer(x)
+                x = layer(x)
         return x
 
 
@@ -124,7 +123,7 @@ class TwoReadouts(nn.Module):
 
     def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor) -> Tensor:
         x = self.conv(x, edge_index)
-        return self.head(torch.cat([pyg.global_max_pool(x, batch), pyg.global_mean_pool(x, batch)], dim=1))
+        return self.head(torch.cat([pyg.global_max_pool(x, batch), pyg.pool.global_mean_pool(x, batch=batch)], dim=1))
 
 
 class Atoms(nn.Module):
@@ -230,6 +229,34 @@ class OnData(nn.Module):
         x, edge_index, batch = data.x, data.edge_index, data.batch
         x = self.gat(x, edge_index, data.edge_attr).relu()
         return self.head(global_mean_pool(x, batch)).view(-1)
+
+
+class Casting(nn.Module):
+    """One object that is read again at each use, and casts that change nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.skip, self.gin = nn.Linear(worlds.CHANNELS, worlds.CHANNELS), GINConv(nn.Linear(worlds.CHANNELS, 3))
+
+    def forward(self, data: Any) -> Tensor:
+        x = self.skip(data.x.float()).float() + data.x.to(torch.float32)
+        x = self.gin(data.x, data.edge_index) + self.gin(x.float(), data.edge_index)
+        return global_mean_pool(x, data.batch)
+
+
+class Dropping(nn.Module):
+    """Dropout in every form: of the input, of attention, in the network of a GIN, by module and by function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gat = GATConv(worlds.CHANNELS, WIDTH, heads=2, dropout=0.5)
+        self.gin = GINConv(pyg.MLP([2 * WIDTH, 6, WIDTH], dropout=0.5))
+        self.head = nn.Sequential(nn.Dropout(0.3), nn.ReLU(), nn.Linear(WIDTH, 2))
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        x = F.dropout(x, 0.2, self.training)
+        x = F.dropout(F.elu(self.gat(x, edge_index)), p=0.5, training=self.training)
+        return self.head(self.gin(x, edge_index))
 
 
 class Weighted(nn.Module):

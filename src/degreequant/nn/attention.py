@@ -75,17 +75,17 @@ def attend(
     """The weighted sums `[nodes, heads, channels]` of `features` `[nodes, heads * channels]`, differentiable."""
     nodes, heads = features.shape[0], attention.heads
     halves = logits.view(nodes, 2, heads)
-    logit = halves[edges.source, 0] + halves[edges.target, 1]
+    logit = halves[:, 0].index_select(0, edges.source) + halves[:, 1].index_select(0, edges.target)
     logit = F.leaky_relu(logit if edge_logits is None else logit + edge_logits, attention.negative_slope)
     nothing = torch.zeros_like(attention.scale, dtype=torch.int32)
     logit = fake_quantize(logit, attention.scale, nothing, -1024, 1023, "plain", None if protected is None else protected[edges.source])
     rows = edges.target.unsqueeze(-1).expand_as(logit)
     largest = logit.detach().new_zeros(nodes, heads).scatter_reduce(0, rows, logit.detach(), "amax", include_self=False)
-    weight = _to_table(torch.exp(logit - largest[edges.target]))
+    weight = _to_table(torch.exp(logit - largest.index_select(0, edges.target)))
     total = weight.new_zeros(nodes, heads).index_add(0, edges.target, weight)
-    share = F.dropout(weight / total[edges.target], attention.dropout, training=train)
-    messages = features.view(nodes, heads, -1)[edges.source] * share.unsqueeze(-1)
-    return torch.zeros_like(features.view(nodes, heads, -1)).index_add(0, edges.target, messages)
+    share = F.dropout(weight / total.index_select(0, edges.target), attention.dropout, training=train)
+    messages = features.view(nodes, heads, features.shape[1] // heads).index_select(0, edges.source) * share.unsqueeze(-1)
+    return torch.zeros_like(features.view(nodes, heads, features.shape[1] // heads)).index_add(0, edges.target, messages)
 
 
 def exact_attend(
@@ -102,7 +102,7 @@ def exact_attend(
     largest = logit.new_zeros(nodes, heads).scatter_reduce(0, rows, logit, "amax", include_self=False)
     weight = torch.from_numpy(table.astype(np.int64)).to(logit.device)[largest[edges.target] - logit]
     total = weight.new_zeros(nodes, heads).index_add(0, edges.target, weight)
-    messages = features.codes.long().view(nodes, heads, -1)[edges.source] * weight.unsqueeze(-1)
+    messages = features.codes.long().view(nodes, heads, features.codes.shape[1] // heads)[edges.source] * weight.unsqueeze(-1)
     sums = messages.new_zeros(nodes, *messages.shape[1:]).index_add(0, edges.target, messages)
     return sums, reciprocal(total.unsqueeze(-1).cpu().numpy())
 

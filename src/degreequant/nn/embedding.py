@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
 
+from degreequant.errors import InputError
 from degreequant.nn.site import Context, Site, SiteSpec
 from degreequant.operations import AnyOperation, Embedding, Operation
 from degreequant.packing import CODES, WeightCodes
@@ -22,14 +22,15 @@ class EmbeddingSite(Site):
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` is the categories `[rows]`, integers."""
         (index,) = args
-        stored: Tensor = self.output(F.embedding(index, self.layer(context).weight), self.protected(context))
+        stored: Tensor = self.output(self.layer(context)(self._vector(index)), self.protected(context))
         return context.keep(self.spec.name, stored)
 
     def exact(self, context: Context, *args: Any) -> Codes:
         """The rows of the table of codes."""
         (index,) = args
         grid = self.output.grid()
-        return context.keep(self.spec.name, Codes(quantize(self.layer(context).weight, grid).codes[index.long()], grid))
+        table = quantize(self.layer(context).weight, grid).codes
+        return context.keep(self.spec.name, Codes(table[self._vector(index).long()], grid))
 
     def lower(self, context: Context, *args: tuple[str, int]) -> list[AnyOperation]:
         """One embedding; `args` is the name of the input and its column."""
@@ -38,6 +39,14 @@ class EmbeddingSite(Site):
         codes = quantize(self.layer(context).weight, grid).codes.cpu().numpy().astype(CODES[grid.spec.code_type])
         embedding: Operation = Embedding(self.spec.name, name, grid, codes.shape[1], column, WeightCodes(grid.spec, codes))
         return [embedding]
+
+    def _vector(self, index: Tensor) -> Tensor:
+        if index.dim() != 1:
+            raise InputError(
+                f"{self.spec.name!r} is called on categories of shape {tuple(index.shape)}; expected one for each row: take a column of "
+                f"them in the forward, as x[:, 0] or x.squeeze(-1)"
+            )
+        return index
 
 
 def embedding_problem(layer: Any) -> str | None:

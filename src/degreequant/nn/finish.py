@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from degreequant import fixedpoint
@@ -47,9 +46,10 @@ class Finish(nn.Module):
             y = context.module(spec.norm)(y)
         if self.before is not None:
             y = context.keep(self.before.name, self.before(y, protected))
-        if spec.activation is not None:
-            y = F.relu(y) if spec.activation.clamps else spec.activation(context.module, y)
-        stored: Tensor = self.output(y, protected)
+        relu = spec.activation is not None and spec.activation.clamps
+        if spec.activation is not None and not relu:
+            y = spec.activation(context.module, y)
+        stored: Tensor = self.output(y, protected, relu=relu)
         return context.keep(spec.name, stored)
 
     def rule(self, context: Context, factor: FloatArray, bias: Tensor | None) -> Requantize:

@@ -38,9 +38,10 @@ from degreequant.quant import exact
 from degreequant.quant.exact import Codes
 from degreequant.quant.fake import ActivationQuantizer, WeightQuantizer
 from degreequant.quant.grid import grid_parameters
-from degreequant.scheme import Grid
+from degreequant.scheme import Grid, TensorSpec
 
 LOGIT_BITS = 8
+LOOP_SPEC = TensorSpec(8)
 _ONE = fixedpoint.from_real(np.ones(1))
 
 
@@ -67,7 +68,7 @@ class GATSite(Site):
         layer, protected = self.layer(context), context.protected
         features = context.keep(self.features.name, self.features(F.linear(x, self.weight(layer.lin.weight)), protected))
         halves = torch.einsum(
-            "nhc,thc->nth", features.view(len(x), layer.heads, -1), self.attention(_halves(layer)).view(2, layer.heads, -1)
+            "nhc,thc->nth", features.unflatten(1, (layer.heads, -1)), self.attention(_halves(layer)).view(2, layer.heads, -1)
         )
         logits = context.keep(self.logits.name, self.logits(halves.flatten(1), protected))
         edges = attention_edges(edge_list(edge_index), len(x), layer.add_self_loops, context.graphs)
@@ -91,7 +92,7 @@ class GATSite(Site):
             total, count = mean_by_target(logits, edges, nodes)
             loops = self.logits.fake_quantize(total / count.clamp(min=1))
         elif edges.loops:
-            loops = self.logits.fake_quantize(float(layer.fill_value) * weight.sum(dim=1, keepdim=True).T)
+            loops = self.logits(float(layer.fill_value) * weight.sum(dim=1, keepdim=True).T)
         return with_loops(logits, loops, edges)
 
     # -- evaluation
@@ -125,7 +126,7 @@ class GATSite(Site):
             total, count = mean_by_target(logits.long(), edges, nodes)
             loops = exact.requantize(total, fixedpoint.combine(reciprocal(count.cpu().numpy()), _ONE), None, self.logits.grid()).codes
         elif edges.loops:
-            loops = torch.from_numpy(self._loop_logits(layer, edge_attr.grid).astype(np.int32)).to(logits.device).unsqueeze(0)
+            loops = torch.from_numpy(self._loop_logits(layer).astype(np.int32)).to(logits.device).unsqueeze(0)
         return with_loops(logits, loops, edges)
 
     # -- the Program
@@ -143,7 +144,7 @@ class GATSite(Site):
         first: list[AnyOperation] = [features, logits, *([edge_logits] if edge_logits else [])]
         loop_logits = None
         if edge_logits is not None and layer.add_self_loops and layer.fill_value != "mean":
-            loop_logits = self._loop_logits(layer, edge_attr.grid)
+            loop_logits = self._loop_logits(layer)
 
         def make(name: str, grid: Grid, rule: Requantize) -> Operation:
             channels = features.channels if layer.concat else features.channels // layer.heads
@@ -183,10 +184,10 @@ class GATSite(Site):
         weight, factor = weight_integers(_edge_weight(layer), self.edge_attention, source)
         return weight, exact.requantizer(factor, self.logits.grid(), None)
 
-    def _loop_logits(self, layer: Any, source: Grid) -> np.ndarray[Any, np.dtype[np.int8]]:
-        """The edge logits of an edge whose features are all `fill_value`."""
-        filled = exact.quantize(torch.full((1, layer.lin_edge.weight.shape[1]), float(layer.fill_value)), source)
-        weight, rule = self._edge_integers(layer, source)
+    def _loop_logits(self, layer: Any) -> np.ndarray[Any, np.dtype[np.int8]]:
+        """The edge logits of an edge whose features are all `fill_value`: the code 1 of a grid of that scale."""
+        filled = Codes(torch.ones(1, layer.lin_edge.weight.shape[1], dtype=torch.int32), Grid(LOOP_SPEC, float(layer.fill_value)))
+        weight, rule = self._edge_integers(layer, filled.grid)
         codes = exact.requantize(exact.linear(filled, weight), rule.multiplier, rule.addend, self.logits.grid()).codes
         return codes[0].numpy().astype(np.int8)
 

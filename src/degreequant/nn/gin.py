@@ -57,7 +57,7 @@ class GINSite(Site):
 
     def _self_term(self, context: Context) -> tuple[int, int]:
         """`1 + eps` as a coefficient, and the shift of the neighbours' sum beside it (docs/numerics.md, "GIN")."""
-        factor = 1.0 + float(self.layer(context).eps)
+        factor = 1.0 + float(self.layer(context).eps.detach())
         _, exponent = np.frexp(abs(factor))
         if not abs(factor) < 2**14:
             raise ConvertError(f"module {self.spec.path!r}: 1 + eps is {factor:g}; expected a magnitude below 2^14")

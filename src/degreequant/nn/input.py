@@ -34,7 +34,7 @@ class InputSite(Site):
 
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` is the input `[rows, channels]`."""
-        (x,) = args
+        x = self._matrix(args[0])
         protected = self.protected(context)
         if self.training:
             self.channels.fill_(x.shape[-1])
@@ -46,7 +46,7 @@ class InputSite(Site):
 
     def exact(self, context: Context, *args: Any) -> Codes:
         """The input's codes."""
-        (x,) = args
+        x = self._matrix(args[0])
         grid = self.output.grid()
         known = self._memo.get("input", (x,), _Known)
         if known.codes is None or known.codes.grid != grid:
@@ -60,6 +60,11 @@ class InputSite(Site):
         if isinstance(read, str):
             return [Quantize(name, read, grid, int(self.channels))]
         return [Quantize(name, read.name, grid, read.channels)]
+
+    def _matrix(self, x: Tensor) -> Tensor:
+        if x.dim() != 2:
+            raise InputError(f"the input {self.spec.name!r} has shape {tuple(x.shape)}; expected (rows, channels)")
+        return x
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.inference_mode(False)  # what is remembered must serve a later training forward too

@@ -11,6 +11,8 @@ from degreequant.nn.registry import FUNCTIONS, LAYERS, Entry, altered
 from degreequant.nn.vocabulary import Meaning, activation, epilogue, meaning
 from degreequant.scheme import Recipe
 
+_TRANSPARENT: tuple[Meaning, ...] = ("dropout", "cast")
+
 
 @dataclass(frozen=True)
 class Fusion:
@@ -65,7 +67,7 @@ class Outlook:
         return found if act is None else Fusion(act.name, (*found.parts, act.name), found.norm, activation(act, self.model))
 
     def gathered(self, name: str) -> bool:
-        """Whether a layer gathers this result, looking through dropout and activations."""
+        """Whether a layer gathers this result, looking through dropout, casts and ReLUs."""
         for step in self.readers(name):
             what = self.meaning(step)
             if what == "activation" and activation(step, self.model).clamps and self.gathered(step.name):
@@ -95,15 +97,15 @@ class Outlook:
         return min(recipes, key=lambda recipe: recipe.is_float, default=default)
 
     def readers(self, name: str) -> list[Step]:
-        """What reads a result, looking through dropout."""
+        """What reads a result, looking through dropout and casts."""
         found: list[Step] = []
         for step in self.plan.readers(name):
-            found += self.readers(step.name) or [step] if self.meaning(step) == "dropout" else [step]
+            found += self.readers(step.name) or [step] if self.meaning(step) in _TRANSPARENT else [step]
         return found
 
     def returned(self, name: str) -> bool:
-        """Whether the forward returns a result, looking through dropout."""
-        dropped = [step.name for step in self.plan.readers(name) if self.meaning(step) == "dropout"]
+        """Whether the forward returns a result, looking through dropout and casts."""
+        dropped = [step.name for step in self.plan.readers(name) if self.meaning(step) in _TRANSPARENT]
         return name in references(self.plan.result) or any(map(self.returned, dropped))
 
     def _only_reader(self, name: str) -> Step | None:

@@ -3,7 +3,7 @@
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from degreequant.errors import PrepareError
@@ -118,6 +118,24 @@ class Plan:
     steps: tuple[Step, ...]
     result: Any
 
+    def read_once(self) -> "Plan":
+        """The plan in which each attribute of an argument (`data.x`) is read by one step, which has its name where that is free."""
+        taken = {*self.form.live, *(step.name for step in self.steps)}
+        first: dict[Any, str] = {}
+        names: dict[str, str] = {}
+        for step in self.steps:
+            if self.reads_argument(step):
+                names[step.name] = first.setdefault(step.args, step.name if step.args[1] in taken else step.args[1])
+        steps: dict[str, Step] = {}
+        for step in self.steps:
+            name = names.get(step.name, step.name)
+            steps.setdefault(name, _renamed_step(step, name, names))
+        return Plan(self.form, tuple(steps.values()), renamed(self.result, lambda name: names.get(name, name)))
+
+    def reads_argument(self, step: Step) -> bool:
+        """Whether a step reads an attribute of an argument."""
+        return step.target is getattr and isinstance(step.args[0], Ref) and step.args[0].name in self.form.live
+
     def readers(self, name: str) -> list[Step]:
         """The steps that read a result."""
         return [step for step in self.steps if name in step.reads()]
@@ -125,6 +143,11 @@ class Plan:
     def __str__(self) -> str:
         lines = [f"{step.name} = {step.kind} {step.target}({', '.join(step.reads())})" for step in self.steps]
         return "\n".join([f"inputs {', '.join(self.form.live)}", *lines, f"return {self.result}"])
+
+
+def _renamed_step(step: Step, name: str, names: Mapping[str, str]) -> Step:
+    args, kwargs = renamed((step.args, dict(step.kwargs)), lambda name: names.get(name, name))
+    return replace(step, name=name, args=args, kwargs=kwargs)
 
 
 class CallNames:

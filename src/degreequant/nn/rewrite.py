@@ -58,7 +58,7 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: Mapping[str, Any] 
     roles = None
     if not recipe.is_float:
         _check_overrides(prepared, recipe)
-        plans = {mode: expand(plan, prepared, recipe) for mode, plan in plans.items()}
+        plans = {mode: _expanded(prepared, plan, recipe, mode) for mode, plan in plans.items()}
         sites: dict[str, Site] = {}
         rewriters = {mode: Rewriter(prepared, plan, recipe, sites, training=mode) for mode, plan in plans.items()}
         plans = {mode: rewriter.rewrite() for mode, rewriter in rewriters.items()}
@@ -76,6 +76,11 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: Mapping[str, Any] 
 def _traced(model: nn.Module, form: Form, training: bool) -> Plan:
     model.train(training)
     return trace(model, form)
+
+
+def _expanded(model: nn.Module, plan: Plan, recipe: Recipe, training: bool) -> Plan:
+    model.train(training)
+    return expand(plan.read_once(), model, recipe)
 
 
 def _by_name(model: nn.Module, example: Mapping[str, Any] | tuple[Any, ...] | None) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from degreequant.nn.activation import activation_problem
 from degreequant.nn.elementwise import ReluSite, TableSite
 from degreequant.nn.input import InputSite
 from degreequant.nn.outlook import Fusion, Outlook
-from degreequant.nn.plan import CallNames, Form, Plan, Ref, Step
+from degreequant.nn.plan import CallNames, Form, Plan, Ref, Step, references
 from degreequant.nn.prepared import Roles
 from degreequant.nn.registry import LAYERS, Entry, altered
 from degreequant.nn.site import Site, SiteSpec
 from degreequant.nn.values import ValueKind, Values
-from degreequant.nn.vocabulary import Meaning, activation, describe, drops_at_evaluation, operand
+from degreequant.nn.vocabulary import Meaning, activation, describe, drops_at_evaluation, operand, overwrites, selected_column
 from degreequant.nn.vocabulary import cast as cast_of
 from degreequant.operations import Role, Rows
 from degreequant.quant.grid import GridKind
@@ -28,6 +28,9 @@ _GRAPH_ROLES: dict[str, Role] = {"edge_index": "edge_index", "edge_weight": "edg
 
 _TENSORS = ("x", "other", "tensors", "edge_attr")
 """Arguments of layers that are stored tensors."""
+
+_ABSENT = ("size", "return_attention_weights")
+"""Arguments of layers that a call must leave out."""
 
 
 class Rewriter:
@@ -71,12 +74,20 @@ class Rewriter:
             "cast": self._cast,
             "unknown": self._unknown,
         }
-        for step in self.plan.steps:
+        for index, step in enumerate(self.plan.steps):
+            self._check_overwritten(step, self.plan.steps[index + 1 :])
             if step.name in self.fused:
                 self.values.alias[step.name] = self.values.name(operand(step))
             else:
                 handlers[self.outlook.meaning(step)](step)
         return Plan(self.plan.form, (*self.reads, *self.steps), self.values.renamed(self.plan.result))
+
+    def _check_overwritten(self, step: Step, later: tuple[Step, ...]) -> None:
+        if not overwrites(step, self.model):
+            return
+        name = operand(step).name
+        if name in references(self.plan.result) or any(name in reader.reads() for reader in later):
+            raise PrepareError(f"{describe(step)} overwrites a tensor that is used afterwards: prepare takes it out of place")
 
     def roles(self) -> Roles:
         """Which results hold the graph."""
@@ -97,16 +108,10 @@ class Rewriter:
     # -- one handler for each meaning of a step
 
     def _attribute(self, step: Step) -> None:
-        owner, attribute = step.args[0], step.args[1]
-        if not (isinstance(owner, Ref) and owner.name in self.plan.form.live):
+        if not self.plan.reads_argument(step):
             return self._unknown(step)
-        earlier = next((read.name for read in self.reads if read.args == step.args), None)
-        if earlier is None:
-            earlier = attribute if attribute not in self.values.kinds else step.name
-            self.reads.append(replace(step, name=earlier))
-            self.values.kinds[earlier] = "input"
-        if earlier != step.name:
-            self.values.alias[step.name] = earlier
+        self.reads.append(step)
+        self.values.kinds[step.name] = "input"
         return None
 
     def _layer(self, step: Step) -> None:
@@ -147,7 +152,7 @@ class Rewriter:
         problem = activation_problem(found, module)
         if problem:
             raise PrepareError(f"{describe(step)}: {problem}")
-        x = self._stored(source, step, self.recipe, gathers=self.outlook.gathered(step.name))
+        x = self._stored(source, step, self.recipe)
         recipe = (self.recipe.at(step.target) if step.kind == "module" else self.recipe).replace(overrides=())
         name, rows = self.call_names.next(step.target if found.path else found.name), self.values.rows[x.name]
         if found.clamps:
@@ -165,13 +170,11 @@ class Rewriter:
         if kind in ("input", "float"):
             recipe = self.outlook.recipe_after(step.name, self.recipe if kind == "input" else Recipe.fp32())
             kind = "float" if recipe.is_float else "stored"
-            source = source if recipe.is_float else self._stored(source, step, recipe, gathers=self.outlook.gathered(step.name))
+            source = source if recipe.is_float else self._stored(source, step, recipe)
         if not self.training:
             self.values.alias[step.name] = self.values.name(source)
             return
         self._keep(_on(step, source), kind)
-        if kind == "stored":
-            self.values.rows[step.name] = self.values.rows[self.values.name(source)]
 
     def _epilogue(self, step: Step) -> None:
         if not self.outlook.ends(step):
@@ -187,6 +190,9 @@ class Rewriter:
     def _reshape(self, step: Step) -> None:
         kind = self.values.kind(operand(step))
         if kind == "input":
+            if (selected_column(step) or 0) < 0:
+                raise PrepareError(f"{describe(step)} counts columns from the last; prepare takes them counted from 0")
+            self.values.columns.add(step.name)
             return self._of_input(step)
         after = [reader for reader in self.plan.readers(step.name) if self.outlook.meaning(reader) != "epilogue"]
         if after:
@@ -205,7 +211,10 @@ class Rewriter:
 
     def _of_input(self, step: Step) -> None:
         """A column of an input, or an input in another dtype: still an input."""
-        self.values.origin[step.name] = self.values.input_name(operand(step))
+        source = operand(step)
+        self.values.origin[step.name] = self.values.input_name(source)
+        if self.values.name(source) in self.values.columns:
+            self.values.columns.add(step.name)
         self._keep(step, "input")
 
     def _unknown(self, step: Step) -> None:
@@ -219,7 +228,8 @@ class Rewriter:
         entry = LAYERS.get(type(layer))
         names = entry.arguments if entry is not None else Form.of(layer.forward, {}).names
         for name, value in step.by_name(names).items():
-            role = _GRAPH_ROLES.get(name, "features" if name == "x" else None)
+            features: Role = "edge_features" if isinstance(value, Ref) and self.outlook.feeds_edges(value.name) else "features"
+            role = _GRAPH_ROLES.get(name, features if name == "x" else None)
             if role is not None and isinstance(value, Ref) and self.values.kind(value) == "input":
                 self.values.assign_role(value, role, step)
         self._keep(step, "float")
@@ -229,31 +239,36 @@ class Rewriter:
     def _arguments(self, step: Step, entry: Entry, recipe: Recipe) -> tuple[tuple[Any, ...], Rows]:
         """The arguments in the order of the site's forward, and what the rows of its result are."""
         given = step.by_name(entry.arguments)
-        absent = [name for name in given if name not in entry.arguments or name in ("size", "return_attention_weights")]
+        absent = [name for name in given if name not in entry.arguments or name in _ABSENT]
         extra = [name for name in absent if given[name] is not None]
         if extra or len(step.args) > len(entry.arguments) or any(name not in given for name in entry.arguments[: entry.required]):
-            raise PrepareError(
-                f"{describe(step)} is called with arguments that prepare does not know; it takes ({', '.join(entry.arguments)})"
-            )
+            known = ", ".join(name for name in entry.arguments if name not in _ABSENT)
+            raise PrepareError(f"{describe(step)} is called with {', '.join(extra) or 'other arguments'}; prepare takes ({known})")
         if "tensors" in entry.arguments:
             return self._joined(step, given, recipe)
-        args = tuple(self._argument(name, given.get(name), step, entry, recipe) for name in entry.arguments)
+        args = tuple(self._argument(name, given.get(name), step, recipe) for name in entry.arguments)
         rows: Rows = entry.rows or ("edges" if "index" in given and self.outlook.feeds_edges(step.name) else "nodes")
         if entry.rows is None and entry.arguments[0] == "x":
-            rows = self.values.rows[args[0].name]
+            rows = self._same_rows(step, args[:2] if "other" in entry.arguments else args[:1])
         return args, rows
 
     def _joined(self, step: Step, given: dict[str, Any], recipe: Recipe) -> tuple[tuple[Any, ...], Rows]:
         if given.get("dim", 0) not in (1, -1) or not isinstance(given["tensors"], list | tuple):
             raise PrepareError(f"{describe(step)} joins rows; prepare takes a concatenation of channels, dim=-1")
-        args = tuple(self._argument("x", value, step, None, recipe) for value in given["tensors"])
-        return args, self.values.rows[args[0].name]
+        args = tuple(self._argument("x", value, step, recipe) for value in given["tensors"])
+        return args, self._same_rows(step, args)
 
-    def _argument(self, name: str, value: Any, step: Step, entry: Entry | None, recipe: Recipe) -> Any:
+    def _same_rows(self, step: Step, args: tuple[Ref, ...]) -> Rows:
+        kinds = sorted({self.values.rows[arg.name] for arg in args})
+        if len(kinds) > 1:
+            raise PrepareError(f"{describe(step)} joins rows of {' and of '.join(kinds)}; expected one kind")
+        return kinds[0]
+
+    def _argument(self, name: str, value: Any, step: Step, recipe: Recipe) -> Any:
         if name in _TENSORS and value is not None:
             if not isinstance(value, Ref):
                 raise PrepareError(f"{describe(step)} is called with something else than a tensor for {name}")
-            return self._stored(value, step, recipe, gathers=entry is not None and entry.gathers)
+            return self._stored(value, step, recipe)
         if value is None:
             return None
         if not isinstance(value, Ref) or self.values.kind(value) != "input":
@@ -262,23 +277,34 @@ class Rewriter:
         self.values.assign_role(value, role, step)
         return Ref(self.values.name(value))
 
-    def _stored(self, value: Ref, reader: Step, recipe: Recipe, *, gathers: bool) -> Ref:
+    def _stored(self, value: Ref, reader: Step, recipe: Recipe) -> Ref:
         """The result on a grid; an input, or what a skipped layer left in float, gets a site that quantizes it."""
         kind, name = self.values.kind(value), self.values.name(value)
         if kind == "stored":
             return Ref(name)
         if kind == "end":
             raise PrepareError(f"{describe(reader)} reads the result of a float epilogue")
-        rows: Rows = "edges" if kind == "input" and self.outlook.feeds_edges(value.name) else "nodes"
+        if name in self.values.columns:
+            raise PrepareError(
+                f"{describe(reader)} reads a column of an input, or an input in another shape; prepare takes that of categories only, and "
+                f"features as they are given, [rows, channels]"
+            )
+        rows = self._rows(value)
+        source = self.values.input_name(value)
+        step_name = f"{source}.quantized"
         if kind == "input":
             self.values.assign_role(value, "edge_features" if rows == "edges" else "features", reader)
-        step_name = f"{name}.quantized"
         if self.values.kinds.get(step_name) != "stored":
-            grid: GridKind = "symmetric" if gathers else "affine"
+            grid: GridKind = "symmetric" if self.outlook.gathered(source) else "affine"
             step = Step(step_name, "site", name, where=reader.where)
-            spec = SiteSpec(self.values.input_name(value), recipe.replace(overrides=()), grid, rows=rows)
-            self._emit(step, spec, InputSite, (Ref(name),))
+            site_name = source if kind == "input" else step_name
+            self._emit(step, SiteSpec(site_name, recipe.replace(overrides=()), grid, rows=rows), InputSite, (Ref(name),))
         return Ref(step_name)
+
+    def _rows(self, value: Ref) -> Rows:
+        """What the rows of an input, or of what a skipped layer left in float, are."""
+        name = self.values.input_name(value)
+        return "edges" if self.outlook.feeds_edges(name) else self.values.rows.get(name, "nodes")
 
     # -- emitting
 
@@ -297,7 +323,10 @@ class Rewriter:
         self.values.rows[step.name] = spec.rows
 
     def _keep(self, step: Step, kind: ValueKind) -> None:
-        self._append(replace(step, args=self.values.renamed(step.args), kwargs=self.values.renamed(dict(step.kwargs))), kind)
+        step = replace(step, args=self.values.renamed(step.args), kwargs=self.values.renamed(dict(step.kwargs)))
+        self._append(step, kind)
+        known = [self.values.rows[name] for name in step.reads() if name in self.values.rows]
+        self.values.rows.update({step.name: known[0]} if known else {})
 
     def _append(self, step: Step, kind: ValueKind) -> None:
         self.steps.append(step)

@@ -8,8 +8,8 @@ are fixed to `None`), and message-passing layers are traced into (so they are le
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import torch
@@ -57,7 +57,7 @@ def is_leaf(module: nn.Module) -> bool:
     """Whether a module is one step of a plan, and not traced into."""
     if isinstance(module, MessagePassing | nn.Dropout):
         return True
-    if module.__module__.startswith(("torch_geometric.nn.dense", "torch_geometric.nn.norm")):
+    if module.__module__.startswith(tuple(f"torch_geometric.nn.{part}" for part in ("dense", "norm", "pool"))):
         return True
     return module.__module__.startswith(("torch.nn", "torch.ao.nn")) and not isinstance(module, nn.Sequential)
 
@@ -66,7 +66,7 @@ class _Tracer(fx.Tracer):
     record_stack_traces = True
 
     def __init__(self, form: Form) -> None:
-        super().__init__(autowrap_functions=STEPS)
+        super().__init__()
         self._form = form
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -84,24 +84,34 @@ class _Tracer(fx.Tracer):
 
 @contextmanager
 def _functions_as_steps() -> Iterator[None]:
-    """fx finds the functions among the globals of a forward; here they are found as attributes of PyG's modules too (`pyg_nn.f(x)`)."""
-    places = [(module, function) for module in (torch_geometric.nn, torch_geometric.nn.pool) for function in STEPS]
+    """While it lasts, the functions of `STEPS` record their calls. They have other code meanwhile, so it does not matter how a forward
+    reaches them: by a global of any module, an attribute of the model, or a list."""
+    codes = [(function, function.__code__) for function in STEPS]
     try:
-        for module, function in places:
-            setattr(module, function.__name__, _recorded(function))
+        for index, (function, _) in enumerate(codes):
+            function.__code__ = _recording(index)
         yield
     finally:
-        for module, function in places:
-            setattr(module, function.__name__, function)
+        for function, code in codes:
+            function.__code__ = code
 
 
-def _recorded(function: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        proxy = next((value for value in (*args, *kwargs.values()) if isinstance(value, fx.Proxy)), None)
-        return function(*args, **kwargs) if proxy is None else proxy.tracer.create_proxy("call_function", function, args, kwargs)
+def _recording(index: int) -> CodeType:
+    """Code for the function at `index` of `STEPS` that hands its arguments to `_record`."""
 
-    return call
+    def call(x, batch, size=None):  # type: ignore[no-untyped-def]
+        from degreequant.nn.trace import _record
+
+        return _record("index", x, batch, size)
+
+    code = call.__code__
+    return code.replace(co_consts=tuple(index if value == "index" else value for value in code.co_consts))
+
+
+def _record(index: Any, x: Any, batch: Any, size: Any) -> Any:
+    if not isinstance(x, fx.Proxy):
+        raise PrepareError(f"{STEPS[index].__name__}() is called on something that the forward does not compute from its arguments")
+    return x.tracer.create_proxy("call_function", STEPS[index], (x, batch, size), {})
 
 
 def _step(node: fx.Node) -> Step:

@@ -19,6 +19,7 @@ class Values:
         kinds: Kind of each result.
         rows: What the rows of each stored tensor are.
         origin: The input that a column or a cast of it comes from.
+        columns: What is no input as it was given, but a column of one or another shape of it.
         alias: The result that stands for one that is no step of its own.
         role: Role of each input.
     """
@@ -28,6 +29,7 @@ class Values:
         self.kinds: dict[str, ValueKind] = dict.fromkeys(live, "input")
         self.rows: dict[str, Rows] = {}
         self.origin: dict[str, str] = {}
+        self.columns: set[str] = set()
         self.alias: dict[str, str] = {}
         self.role: dict[str, Role] = {}
 

@@ -17,6 +17,7 @@ from degreequant.operations import Epilogue
 Meaning = Literal["layer", "function", "activation", "dropout", "epilogue", "attribute", "reshape", "cast", "unknown"]
 
 _DROPOUT = {F.dropout, torch.dropout}
+_INPLACE: dict[object, tuple[str, ...]] = {F.dropout: ("input", "p", "training", "inplace")}
 _EPILOGUES: dict[object, Epilogue] = {
     F.log_softmax: "log_softmax",
     torch.log_softmax: "log_softmax",
@@ -77,18 +78,18 @@ def activation(step: Step, model: nn.Module) -> Activation:
     if module is not None:
         return Activation(name, step.target)
     function = functional(name) if isinstance(step.target, str) else step.target
-    given = _by_position(function, step.args[1:]) | dict(step.kwargs)
+    given = _by_position(step, function) | dict(step.kwargs)
     given.pop("input", None)
     return Activation(name, "", function, tuple(sorted((key, value) for key, value in given.items() if key != "inplace")))
 
 
-def _by_position(function: Any, values: tuple[Any, ...]) -> dict[str, Any]:
-    """The names of what an activation is called with behind its tensor."""
+def _by_position(step: Step, function: Any) -> dict[str, Any]:
+    """What an activation is called with behind its tensor, by name."""
     names = {"leaky_relu": ("negative_slope",), "elu": ("alpha",), "celu": ("alpha",), "hardtanh": ("min_val", "max_val")}
     known = names.get(getattr(function, "__name__", "").rstrip("_"), ())
-    if len(values) > len(known):
-        raise PrepareError(f"{getattr(function, '__name__', function)}() is called with arguments by position; give them by name")
-    return dict(zip(known, values, strict=False))
+    if len(step.args) - 1 > len(known):
+        raise PrepareError(f"{describe(step)} is called with arguments by position; give them by name")
+    return dict(zip(known, step.args[1:], strict=False))
 
 
 def epilogue(step: Step, model: nn.Module) -> tuple[Epilogue, int | None]:
@@ -130,6 +131,14 @@ def cast(step: Step) -> object | None:
         given = [*step.args[1:], *step.kwargs.values()]
         return _DTYPES.get(given[0]) if len(given) == 1 and isinstance(given[0], torch.dtype) else None
     return _CASTS.get(step.target) if step.kind == "method" and len(step.args) == 1 else None
+
+
+def overwrites(step: Step, model: nn.Module) -> bool:
+    """Whether a step changes its operand in place."""
+    if step.kind == "module":
+        return bool(getattr(model.get_submodule(step.target), "inplace", False))
+    name = step.target if isinstance(step.target, str) else getattr(step.target, "__name__", "")
+    return name.endswith("_") or step.target is operator.iadd or step.by_name(_INPLACE.get(step.target, ())).get("inplace") is True
 
 
 def operand(step: Step) -> Ref:

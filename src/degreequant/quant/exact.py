@@ -102,6 +102,8 @@ def _scaled(acc: Tensor, mantissa: Tensor, shift: Tensor, plus: Tensor | None = 
 
     The product of accumulator and mantissa has up to 93 bits: it is carried as `high * 2**31 + low`.
     """
+    if acc.numel() == 0 or max(-int(acc.min()), int(acc.max())) < 2**_LIMB:
+        return _scaled_narrow(acc, mantissa, shift, plus)
     low = (acc & _LIMB_MASK) * mantissa
     low = low if plus is None else low + plus
     high = (acc >> _LIMB) * mantissa + (low >> _LIMB)
@@ -112,6 +114,15 @@ def _scaled(acc: Tensor, mantissa: Tensor, shift: Tensor, plus: Tensor | None = 
     limit = torch.ones_like(shift) << (few_bits + (_SATURATED + 1 - _LIMB))
     few = (torch.minimum(torch.maximum(high, -limit), limit) << (_LIMB - few_bits)) + ((low & _LIMB_MASK) >> few_bits)
     return torch.where(shift >= _LIMB, high >> (shift - _LIMB).clamp(min=0), few)
+
+
+def _scaled_narrow(acc: Tensor, mantissa: Tensor, shift: Tensor, plus: Tensor | None) -> Tensor:
+    """The same for `|acc| < 2**31`: 64 bits hold the product (docs/numerics.md, "Width")."""
+    value = acc * mantissa
+    value = value if plus is None else value + plus
+    rounds = (shift > 0).long()
+    half = rounds << (shift - 1).clamp(min=0)
+    return value.add_(half).sub_((value < half) * rounds).bitwise_right_shift_(shift)
 
 
 def _on_grid(steps: Tensor, grid: Grid) -> Codes:

@@ -4,14 +4,16 @@ On a CPU they are a few vectorised passes, many times faster there than torch's 
 kernels.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from degreequant.errors import NotCalibratedError
-from degreequant.quant.grid import GridKind, activation_spec, grid_parameters, usable_scale, weight_spec
+from degreequant.quant.grid import GridKind, activation_spec, grid_numbers, grid_parameters, usable_scale, weight_spec
 from degreequant.quant.observers import SAMPLE, RangeObserver
 from degreequant.scheme import Estimator, Grid, Recipe
 
@@ -38,16 +40,24 @@ class ActivationQuantizer(nn.Module):
         self.estimator: Estimator = recipe.estimator
         self.range = RangeObserver(recipe, sample)
 
-    def forward(self, x: Tensor, protected: Tensor | None = None) -> Tensor:
-        """`x` `[rows, columns]` on its grid; rows in `protected` (bool `[rows]`) as they were."""
+    def forward(self, x: Tensor, protected: Tensor | None = None, *, relu: bool = False) -> Tensor:
+        """`x` `[rows, columns]`, or the ReLU of it, on its grid; rows in `protected` (bool `[rows]`) are not quantized."""
         if self.training:
-            self.range.observe(x, protected)
-        return self.fake_quantize(x, protected)
+            self.range.observe(x, protected, relu=relu)
+        return self.fake_quantize(x, protected, relu=relu)
 
-    def fake_quantize(self, x: Tensor, protected: Tensor | None = None) -> Tensor:
-        """`x` on the grid in force, protected rows apart; nothing is observed."""
-        scale, zero_point = grid_parameters(self.range.low, self.range.high, self.kind, self.spec)
-        return fake_quantize(x, scale, zero_point, self.spec.q_min, self.spec.q_max, self.estimator, protected)
+    def fake_quantize(self, x: Tensor, protected: Tensor | None = None, *, relu: bool = False) -> Tensor:
+        """`x`, or the ReLU of it, on the grid in force, protected rows apart; nothing is observed."""
+        spec = self.spec
+        if x.device.type == "cpu" and not torch.compiler.is_compiling():
+            scale, zero_point = grid_numbers(float(self.range.low), float(self.range.high), self.kind, spec)
+            steps = _Steps(scale, spec.q_min - zero_point, spec.q_max - zero_point)
+            if relu and (zero_point != spec.q_min or self.estimator == "plain"):
+                x, relu = F.relu(x), False
+            return _round(x, steps, self.estimator, protected, relu=relu)
+        x = F.relu(x) if relu else x
+        parameters = grid_parameters(self.range.low, self.range.high, self.kind, spec)
+        return fake_quantize(x, *parameters, spec.q_min, spec.q_max, self.estimator, protected)
 
     def grid(self) -> Grid:
         """The grid in force.
@@ -55,15 +65,14 @@ class ActivationQuantizer(nn.Module):
         Raises:
             NotCalibratedError: If no training forward has observed a range yet, or one observed NaN.
         """
-        low, high = self.range.low.cpu(), self.range.high.cpu()
-        if low.isnan() or high.isnan():
+        low, high = float(self.range.low), float(self.range.high)
+        if math.isnan(low) or math.isnan(high):
             raise NotCalibratedError(f"the range of {self.name!r} is not a number: did the training diverge?")
         if not low <= high:
             raise NotCalibratedError(
                 f"the range of {self.name!r} was never observed: run the prepared model in train() on data before eval() or convert"
             )
-        scale, zero_point = grid_parameters(low, high, self.kind, self.spec)
-        return Grid(self.spec, float(scale), int(zero_point))
+        return Grid(self.spec, *grid_numbers(low, high, self.kind, self.spec))
 
     def extra_repr(self) -> str:
         """The grid, for `print`."""
@@ -90,7 +99,8 @@ class WeightQuantizer(nn.Module):
         """The weight on its grid."""
         scale = self.scales(weight)
         zero_point = torch.zeros_like(scale, dtype=torch.int32)
-        quantized = fake_quantize(weight, scale, zero_point, self.spec.q_min, self.spec.q_max, self.estimator)
+        estimator = self.estimator if self.percentile else "plain"  # spanned by the whole channel, no weight is outside
+        quantized = fake_quantize(weight, scale, zero_point, self.spec.q_min, self.spec.q_max, estimator)
         if self.training and self.noise < 1.0:
             return torch.where(torch.rand_like(weight) < self.noise, quantized, weight)
         return quantized
@@ -121,9 +131,7 @@ def fake_quantize(
     if x.device.type == "cpu" and not torch.compiler.is_compiling():
         low, high = (q_min - zero_point).float(), (q_max - zero_point).float()
         grid = _Steps(scale, low, high) if scale.dim() else _Steps(float(scale), float(low), float(high))
-        rows = None if protected is None else protected.nonzero().squeeze(1)
-        quantized: Tensor = _Rounded.apply(x, grid, rows, estimator == "clipped")  # type: ignore[no-untyped-call]
-        return quantized
+        return _round(x, grid, estimator, protected)
     quantized = _fused(x, scale, zero_point, q_min, q_max)
     if estimator == "plain":
         quantized = x + (quantized - x).detach()
@@ -148,31 +156,43 @@ class _Steps(NamedTuple):
     high: Any
 
 
+def _round(x: Tensor, grid: _Steps, estimator: Estimator, protected: Tensor | None, *, relu: bool = False) -> Tensor:
+    rows = None if protected is None else protected.nonzero().squeeze(1)
+    quantized: Tensor = _Rounded.apply(x, grid, rows, estimator == "clipped", relu)  # type: ignore[no-untyped-call]
+    return quantized
+
+
 class _Rounded(torch.autograd.Function):
+    """Rounds to a grid. With `relu` the grid starts at 0, so the clamp does the ReLU; only gradients and protected rows know of it."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, grid: _Steps, rows: Tensor | None, clipped: bool) -> Tensor:
-        ctx.grid, ctx.rows, ctx.clipped = grid, rows, clipped
+    def forward(ctx: Any, x: Tensor, grid: _Steps, rows: Tensor | None, clipped: bool, relu: bool) -> Tensor:
         scale, low, high = (value.unsqueeze(-1) if isinstance(value, Tensor) else value for value in grid)
-        ctx.bounds = (low - 0.5) * scale, (high + 0.5) * scale
+        ctx.rows, ctx.clipped, ctx.relu = rows, clipped, relu
+        ctx.bounds = 0.0 if relu else (low - 0.5) * scale, (high + 0.5) * scale
         if clipped:
             ctx.save_for_backward(x)
         y = (x * (1.0 / scale)).round_().clamp_(low, high).mul_(scale)
-        return y if rows is None else y.index_copy_(0, rows, x.index_select(0, rows))
+        if rows is None:
+            return y
+        kept = x.index_select(0, rows)
+        return y.index_copy_(0, rows, kept.clamp_(min=0.0) if relu else kept)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grad_outputs
         if not ctx.clipped:
-            return grad, None, None, None
+            return grad, None, None, None, None
         (x,) = ctx.saved_tensors
         low, high = ctx.bounds
         if isinstance(low, Tensor):
-            return grad * ((x >= low) & (x <= high)), None, None, None
+            return grad * ((x >= low) & (x <= high)), None, None, None, None
         inside = torch.ops.aten.hardtanh_backward(grad, x, low, high)  # one pass: the gradient where x lies between
         if ctx.rows is not None:
-            inside.index_copy_(0, ctx.rows, grad.index_select(0, ctx.rows))
-        return inside, None, None, None
+            passed = grad.index_select(0, ctx.rows)
+            inside.index_copy_(0, ctx.rows, passed.mul_(x.index_select(0, ctx.rows) > 0) if ctx.relu else passed)
+        return inside, None, None, None, None
 
 
 def _fused(x: Tensor, scale: Tensor, zero_point: Tensor, q_min: int, q_max: int) -> Tensor:

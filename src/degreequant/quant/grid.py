@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,6 +39,18 @@ def grid_parameters(low: Tensor, high: Tensor, kind: GridKind, spec: TensorSpec)
         return scale, torch.zeros_like(scale, dtype=torch.int32)
     scale = usable_scale((high - low) / (spec.q_max - spec.q_min))
     return scale, (spec.q_min - torch.round(low / scale)).clamp(spec.q_min, spec.q_max).to(torch.int32)
+
+
+def grid_numbers(low: float, high: float, kind: GridKind, spec: TensorSpec) -> tuple[float, int]:
+    """The same for numbers, bit for bit: what a grid is once it leaves training, and what costs least on a CPU."""
+    least, most = np.float32(min(low, 0.0)), np.float32(max(high, 0.0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        span = max(-least, most) if kind == "symmetric" else most if kind == "unsigned" else most - least
+        scale = span / np.float32(spec.q_max if kind != "affine" else spec.q_max - spec.q_min)
+    scale = scale if scale > SMALLEST_SCALE and np.isfinite(scale) else np.float32(1.0)
+    if kind != "affine" or np.isnan(least):
+        return float(scale), 0
+    return float(scale), int(np.clip(spec.q_min - np.round(least / scale), spec.q_min, spec.q_max))
 
 
 def usable_scale(scale: Tensor) -> Tensor:

@@ -33,15 +33,21 @@ class RangeObserver(nn.Module):
         self.register_buffer("low", torch.tensor(torch.inf))
         self.register_buffer("high", torch.tensor(-torch.inf))
 
-    def observe(self, x: Tensor, protected: Tensor | None = None) -> None:
-        """Takes in one batch `x` `[rows, columns]`; rows in `protected` (bool `[rows]`) are left out. No row left changes nothing."""
-        self.include(*self.measure(x, protected))
+    def observe(self, x: Tensor, protected: Tensor | None = None, *, relu: bool = False) -> None:
+        """Takes in one batch `x` `[rows, columns]`, or the ReLU of it; rows in `protected` (bool `[rows]`) are left out. No row left
+        changes nothing."""
+        self.include(*self.measure(x, protected, relu=relu))
 
     @torch.no_grad()
-    def measure(self, x: Tensor, protected: Tensor | None = None, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """The range of one batch; nothing is taken in. `generator` draws the sample, where there is one."""
+    def measure(
+        self, x: Tensor, protected: Tensor | None = None, generator: torch.Generator | None = None, *, relu: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """The range of one batch, or of the ReLU of it; nothing is taken in. `generator` draws the sample, where there is one."""
         x = x.detach()
-        return percentiles(x, protected, self.percentile, self.sample, generator) if self.percentile else extremes(x, protected)
+        if self.percentile:
+            return percentiles(x, protected, self.percentile, self.sample, generator, relu=relu)
+        low, high = extremes(x, protected)
+        return (low.clamp(min=0.0), torch.where(low <= high, high.clamp(min=0.0), high)) if relu else (low, high)
 
     @torch.no_grad()
     def include(self, low: Tensor, high: Tensor) -> None:
@@ -73,14 +79,25 @@ def extremes(x: Tensor, protected: Tensor | None = None) -> tuple[Tensor, Tensor
 
 
 def percentiles(
-    x: Tensor, protected: Tensor | None, share: float, sample: int = SAMPLE, generator: torch.Generator | None = None
+    x: Tensor,
+    protected: Tensor | None,
+    share: float,
+    sample: int = SAMPLE,
+    generator: torch.Generator | None = None,
+    *,
+    relu: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """The values that leave `share` of the unprotected, nonzero values outside at either end, estimated from `sample` elements.
+    """The values of `x` (with `relu`, of its ReLU) that leave `share` of the unprotected, nonzero values outside at either end, estimated
+    from `sample` elements.
 
     Zeros have no say because every grid holds 0 exactly; counted in, they would empty the range of a sparse tensor (1.3% of Cora's
     features are not 0). A range always reaches 0: of a tensor without negative values the low end is 0.
     """
     values, valid = _sample(x, protected, sample, generator)
+    values = values.clamp(min=0.0) if relu else values
+    if x.device.type == "cpu" and not torch.compiler.is_compiling():
+        return _order_statistics(values, valid, share)
+    valid = torch.ones_like(values, dtype=torch.bool) if valid is None else valid
     nothing = ~valid.any()
     valid = valid & (values != 0)
     count = valid.sum()
@@ -93,13 +110,25 @@ def percentiles(
     return torch.where(nothing, torch.inf, low), torch.where(nothing, -torch.inf, high)
 
 
-def _sample(x: Tensor, protected: Tensor | None, sample: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+def _order_statistics(values: Tensor, valid: Tensor | None, share: float) -> tuple[Tensor, Tensor]:
+    """The same where asking for a number costs nothing."""
+    counted = values != 0
+    values = values[counted if valid is None else counted & valid]
+    if values.numel() == 0:
+        nothing = valid is not None and not bool(valid.any())
+        return values.new_tensor(torch.inf if nothing else 0.0), values.new_tensor(-torch.inf if nothing else 0.0)
+    rank = int(values.numel() * share) + 1
+    low, high = values.topk(rank, largest=False).values[-1], values.topk(rank).values[-1]
+    return low.clamp(max=0.0), high.clamp(min=0.0)
+
+
+def _sample(x: Tensor, protected: Tensor | None, sample: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
+    """Elements of `x`, and which of them are of unprotected rows (all, where nothing is protected)."""
     rows, columns = x.shape[0], x[0].numel() if x.shape[0] else 0
     flat = x.reshape(-1)
+    if flat.numel() == 0:
+        return flat.new_zeros(1), torch.zeros(1, dtype=torch.bool, device=x.device)
     if flat.numel() <= sample:
-        valid = torch.ones_like(flat, dtype=torch.bool) if protected is None else ~protected.repeat_interleave(columns)
-        return (flat, valid) if flat.numel() else (flat.new_zeros(1), torch.zeros(1, dtype=torch.bool, device=x.device))
+        return flat, None if protected is None else ~protected.repeat_interleave(columns)
     index = torch.randint(rows * columns, (sample,), device=x.device, generator=generator)
-    values = flat[index]
-    valid = torch.ones_like(values, dtype=torch.bool) if protected is None else ~protected[index // columns]
-    return values, valid
+    return flat[index], None if protected is None else ~protected[torch.div(index, columns, rounding_mode="trunc")]

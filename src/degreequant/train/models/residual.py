@@ -25,7 +25,7 @@ class GraphGCN(nn.Module):
         self.embedding = _embedding(in_channels, hidden_channels, types)
         self.convs = nn.ModuleList(GCNConv(hidden_channels, hidden_channels) for _ in range(LAYERS))
         self.norms = nn.ModuleList(nn.BatchNorm1d(hidden_channels) for _ in range(LAYERS))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.head = _head(hidden_channels, out_channels)
         self.classifies = out_channels > 1
 
@@ -52,7 +52,7 @@ class GraphGAT(nn.Module):
         self.embedding = _embedding(in_channels, width, types)
         self.convs = nn.ModuleList(GATConv(width, width // count, heads=count, dropout=dropout, bias=False) for count in heads)
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(LAYERS))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.head = _head(width, out_channels)
         self.classifies = out_channels > 1
 
@@ -77,7 +77,7 @@ class GraphGIN(nn.Module):
         self.embedding = _embedding(in_channels, hidden_channels, types)
         self.convs = nn.ModuleList(GINConv(_normalised_mlp(hidden_channels), train_eps=True) for _ in range(LAYERS))
         self.norms = nn.ModuleList(nn.BatchNorm1d(hidden_channels) for _ in range(LAYERS))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.first_head = nn.Linear(hidden_channels, out_channels)
         self.heads = nn.ModuleList(nn.Linear(hidden_channels, out_channels) for _ in range(LAYERS))
         self.classifies = out_channels > 1

@@ -1,0 +1,78 @@
+"""Every model of the family: what it evaluates with, the Program's integers and the engine's are the same, step by step, on every CPU."""
+
+import random
+
+import pytest
+import torch
+import trials
+import worlds
+from family import FAMILY, SLOW
+from trials import INT4, INT8
+
+import degreequant as dq
+from degreequant.scheme import BITS
+
+
+def mixed(name: str) -> dq.Recipe:
+    """Other bits for each model, and for some of its parts."""
+    dice = random.Random(name)
+    recipe = dq.Recipe.qat(8, ranges="minmax").replace(weight_bits=dice.choice(BITS[:-1]), activation_bits=dice.choice(BITS))
+    for path, module in trials.case(name).make().named_modules():
+        if path and hasattr(module, "weight") and dice.random() < 0.4:
+            recipe = recipe.override(path, weight_bits=dice.choice(BITS[:-1]), activation_bits=dice.choice(BITS))
+    return recipe
+
+
+RECIPES = {"int8": lambda name: INT8, "int4": lambda name: INT4, "mixed": mixed}
+every_recipe = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+
+
+@every_recipe
+@pytest.mark.parametrize("name", FAMILY)
+def test_engine_and_model_are_one(name, recipe, isa):
+    recipe = recipe(name)
+    trials.assert_engine_is_model(name, recipe, dq.Engine(trials.program(name, recipe), threads=1, isa=isa), worlds.USUAL)
+
+
+@pytest.mark.parametrize("world", [name for name in worlds.WORLDS if name != "usual"])
+@pytest.mark.parametrize("name", FAMILY)
+def test_on_every_kind_of_graph(name, world):
+    trials.assert_engine_is_model(name, INT8, dq.Engine(trials.program(name, INT8), threads=1), worlds.WORLDS[world])
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_a_saved_program_is_the_same(name, tmp_path):
+    program = trials.program(name, INT4)
+    program.save(tmp_path / "model.dq")
+    loaded = dq.Program.load(tmp_path / "model.dq")
+    assert loaded.to_bytes() == program.to_bytes()
+    trials.assert_engine_is_model(name, INT4, dq.Engine(loaded, threads=1), worlds.USUAL)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_a_state_dict_reloads_into_a_fresh_model(name):
+    model = trials.trained(name, INT4)
+    fresh = dq.prepare(trials.case(name).make(), INT4, example_inputs=trials.arguments(name)).eval()
+    fresh.load_state_dict(model.state_dict(), strict=True)
+    assert torch.equal(fresh(**trials.arguments(name)), model(**trials.arguments(name)))
+    assert dq.convert(fresh).to_bytes() == trials.program(name, INT4).to_bytes()
+
+
+@pytest.mark.slow
+@every_recipe
+@pytest.mark.parametrize("name", SLOW)
+def test_every_attention(name, recipe, isa):
+    recipe = recipe(name)
+    engine = dq.Engine(trials.program(name, recipe), threads=2, isa=isa)
+    for world in worlds.WORLDS.values():
+        trials.assert_engine_is_model(name, recipe, engine, world)
+
+
+@pytest.mark.slow
+@every_recipe
+@pytest.mark.parametrize("name", FAMILY)
+def test_every_kind_of_graph_with_every_recipe(name, recipe, isa):
+    recipe = recipe(name)
+    engine = dq.Engine(trials.program(name, recipe), threads=2, isa=isa)
+    for world in worlds.WORLDS.values():
+        trials.assert_engine_is_model(name, recipe, engine, world)
