@@ -6,7 +6,6 @@ namespace degreequant::avx2 {
 namespace {
 
 struct AttendSimd : Simd {
-  static constexpr int kMaxTiles = 1;  // the lanes' heads take as many registers as the accumulators
   using Multipliers = Multiplier8;
 
   DEGREEQUANT_INLINE static Vector subtract(Vector a, Vector b) noexcept { return _mm256_sub_epi32(a, b); }

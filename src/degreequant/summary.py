@@ -3,10 +3,7 @@
 import dataclasses
 from typing import Any
 
-import numpy as np
-
-from degreequant.operations import AnyOperation, Linear, Operation
-from degreequant.packing import WeightCodes, pack
+from degreequant.operations import AnyOperation, Linear, Operation, parameter_bytes
 from degreequant.program import Program
 
 
@@ -22,19 +19,6 @@ def summarize(program: Program) -> dict[str, Any]:
         "squeeze": program.squeeze,
         "source": program.source,
     }
-
-
-def parameter_bytes(value: Any) -> int:
-    """Bytes of the numbers that an operation carries, as stored in memory and on disk."""
-    if isinstance(value, np.ndarray):
-        return value.nbytes
-    if isinstance(value, WeightCodes):
-        return pack(value.codes, value.spec.code_type).nbytes
-    if isinstance(value, tuple):
-        return sum(map(parameter_bytes, value))
-    if dataclasses.is_dataclass(value):
-        return sum(parameter_bytes(getattr(value, field.name)) for field in dataclasses.fields(value))
-    return 0
 
 
 def _operation(operation: AnyOperation) -> dict[str, Any]:

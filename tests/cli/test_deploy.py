@@ -99,7 +99,7 @@ def test_what_is_no_program(folder, capsys):
 
 def test_graphs_that_do_not_fit(folder, capsys):
     graphs = {
-        "wide": ({"x": np.ones((6, 5), np.float32), "edge_index": EDGES}, "x has shape (6, 5); expected (nodes, 4)"),
+        "wide": ({"x": np.ones((6, 5), np.float32), "edge_index": EDGES}, "x has shape (6, 5); expected (rows, 4)"),
         "ints": ({"x": X.astype(int), "edge_index": EDGES}, "x is int64; expected floating-point"),
         "nan": ({"x": X * np.nan, "edge_index": EDGES}, "row 0, column 0"),
         "far": ({"x": X, "edge_index": EDGES + 1}, "below num_nodes = 6"),

@@ -252,10 +252,11 @@ class Dropping(nn.Module):
         self.gat = GATConv(worlds.CHANNELS, WIDTH, heads=2, dropout=0.5)
         self.gin = GINConv(pyg.MLP([2 * WIDTH, 6, WIDTH], dropout=0.5))
         self.head = nn.Sequential(nn.Dropout(0.3), nn.ReLU(), nn.Linear(WIDTH, 2))
+        self.dropout = 0.2
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        x = F.dropout(x, 0.2, self.training)
-        x = F.dropout(F.elu(self.gat(x, edge_index)), p=0.5, training=self.training)
+        x = F.dropout(x, self.dropout, self.training)
+        x = F.dropout(F.elu(self.gat(x, edge_index)), p=self.dropout, training=self.training)
         return self.head(self.gin(x, edge_index))
 
 

@@ -25,11 +25,11 @@ def assert_close(found, expected, share):
 def evaluates_like_floats(name):
     model, given = trials.calibrated(name, FINE), trials.arguments(name)
     with torch.no_grad():
-        assert_close(model(**given), trials.frozen(trials.float_twin(name, model)).eval()(**given), tolerance(model))
+        assert_close(model(**given), trials.float_twin(name, model).eval()(**given), tolerance(model))
 
 
 def trains_like_floats(name):
-    model, given = trials.frozen(trials.prepared(name, PROTECTED)), trials.arguments(name)
+    model, given = trials.frozen(trials.prepared(name, PROTECTED, drops=False)), trials.arguments(name)
     twin = trials.frozen(trials.float_twin(name, model))
     results = []
     for each in (model, twin):

@@ -25,10 +25,11 @@ def case(name: str) -> Case:
     return FAMILY[name] if name in FAMILY else SLOW[name]
 
 
-def prepared(name: str, recipe: dq.Recipe) -> PreparedModel:
-    """The model of a case, prepared, in `train()`."""
+def prepared(name: str, recipe: dq.Recipe, *, drops: bool = True) -> PreparedModel:
+    """The model of a case, prepared, in `train()`; without what it drops, if so asked."""
     torch.manual_seed(0)
-    return dq.prepare(case(name).build(), recipe, example_inputs=arguments(name)).train()
+    model = case(name).build()
+    return dq.prepare(model if drops else undropped(model), recipe, example_inputs=arguments(name)).train()
 
 
 def arguments(name: str, world: worlds.World = worlds.USUAL) -> dict[str, Any]:
@@ -50,8 +51,8 @@ def program(name: str, recipe: dq.Recipe) -> dq.Program:
 
 
 def calibrated(name: str, recipe: dq.Recipe) -> PreparedModel:
-    """The model after two steps and a forward that only observes ranges: no statistics move, nothing is dropped. In `eval()`."""
-    model = nets.train(prepared(name, recipe), **arguments(name), steps=2)
+    """The model after two steps and a forward that only observes ranges: no statistics move. Nothing is dropped. In `eval()`."""
+    model = nets.train(prepared(name, recipe, drops=False), **arguments(name), steps=2)
     frozen(model)
     with torch.no_grad():
         model(**arguments(name))
@@ -59,19 +60,28 @@ def calibrated(name: str, recipe: dq.Recipe) -> PreparedModel:
 
 
 def frozen(model: nn.Module) -> nn.Module:
-    """The model in `train()`, but for its BatchNorms and dropouts."""
+    """The model in `train()`, but for its BatchNorms."""
     model.train()
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.Dropout):
+        if isinstance(module, nn.BatchNorm1d):
             module.eval()
-        if hasattr(module, "dropout"):
-            module.dropout = [0.0] * len(module.dropout) if isinstance(module.dropout, list) else 0.0
+    return model
+
+
+def undropped(model: nn.Module) -> nn.Module:
+    """The model with all its dropouts at 0."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        dropout = getattr(module, "dropout", None)
+        if isinstance(dropout, float | list):
+            module.dropout = [0.0] * len(dropout) if isinstance(dropout, list) else 0.0
     return model
 
 
 def float_twin(name: str, model: PreparedModel) -> nn.Module:
     """The original model with the weights that `model` computes with: quantized, but for those of edge features."""
-    twin = case(name).make()
+    twin = undropped(case(name).make())
     twin.load_state_dict({key: value for key, value in model.state_dict().items() if not key.startswith(SITES)})
     quantizer = WeightQuantizer(model.dq.recipe)
     with torch.no_grad():

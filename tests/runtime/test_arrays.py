@@ -82,13 +82,13 @@ def test_what_is_not_an_array_of_numbers(kind, read):
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint8, bool])
 def test_features_of_integers(dtype):
-    with pytest.raises(InputTypeError, match=r"x is \w+; expected floating-point node features \(call x.astype\('float32'\)"):
+    with pytest.raises(InputTypeError, match=r"x is \w+; expected floating-point features \(call x.astype\('float32'\)"):
         arrays.features(VALUES.astype(dtype), "x", 3)
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 2), (2, 4), (1, 2, 3), (0,)])
 def test_features_of_another_shape(shape):
-    with pytest.raises(InputError, match=rf"x has shape {'[(]' + ', '.join(map(str, shape))}.*; expected \(nodes, 3\)"):
+    with pytest.raises(InputError, match=rf"x has shape {'[(]' + ', '.join(map(str, shape))}.*; expected \(rows, 3\)"):
         arrays.features(np.zeros(shape, np.float32), "x", 3)
 
 

@@ -91,7 +91,7 @@ def nan_at(row, column, value=np.nan):
 
 
 REFUSED = {
-    "too narrow": ((X[:, :3], EDGES), InputError, r"x has shape \(6, 3\); expected \(nodes, 4\)"),
+    "too narrow": ((X[:, :3], EDGES), InputError, r"x has shape \(6, 3\); expected \(rows, 4\)"),
     "too wide": ((np.ones((6, 5)), EDGES), InputError, r"x has shape \(6, 5\)"),
     "1-D": ((X[0], EDGES), InputError, r"x has shape \(4,\)"),
     "3-D": ((X[None], EDGES), InputError, r"x has shape \(1, 6, 4\)"),

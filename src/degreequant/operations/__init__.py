@@ -17,6 +17,7 @@ from degreequant.operations.base import (
     Role,
     Rows,
     Values,
+    parameter_bytes,
 )
 from degreequant.operations.dense import Add, Concat, Embedding, Linear, Lookup, Quantize, Relu, Rescale
 from degreequant.operations.floats import FloatAggregate, FloatArray32, FloatInput, FloatLinear, FloatRelu
@@ -58,4 +59,5 @@ __all__ = [
     "Role",
     "Rows",
     "Values",
+    "parameter_bytes",
 ]

@@ -1,13 +1,15 @@
 """What all operations share: names, rows, grids, and the rule by which an accumulator becomes a code."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from degreequant.errors import ProgramError
 from degreequant.fixedpoint import MAX_ADDEND, MAX_MANTISSA, IntArray, Multiplier
+from degreequant.packing import WeightCodes, pack
 from degreequant.scheme import Grid
 
 MAX_STORED_SHIFT = 2**12
@@ -151,6 +153,19 @@ class FloatOperation(_Named):
 
 
 AnyOperation = Operation | FloatOperation
+
+
+def parameter_bytes(value: Any) -> int:
+    """Bytes of the numbers that an operation carries, as stored in memory and on disk."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, WeightCodes):
+        return pack(value.codes, value.spec.code_type).nbytes
+    if isinstance(value, tuple):
+        return sum(map(parameter_bytes, value))
+    if dataclasses.is_dataclass(value):
+        return sum(parameter_bytes(getattr(value, field.name)) for field in dataclasses.fields(value))
+    return 0
 
 
 def edge_roles(edge_index: str, edge_weight: str | None) -> tuple[tuple[str, Role], ...]:

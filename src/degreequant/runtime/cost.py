@@ -19,11 +19,11 @@ from degreequant.operations import (
     Pool,
     Quantize,
     Rescale,
+    parameter_bytes,
 )
 from degreequant.packing import STORAGE, row_width
 from degreequant.program import Program
 from degreequant.runtime.call import Call, bind
-from degreequant.summary import parameter_bytes
 
 INDEX_BYTES = 4
 POINTER_BYTES = 8
