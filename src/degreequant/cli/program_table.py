@@ -16,7 +16,7 @@ def operation_table(summary: dict[str, Any]) -> Table:
         "operation": "left",
         "kind": "left",
         "reads": "left",
-        "channels": "right",
+        "width": "right",
         "codes": "left",
         "scale": "right",
         "zero": "right",
