@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from degreequant.coefficients import LARGEST, degree, inverse_root, per_edge, per_source
+from degreequant.coefficients import LARGEST, degree, inverse_root, per_edge, per_source, reciprocal
 from degreequant.errors import GraphError
 
 weights = st.floats(-(2.0**40), 2.0**40, width=32)
@@ -78,3 +78,13 @@ def test_coefficients_of_edges_are_the_page(case):
             assert found == expected
             assert abs(real) < largest or abs(int(found)) == (LARGEST if largest else 0)
             assert abs(int(found) * largest / LARGEST - real) <= 0.5000001 * largest / LARGEST
+
+
+@given(st.lists(st.integers(0, 2**46 - 1), min_size=1, max_size=20))
+def test_reciprocals_are_the_nearest_multipliers(counts):
+    found = reciprocal(np.array(counts)[:, None])
+    assert found.mantissa.shape == found.shift.shape == (len(counts), 1)
+    pairs = list(zip(found.mantissa[:, 0].tolist(), found.shift[:, 0].tolist(), strict=True))
+    assert pairs == [oracle.from_real(1.0 / count) if count else (0, 0) for count in counts]
+    for (mantissa, shift), count in zip(pairs, counts, strict=True):
+        assert abs(Fraction(mantissa, 2**shift) * count - 1) <= Fraction(1, 2**30) if count else mantissa == 0

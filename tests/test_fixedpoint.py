@@ -7,7 +7,17 @@ import oracle
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from degreequant.fixedpoint import ADDEND_BITS, MAX_ADDEND, Multiplier, addend_from_real, bounded, combine, from_real, round_half_away
+from degreequant.fixedpoint import (
+    ADDEND_BITS,
+    MAX_ADDEND,
+    Multiplier,
+    addend_from_real,
+    bounded,
+    combine,
+    from_real,
+    round_half_away,
+    shared_shift,
+)
 
 mantissas = st.one_of(st.integers(-(2**31) + 1, 2**31 - 1), st.sampled_from([0, 1, -1, 2**30, -(2**30), 2**31 - 1, -(2**31) + 1]))
 shifts = st.integers(-200, 300)
@@ -99,3 +109,22 @@ def test_arrays_broadcast():
     row, channel = from_real(np.array([[0.5], [3.0]])), from_real(np.array([1.0, 0.25, 0.0]))
     np.testing.assert_array_equal(combine(row, channel).to_real(), [[0.5, 0.125, 0], [3, 0.75, 0]])
     np.testing.assert_array_equal(bounded(channel).to_real(), [1, 0.25, 0])
+
+
+factors = st.one_of(st.just(0.0), st.floats(-(2.0**40), 2.0**40).filter(lambda real: abs(real) > 2.0**-60))
+
+
+@given(st.lists(factors, min_size=1, max_size=4))
+@example([0.0, 0.0])
+@example([2.0**31, 1.0])
+@example([2.0**-40, 2.0**-50])
+@example([-(1 - 2**-53), 0.5])
+@example([2.0**17, -(2.0**17)])
+def test_shared_shift_is_the_page(reals):
+    """The smallest of the shifts within its bounds, each factor rounded on it and limited."""
+    wanted = min([nearest(real)[1] for real in reals if real] or [45])
+    shift = min(max(wanted, 14), 45)
+    mantissa, found = shared_shift(reals)
+    assert mantissa.dtype == np.int32
+    assert found == shift
+    assert mantissa.tolist() == [max(min(oracle.round_half_away(Fraction(real) * 2**shift), 2**31 - 1), -(2**31) + 1) for real in reals]

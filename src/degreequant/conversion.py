@@ -135,7 +135,8 @@ class Conversion:
     def _reshape(self, step: Step) -> None:
         read = operand(step).name
         if read in self.given:
-            self.given[step.name] = (self.given[read][0], selected_column(step) or 0)
+            name, column = self.given[read]
+            self.given[step.name] = (name, selected_column(step) or column)
             return
         self.stored[step.name] = self.stored[read]
         if self.outlook.meaning(step) == "reshape":
@@ -152,11 +153,13 @@ class Conversion:
 
     def reads_float(self, value: Any, width: int) -> str:
         """Name of the operation that a float part reads; an input of the program gets one that brings it in as it is."""
-        if value.name not in self.stored:
-            name = f"{value.name}.float"
-            self.operations.append(FloatInput(name, value.name, width))
-            self.stored[value.name] = self.operations[-1]
-        return self.stored[value.name].name
+        if value.name in self.stored:
+            return self.stored[value.name].name
+        read, _ = self.given[value.name]
+        if read not in self.stored:
+            self.operations.append(FloatInput(f"{read}.float", read, width))
+            self.stored[read] = self.operations[-1]
+        return self.stored[read].name
 
 
 def lower_float(conversion: Conversion, step: Step) -> list[AnyOperation]:

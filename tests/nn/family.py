@@ -35,7 +35,6 @@ FUNCTIONS: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
     ),
 )
 NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "BatchNorm1d": nn.BatchNorm1d,
     "PyG's BatchNorm": pyg.BatchNorm,
     "BatchNorm1d without affine": partial(nn.BatchNorm1d, affine=False),
 }
@@ -156,7 +155,12 @@ GIN: dict[str, Case] = {
     "input that others read": Case(lambda: idioms.InputTwice(gather_first=True)),
     "input that others read first": Case(lambda: idioms.InputTwice(gather_first=False)),
 }
-NORM: dict[str, Case] = {f"{name} after {place}": case for name, norm in NORMS.items() for place, case in normed(norm).items()}
+NORM: dict[str, Case] = {
+    **{f"after {place}": case for place, case in normed(nn.BatchNorm1d).items()},
+    **{f"{name} after heads": normed(norm)["a mean of heads"] for name, norm in NORMS.items()},
+    **{f"{name} after another": normed(norm)["a norm"] for name, norm in NORMS.items()},
+}
+EVERY_NORM: dict[str, Case] = {f"{name} after {place}": case for name, norm in NORMS.items() for place, case in normed(norm).items()}
 JOINED: dict[str, Case] = {
     "residual": Case(idioms.Residual),
     "residual by operator": Case(lambda: idioms.Residual(add=lambda a, b: a + b)),
@@ -222,5 +226,13 @@ ACTIVE: dict[str, Case] = {
     "functions of what others read": Case(lambda: idioms.Branches(list(FUNCTIONS), fused=False)),
 }
 AREAS = {"GAT": GAT, "GIN": GIN, "norm": NORM, "joined": JOINED, "inputs": INPUTS, "whole": WHOLE, "active": ACTIVE}
-FAMILY: dict[str, Case] = {f"{area}: {name}": case for area, cases in AREAS.items() for name, case in cases.items()}
-SLOW: dict[str, Case] = {f"every GAT: {name}": case for name, case in EVERY_GAT.items()}
+OTHERS = {"GAT": EVERY_GAT, "norm": EVERY_NORM}
+
+
+def by_area(areas: dict[str, dict[str, Case]]) -> dict[str, Case]:
+    return {f"{area}: {name}": case for area, cases in areas.items() for name, case in cases.items()}
+
+
+FAMILY = by_area(AREAS)
+SLOW = by_area(OTHERS)
+"""More of the same, for tests that may take longer."""

@@ -136,7 +136,7 @@ class Atoms(nn.Module):
         self.conv = GINConv(nn.Linear(WIDTH, 3), train_eps=True)
 
     def forward(self, atoms: Tensor, edge_index: Tensor) -> Tensor:
-        x = self.tables[0](atoms[:, 0]) + self.tables[1](atoms[:, 1])
+        x = self.tables[0](atoms[:, 0]) + self.tables[1](atoms.int()[:, 1].long())
         return self.conv(self.norm(x), edge_index)
 
 
@@ -161,7 +161,7 @@ class Bonds(nn.Module):
         super().__init__()
         self.atom = nn.Embedding(worlds.ATOMS[0], WIDTH)
         self.bond = nn.Embedding(worlds.BONDS, 3)
-        self.of_edges = nn.Sequential(nn.Linear(3, 3), nn.ELU()) if transformed else nn.Identity()
+        self.of_edges = nn.Sequential(nn.Linear(3, 3), nn.ELU(), nn.Linear(3, 3)) if transformed else nn.Identity()
         self.conv = GATConv(WIDTH, 3, heads=2, edge_dim=3, **options)
 
     def forward(self, atom: Tensor, edge_index: Tensor, bonds: Tensor) -> Tensor:

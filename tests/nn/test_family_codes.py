@@ -5,9 +5,9 @@ import random
 import pytest
 import torch
 import trials
-import worlds
 from family import FAMILY, SLOW
 from trials import INT4, INT8
+from worlds import WORLDS
 
 import degreequant as dq
 from degreequant.scheme import BITS
@@ -31,13 +31,13 @@ every_recipe = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 @pytest.mark.parametrize("name", FAMILY)
 def test_engine_and_model_are_one(name, recipe, isa):
     recipe = recipe(name)
-    trials.assert_engine_is_model(name, recipe, dq.Engine(trials.program(name, recipe), threads=1, isa=isa), worlds.USUAL)
+    trials.assert_engine_is_model(name, recipe, dq.Engine(trials.program(name, recipe), threads=1, isa=isa))
 
 
 @pytest.mark.parametrize("name", FAMILY)
 def test_on_every_kind_of_graph(name):
     engine = dq.Engine(trials.program(name, INT4), threads=1)
-    for world in worlds.WORLDS.values():
+    for world in WORLDS:
         trials.assert_engine_is_model(name, INT4, engine, world)
 
 
@@ -47,7 +47,7 @@ def test_a_saved_program_is_the_same(name, tmp_path):
     program.save(tmp_path / "model.dq")
     loaded = dq.Program.load(tmp_path / "model.dq")
     assert loaded.to_bytes() == program.to_bytes()
-    trials.assert_engine_is_model(name, INT4, dq.Engine(loaded, threads=1), worlds.USUAL)
+    trials.assert_engine_is_model(name, INT4, dq.Engine(loaded, threads=1))
 
 
 @pytest.mark.parametrize("name", FAMILY)
@@ -61,19 +61,9 @@ def test_a_state_dict_reloads_into_a_fresh_model(name):
 
 @pytest.mark.slow
 @every_recipe
-@pytest.mark.parametrize("name", SLOW)
-def test_every_attention(name, recipe, isa):
-    recipe = recipe(name)
-    engine = dq.Engine(trials.program(name, recipe), threads=2, isa=isa)
-    for world in worlds.WORLDS.values():
-        trials.assert_engine_is_model(name, recipe, engine, world)
-
-
-@pytest.mark.slow
-@every_recipe
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", {**FAMILY, **SLOW})
 def test_every_kind_of_graph_with_every_recipe(name, recipe, isa):
     recipe = recipe(name)
     engine = dq.Engine(trials.program(name, recipe), threads=2, isa=isa)
-    for world in worlds.WORLDS.values():
+    for world in WORLDS:
         trials.assert_engine_is_model(name, recipe, engine, world)

@@ -1,23 +1,19 @@
 """What a recipe sets apart by name, and what it leaves in float."""
 
 import nets
+import numpy as np
 import pytest
 import torch
+import trials
 from torch import nn
 from torch_geometric.nn import GATv2Conv, GCNConv, SAGEConv
+from worlds import USUAL
 
 import degreequant as dq
 from degreequant.errors import PrepareError
 
 INT8, DQ4 = dq.Recipe.qat(8), dq.Recipe.degree_quant(4)
 X, EDGES = nets.graph()
-WEIGHTS = torch.rand(EDGES.shape[1], generator=torch.Generator().manual_seed(5))
-
-
-def sites(model):
-    """Name -> (kind of site, grid, the activation that is folded in)."""
-    folded = {name: site.spec.activation and site.spec.activation.name for name, site in model.dq_sites.items()}
-    return {name: (type(site).__name__[:-4], site.spec.kind, folded[name]) for name, site in model.dq_sites.items()}
 
 
 def test_overrides_set_a_module_apart():
@@ -70,3 +66,33 @@ def test_a_skipped_layer_may_be_any_and_be_called_by_name():
 def test_unknown_paths_are_refused():
     with pytest.raises(PrepareError, match=r"overrides 'convs\.0', but the model has no such module; it has conv1, conv1\.aggr_module"):
         dq.prepare(nets.Net(), DQ4.override("convs.0", "skip"))
+
+
+PLACES = {
+    "a layer behind a readout": ("joined: global_mean_pool", "head.0"),
+    "a layer between the features of edges and an attention": ("inputs: edge embeddings, transformed", "of_edges.2"),
+    "the network of a GIN": ("GIN: bare linear", "layers.0.nn"),
+    "a part of the network of a GIN": ("GIN: norm between", "layers.0.nn.0"),
+    "a branch of a residual": ("joined: residual", "conv"),
+    "a piece of a concatenation": ("joined: jumping", "convs.0"),
+    "the first layer of a model on data": ("inputs: data that is read again", "skip"),
+    "the end of a model that is flat": ("whole: flat", "head"),
+}
+
+
+@pytest.mark.parametrize(("name", "skipped"), PLACES.values(), ids=PLACES)
+def test_a_float_part_may_stand_anywhere(name, skipped):
+    """Where floats become codes again, those of numpy and of torch may fall to either side of a tie."""
+    recipe = dq.Recipe.degree_quant(8, p_min=0.3, p_max=0.6).override(skipped, "skip")
+    model = nets.train(trials.prepared(name, recipe), **trials.arguments(name)).eval()
+    engine = dq.Engine(dq.convert(model), threads=1)
+    assert any(part.startswith((skipped, skipped.replace(".", "_"))) for part in engine.program.float_parts)
+    inputs = {entry.name: USUAL[entry.name] for entry in engine.program.inputs}
+    expected, found = nets.codes(model, **trials.arguments(name)), engine.codes(**inputs)
+    assert list(found) == list(expected)
+    for key, stored in expected.items():
+        assert abs(found[key].astype(int) - stored.codes.numpy()).max() <= 1, key
+    with torch.no_grad():
+        output = model(**trials.arguments(name)).numpy()
+    assert engine(**inputs).shape == output.shape
+    np.testing.assert_allclose(engine(**inputs), output, rtol=0, atol=0.02 * abs(output).max())

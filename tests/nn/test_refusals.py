@@ -13,13 +13,6 @@ from degreequant.errors import PrepareError
 
 INT8, DQ4 = dq.Recipe.qat(8), dq.Recipe.degree_quant(4)
 X, EDGES = nets.graph()
-WEIGHTS = torch.rand(EDGES.shape[1], generator=torch.Generator().manual_seed(5))
-
-
-def sites(model):
-    """Name -> (kind of site, grid, the activation that is folded in)."""
-    folded = {name: site.spec.activation and site.spec.activation.name for name, site in model.dq_sites.items()}
-    return {name: (type(site).__name__[:-4], site.spec.kind, folded[name]) for name, site in model.dq_sites.items()}
 
 
 class Subclass(GCNConv):

@@ -17,7 +17,6 @@ from degreequant.nn.prepared import PreparedModel
 
 INT8, DQ4 = dq.Recipe.qat(8), dq.Recipe.degree_quant(4)
 X, EDGES = nets.graph()
-WEIGHTS = torch.rand(EDGES.shape[1], generator=torch.Generator().manual_seed(5))
 
 
 def sites(model):

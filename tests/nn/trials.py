@@ -7,12 +7,13 @@ import nets
 import numpy as np
 import torch
 import torch_geometric.nn as pyg
-import worlds
 from family import FAMILY, SLOW, Case
 from torch import nn
+from worlds import USUAL, WORLDS, World
 
 import degreequant as dq
 from degreequant.nn.prepared import SITES, PreparedModel
+from degreequant.quant.exact import Codes
 from degreequant.quant.fake import WeightQuantizer
 
 INT8, INT4 = dq.Recipe.qat(8), dq.Recipe.qat(4, ranges="percentile")
@@ -32,7 +33,7 @@ def prepared(name: str, recipe: dq.Recipe, *, drops: bool = True) -> PreparedMod
     return dq.prepare(model if drops else undropped(model), recipe, example_inputs=arguments(name)).train()
 
 
-def arguments(name: str, world: worlds.World = worlds.USUAL) -> dict[str, Any]:
+def arguments(name: str, world: World = USUAL) -> dict[str, Any]:
     """What the model of a case is called with."""
     return case(name).arguments(world)
 
@@ -93,16 +94,22 @@ def float_twin(name: str, model: PreparedModel) -> nn.Module:
     return twin
 
 
-def assert_engine_is_model(name: str, recipe: dq.Recipe, engine: dq.Engine, world: worlds.World) -> None:
+@cache
+def evaluated(name: str, recipe: dq.Recipe, world: str) -> tuple[dict[str, Codes], np.ndarray]:
+    """The codes of everything that the model stores, and its output."""
+    model, given = trained(name, recipe), arguments(name, WORLDS[world])
+    with torch.no_grad():
+        return nets.codes(model, **given), model(**given).numpy()
+
+
+def assert_engine_is_model(name: str, recipe: dq.Recipe, engine: dq.Engine, world: str = "usual") -> None:
     """Engine and model on the same inputs: every code, and the output."""
-    model, given = trained(name, recipe), arguments(name, world)
-    inputs = {entry.name: world[entry.name] for entry in engine.program.inputs}
-    expected, found = nets.codes(model, **given), engine.codes(**inputs)
+    inputs = {entry.name: WORLDS[world][entry.name] for entry in engine.program.inputs}
+    (expected, output), found = evaluated(name, recipe, world), engine.codes(**inputs)
     assert list(found) == list(expected) == [operation.name for operation in engine.program.operations]
     for key, stored in expected.items():
-        np.testing.assert_array_equal(found[key], stored.codes.numpy(), err_msg=key)
+        np.testing.assert_array_equal(found[key], stored.codes.numpy(), err_msg=f"{key}, {world}")
         assert engine.program[key].grid == stored.grid
-    with torch.no_grad():
-        output = model(**given).numpy()
-    assert engine(**inputs).shape == output.shape
-    np.testing.assert_allclose(engine(**inputs), output, rtol=1e-5, atol=1e-5)
+    result = engine(**inputs)
+    assert result.shape == output.shape
+    np.testing.assert_allclose(result, output, rtol=1e-5, atol=1e-5)

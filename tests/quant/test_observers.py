@@ -138,7 +138,8 @@ class Elements(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         if not func.is_view:
-            self.count += sum(value.numel() for value in (result if isinstance(result, tuple) else (result,)))
+            results = result if isinstance(result, tuple) else (result,)
+            self.count += sum(value.numel() for value in results if isinstance(value, torch.Tensor))
         return result
 
 

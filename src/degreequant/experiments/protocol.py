@@ -32,7 +32,7 @@ class Protocol:
 CITATION = {
     "gcn": Protocol("gcn", 16, 0.5, Settings()),
     "gat": Protocol("gat", 8, 0.6, Settings(epochs=300, lr=0.005)),
-    "gin": Protocol("gin", 64, 0.5, Settings(weight_decay=5e-3)),
+    "gin": Protocol("gin", 64, 0.5, Settings(epochs=100, weight_decay=5e-3)),
 }
 ZINC = {
     "gcn": Protocol("zinc-gcn", 145, 0.0, BENCHMARK),
