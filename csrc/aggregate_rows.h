@@ -26,7 +26,7 @@ struct Aggregation {
 DEGREEQUANT_INLINE bool coefficients_exceed(const NeighbourSum& sum, int64_t row, int64_t limit) noexcept {
   const int64_t begin = sum.csr.indptr[row];
   const int64_t end = sum.csr.indptr[row + 1];
-  if (sum.source_coefficient == nullptr && sum.edge_coefficient == nullptr) return end - begin > limit;
+  if (!sum.has_coefficients()) return end - begin > limit;
   if ((end - begin) * 32768 <= limit) return false;  // too few edges for any coefficients: no need to read them
   int64_t total = 0;
   for (int64_t e = begin; e < end; ++e) {
@@ -83,7 +83,7 @@ DEGREEQUANT_INLINE void aggregate_block(const Aggregation& a, RowWidth width, in
   const auto offset_of = [&](uint32_t coefficients) {  // wraps around as the accumulators may: the difference, which fits, has not
     return Simd::set(static_cast<int32_t>(static_cast<uint32_t>(Loader::kOffset + a.sum.zero_point) * coefficients));
   };
-  typename Simd::template Sums<Shape> sum, own;
+  Sums<Simd, Shape> sum, own;
   uint32_t coefficients = 0;
   const auto add_edges = [&](auto coefficient_of) DEGREEQUANT_INLINE_LAMBDA {
     for (int64_t e = a.sum.csr.indptr[row]; e < a.sum.csr.indptr[row + 1]; ++e) {
@@ -94,17 +94,17 @@ DEGREEQUANT_INLINE void aggregate_block(const Aggregation& a, RowWidth width, in
       block.add(source, [factor = Simd::factor(coefficient)](int) { return factor; }, sum);
     }
   };
-  if (a.sum.source_coefficient != nullptr) {
-    add_edges([of = a.sum.source_coefficient](int64_t, int64_t source) { return int32_t{of[source]}; });
-  } else if (a.sum.edge_coefficient != nullptr) {
-    add_edges([of = a.sum.edge_coefficient](int64_t edge, int64_t) { return int32_t{of[edge]}; });
-  } else {
+  if (kTerms == Terms::with_self || !a.sum.has_coefficients()) {
     add_edges([](int64_t, int64_t) { return 1; });
+  } else if (a.sum.source_coefficient != nullptr) {
+    add_edges([of = a.sum.source_coefficient](int64_t, int64_t source) { return int32_t{of[source]}; });
+  } else {
+    add_edges([of = a.sum.edge_coefficient](int64_t edge, int64_t) { return int32_t{of[edge]}; });
   }
-  block.finish(sum, [offset = offset_of(coefficients)](int) { return offset; });
+  sum.template finish<Loader>([offset = offset_of(coefficients)](int) { return offset; });
   if (kTerms == Terms::with_self) {
     block.add(row, [factor = Simd::factor(a.sum.self_coefficient)](int) { return factor; }, own);
-    block.finish(own, [offset = offset_of(static_cast<uint32_t>(a.sum.self_coefficient))](int) { return offset; });
+    own.template finish<Loader>([offset = offset_of(static_cast<uint32_t>(a.sum.self_coefficient))](int) { return offset; });
   }
   for (int v = 0; v < sum.kVectors; ++v) {
     const int64_t col = first + v * Simd::kLanes;

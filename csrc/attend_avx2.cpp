@@ -8,7 +8,6 @@ namespace {
 struct AttendSimd : Simd {
   using Multipliers = Multiplier8;
 
-  DEGREEQUANT_INLINE static Vector subtract(Vector a, Vector b) noexcept { return _mm256_sub_epi32(a, b); }
   DEGREEQUANT_INLINE static Vector multiply(Vector a, Vector b) noexcept { return _mm256_mullo_epi32(a, b); }
   DEGREEQUANT_INLINE static Vector maximum(Vector a, Vector b) noexcept { return _mm256_max_epi32(a, b); }
   DEGREEQUANT_INLINE static Vector shift_right(Vector v, int places) noexcept { return _mm256_srai_epi32(v, places); }

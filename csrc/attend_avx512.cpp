@@ -8,7 +8,6 @@ namespace {
 struct AttendSimd : Simd {
   using Multipliers = Multiplier16;
 
-  DEGREEQUANT_INLINE static Vector subtract(Vector a, Vector b) noexcept { return _mm512_sub_epi32(a, b); }
   DEGREEQUANT_INLINE static Vector multiply(Vector a, Vector b) noexcept { return _mm512_mullo_epi32(a, b); }
   DEGREEQUANT_INLINE static Vector maximum(Vector a, Vector b) noexcept { return _mm512_max_epi32(a, b); }
   DEGREEQUANT_INLINE static Vector shift_right(Vector v, int places) noexcept {

@@ -100,12 +100,12 @@ struct Mean {
 // Columns [first, first + count) of one row, given to `result`.
 template <typename Simd, typename Loader, typename Shape, typename Result>
 DEGREEQUANT_INLINE void attend_block(AttentionRows<Simd>& a, int64_t row, int64_t first, int64_t count, Result result) noexcept {
-  using Sums = typename Simd::template Sums<Shape>;
   const Csr& csr = a.attention.csr;
   const typename Simd::template Block<Loader, Shape> block(a.attention.x, first, count);
   const BlockHeads heads(a.attention, first, count);
-  HeadLanes<Simd> lanes[Sums::kVectors];
-  for (int v = 0; v < Sums::kVectors; ++v) {
+  constexpr int kVectors = Sums<Simd, Shape>::kVectors;
+  HeadLanes<Simd> lanes[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
     const int tile = v / Simd::kTileVectors;
     lanes[v].place(a, heads.position + tile * kTile + Loader::first(v % Simd::kTileVectors), Loader::kStep);
   }
@@ -113,7 +113,7 @@ DEGREEQUANT_INLINE void attend_block(AttentionRows<Simd>& a, int64_t row, int64_
   const int64_t end = csr.indptr[row + 1];
   const bool is_wide = end - csr.indptr[row] > heads.chunk;
   if (is_wide) __builtin_memset(a.wide, 0, sizeof a.wide);
-  Sums sums;
+  Sums<Simd, Shape> sums;
   for (int64_t begin = csr.indptr[row]; begin < end; begin += heads.chunk) {
     const int64_t stop = end - begin < heads.chunk ? end : begin + heads.chunk;
     a.softmax.weigh(heads, begin, stop - begin);
@@ -133,18 +133,18 @@ DEGREEQUANT_INLINE void attend_block(AttentionRows<Simd>& a, int64_t row, int64_
         block.add(source, [&](int v) DEGREEQUANT_INLINE_LAMBDA { return lanes[v].pick(weights); }, sums);
       });
     }
-    block.finish(sums, [&](int v) DEGREEQUANT_INLINE_LAMBDA {
+    sums.template finish<Loader>([&](int v) DEGREEQUANT_INLINE_LAMBDA {
       return Loader::kOffset == 0 ? Simd::set(0) : Simd::multiply(lanes[v].pick(a.softmax.chunk_den), Simd::set(Loader::kOffset));
     });
     if (is_wide) {
-      alignas(64) int32_t chunk[Sums::kVectors * Simd::kLanes];
-      for (int v = 0; v < Sums::kVectors; ++v) Simd::store(chunk + v * Simd::kLanes, sums.acc[v]);
-      for (int64_t i = 0; i < Sums::kVectors * Simd::kLanes; ++i) a.wide[i] += chunk[i];
+      alignas(64) int32_t chunk[kVectors * Simd::kLanes];
+      for (int v = 0; v < kVectors; ++v) Simd::store(chunk + v * Simd::kLanes, sums.acc[v]);
+      for (int64_t i = 0; i < kVectors * Simd::kLanes; ++i) a.wide[i] += chunk[i];
     }
   }
   a.softmax.invert(heads);
   if (is_wide) return result.take_wide(a, heads, first, count, a.wide);
-  for (int v = 0; v < Sums::kVectors; ++v) {
+  for (int v = 0; v < kVectors; ++v) {
     const int64_t lane = v * Simd::kLanes;
     if (lane >= count) return;
     HeadLanes<Simd> ordered;

@@ -33,6 +33,20 @@ DEGREEQUANT_INLINE void for_blocks(int64_t begin, int64_t end, F f) noexcept {
   }
 }
 
+// Accumulators of a block, in vectors. They may wrap around on their way; what finish() leaves must fit, and has not.
+template <typename Simd, typename Shape>
+struct Sums {
+  static constexpr int kVectors = Shape::kTiles * Simd::kTileVectors;
+  typename Simd::Vector acc[kVectors] = {};
+
+  // Takes back offset(v) from each vector v and puts the sums in the order of the columns.
+  template <typename Loader, typename Offset>
+  DEGREEQUANT_INLINE void finish(Offset offset) noexcept {
+    for (int v = 0; v < kVectors; ++v) acc[v] = Simd::subtract(acc[v], offset(v));
+    for (int v = 0; v < kVectors; v += Simd::kTileVectors) Loader::order(acc + v);
+  }
+};
+
 // Asks for rows before they are needed: the edges of the rows to be computed follow each other.
 struct Prefetcher {
   const int32_t* indices;

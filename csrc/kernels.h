@@ -113,6 +113,9 @@ struct NeighbourSum {
   DEGREEQUANT_INLINE constexpr int32_t coefficient(int64_t edge, int64_t source) const noexcept {
     return source_coefficient != nullptr ? source_coefficient[source] : edge_coefficient != nullptr ? edge_coefficient[edge] : 1;
   }
+  DEGREEQUANT_INLINE constexpr bool has_coefficients() const noexcept {
+    return source_coefficient != nullptr || edge_coefficient != nullptr;
+  }
   DEGREEQUANT_INLINE constexpr bool has_self_term() const noexcept { return self_coefficient != 0 || edge_shift != 0; }
 };
 

@@ -100,7 +100,7 @@ class Softmax {
       // Rounded to the nearest: exact for a negative logit, whose halves go down, and not above any other.
       const Vector scaled = Simd::shift_right(Simd::add(Simd::multiply(logit, slope), Simd::set((1 << 14) - 1)), 15);
       const Vector distance = Simd::subtract(Simd::load(largest_ + head), Simd::maximum(logit, scaled));
-      // Lanes beyond the last edge hold what was there before: any sum of three logits.
+      // Lanes beyond the last edge hold what was there before, logits or weights: their distances are limited to the table.
       Simd::store(weights + i, Simd::look_up(table_, Simd::maximum(distance, Simd::set(0))));
     });
     for (int64_t h = 0; h < heads.count; ++h) chunk_den[h] = 0;

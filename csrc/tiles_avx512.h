@@ -82,6 +82,7 @@ struct Simd {
   DEGREEQUANT_INLINE static Vector load(const int32_t* p) noexcept { return _mm512_loadu_si512(p); }
   DEGREEQUANT_INLINE static void store(int32_t* p, Vector v) noexcept { _mm512_storeu_si512(p, v); }
   DEGREEQUANT_INLINE static Vector add(Vector a, Vector b) noexcept { return _mm512_add_epi32(a, b); }
+  DEGREEQUANT_INLINE static Vector subtract(Vector a, Vector b) noexcept { return _mm512_sub_epi32(a, b); }
   DEGREEQUANT_INLINE static Vector shift_left(Vector v, int32_t places) noexcept { return _mm512_sll_epi32(v, _mm_cvtsi32_si128(places)); }
   // What multiplies a code: the upper half of a lane meets the sign bits of the code, so it is 0.
   DEGREEQUANT_INLINE static Vector factor(int32_t coefficient) noexcept { return set(coefficient & 0xffff); }
@@ -94,13 +95,6 @@ struct Simd {
   DEGREEQUANT_INLINE static void store_codes(CodeType type, uint8_t* row, int64_t col, int64_t count, Vector codes) noexcept {
     store16(type, row, col, count, codes);
   }
-
-  // Accumulators of a block. They may wrap around on their way; what finish() leaves must fit, and has not.
-  template <typename Shape>
-  struct Sums {
-    static constexpr int kVectors = Shape::kTiles * kTileVectors;
-    Vector acc[kVectors] = {};
-  };
 
   // Columns [first, first + count) of every row of a matrix.
   template <typename Loader, typename Shape>
@@ -117,8 +111,8 @@ struct Simd {
           mask(first_lanes(bytes)) {}
 
     // Adds factor(v) times the codes of vector v.
-    template <typename Factor>
-    DEGREEQUANT_INLINE void add(int64_t row, Factor factor, Sums<Shape>& sums) const noexcept {
+    template <typename Factor, typename Sums>
+    DEGREEQUANT_INLINE void add(int64_t row, Factor factor, Sums& sums) const noexcept {
       const uint8_t* p = base + row * stride;
       for (int t = 0; t < Shape::kTiles; ++t) {
         Vector codes[kTileVectors];
@@ -129,13 +123,6 @@ struct Simd {
           sums.acc[v] = _mm512_dpwssd_epi32(sums.acc[v], codes[i], factor(v));
         }
       }
-    }
-
-    // Takes back offset(v) and puts the sums in the order of the columns.
-    template <typename Offset>
-    DEGREEQUANT_INLINE void finish(Sums<Shape>& sums, Offset offset) const noexcept {
-      for (int v = 0; v < sums.kVectors; ++v) sums.acc[v] = _mm512_sub_epi32(sums.acc[v], offset(v));
-      for (int t = 0; t < Shape::kTiles; ++t) Loader::order(sums.acc + t * kTileVectors);
     }
   };
 };

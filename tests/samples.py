@@ -28,10 +28,10 @@ def add(name, a, b, on, channels, *, mantissas=(2**29, -(2**30)), shift=30, adde
     return Add(name, a, on, channels, b, np.array(mantissas, np.int32), shift, None if addend is None else np.asarray(addend, np.int32))
 
 
-def attend(name, source, logits, on, channels, heads, *, edge_logits=None, average=False, loops=True, loop_logits=None):
+def attend(name, source, logits, on, channels, heads, *, factor, edge_logits=None, average=False, loops=True, loop_logits=None):
     """Attention whose LeakyReLU has the slope 0.2, on logits with the scale 1/16."""
     table = np.floor(32767 * np.exp(-np.arange(256 if edge_logits is None else 511) / 16) + 0.5).astype(np.int16)
-    rule = requantize(2.0**17, channels, np.arange(channels) * 2**12)
+    rule = requantize(factor, channels, np.arange(channels) * 2**12)
     return Attend(name, source, on, channels, logits, edge_logits, "edge_index", heads, average, loops, loop_logits, 6554, table, rule)
 
 
@@ -68,10 +68,10 @@ def gat(*, edges=True, loop_logits=None):
         *(of_edges if edges else ()),
         linear("conv1.lin", "x", grid(4), 6, 4, seed=7),
         linear("conv1.att", "x", grid(), 4, 4, seed=8, factor=0.1),
-        attend("conv1", "conv1.lin", "conv1.att", grid(), 6, 2, edge_logits=logits, loop_logits=loop_logits),
+        attend("conv1", "conv1.lin", "conv1.att", grid(), 6, 2, factor=12.0, edge_logits=logits, loop_logits=loop_logits),
         linear("conv2.lin", "conv1", grid(), 9, 6, seed=9, factor=0.05),
         linear("conv2.att", "conv1", grid(), 6, 6, seed=10, factor=0.05),
-        attend("conv2", "conv2.lin", "conv2.att", grid(16, scale=2.0**-8), 3, 3, average=True, loops=False),
+        attend("conv2", "conv2.lin", "conv2.att", grid(16, scale=2.0**-8), 3, 3, factor=64.0, average=True, loops=False),
     )
     return Program((programs.X, programs.EDGES, *((EDGE_ATTR,) if edges else ())), operations, "conv2", "softmax")
 
@@ -84,7 +84,7 @@ def molecules():
         add("x", "atom", "charge", grid(), 4, mantissas=(2**22, 2**30)),
         embedding("bond", "edge_attr", grid(), 1, seed=13),
         linear("att", "x", grid(), 2, 4, seed=14, factor=0.1),
-        attend("conv", "x", "att", grid(), 4, 1, edge_logits="bond"),
+        attend("conv", "x", "att", grid(), 4, 1, factor=0.9, edge_logits="bond"),
         Pool("pool", "conv", grid(), 4, None, "mean", requantize(1.0)),
     )
     return Program((ATOMS, programs.EDGES, BONDS), operations, "pool")

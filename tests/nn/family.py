@@ -183,6 +183,7 @@ INPUTS: dict[str, Case] = {
     "edge embeddings, transformed": Case(lambda: idioms.Bonds(transformed=True, fill_value=0.2), ("atom", "edge_index", "bonds")),
     "weights and features of edges": Case(idioms.Weighted, ("x", "edge_index", "edge_weight", "edge_attr")),
     "features of edges alone": Case(idioms.Weighted, ("x", "edge_index", "edge_attr")),
+    "two inputs": Case(idioms.TwoInputs, ("x", "input", "edge_index")),
     "data": Case(idioms.OnData, ("data",)),
     "data that is read again": Case(idioms.Casting, ("data",)),
 }

@@ -180,6 +180,17 @@ class Gated(nn.Module):
         return self.end(self.head(self.middle(self.conv(x, edge_index))))
 
 
+class TwoInputs(nn.Module):
+    """Two tensors of features, joined before anything else; one of them alone makes a concatenation of one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = GCNConv(2 * worlds.CHANNELS, WIDTH)
+
+    def forward(self, x: Tensor, input: Tensor, edge_index: Tensor) -> Tensor:
+        return torch.cat([self.conv(torch.cat([x, input], dim=-1), edge_index)], dim=1)
+
+
 class Shared(nn.Module):
     """Every layer is called twice, also those that hold others."""
 

@@ -1,6 +1,8 @@
 import nets
 import pytest
 import torch
+import trials
+from family import FAMILY
 
 import degreequant as dq
 from degreequant.errors import NotCalibratedError
@@ -18,6 +20,14 @@ def test_each_stored_tensor_has_its_share(bits, training):
     assert all(0 <= share <= 0.2 for share in gap.values())
     assert prepared.training == training
     assert training_gap(prepared, X, EDGES) == gap
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_training_computes_what_the_integers_do(name):
+    """In every model of the family: a few codes of a hundred lie so near to a tie that floats fall to the other side."""
+    gap = training_gap(trials.trained(name, trials.INT8), **trials.arguments(name))
+    assert list(gap) == [operation.name for operation in trials.program(name, trials.INT8).operations]
+    assert max(gap.values()) <= 0.03
 
 
 def test_the_share_is_of_codes_that_differ():

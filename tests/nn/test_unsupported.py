@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 import torch_geometric.nn as pyg
 from torch import nn
+from torch_geometric.data import Data
 from torch_geometric.nn import GATConv, GCNConv, GINConv, global_add_pool
 from worlds import ATOMS, CHANNELS, EDGE_CHANNELS, USUAL, data
 
@@ -184,7 +185,7 @@ FORWARDS = {
     "weights for features": (
         lambda m, g: m.lin(g.batch),
         InputError,
-        r"the input 'batch' has shape \(20,\); expected \(rows, channels\)",
+        r"the input 'batch' has shape \(20,\); expected a tensor \(rows, channels\)",
     ),
 }
 
@@ -239,3 +240,20 @@ def test_an_attribute_of_something_else_than_an_argument_is_refused():
 
     with pytest.raises(PrepareError, match=r"the forward uses getattr\(\)"):
         dq.prepare(Deep(), INT8, example_inputs={"data": data(USUAL)})
+
+
+def test_a_data_object_without_what_the_model_reads_is_refused_by_name():
+    class Reading(nets.One):
+        def __init__(self):
+            super().__init__()
+            self.conv = gat()
+
+        def forward(self, data):
+            return self.conv(data.x, data.edge_index, data.edge_attr)
+
+    prepared = dq.prepare(Reading(), INT8)
+    prepared(data(USUAL))
+    without = Data(x=USUAL["x"], edge_index=USUAL["edge_index"])
+    for training in (True, False):
+        with pytest.raises(InputError, match="the input 'edge_attr' is a NoneType; expected a tensor"):
+            prepared.train(training)(without)

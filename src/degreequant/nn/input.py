@@ -62,8 +62,9 @@ class InputSite(Site):
         return [Quantize(name, read.name, grid, read.channels)]
 
     def _matrix(self, x: Tensor) -> Tensor:
-        if x.dim() != 2:
-            raise InputError(f"the input {self.spec.name!r} has shape {tuple(x.shape)}; expected (rows, channels)")
+        if not isinstance(x, Tensor) or x.dim() != 2:
+            found = f"has shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"is a {type(x).__name__}"
+            raise InputError(f"the input {self.spec.name!r} {found}; expected a tensor (rows, channels)")
         return x
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
