@@ -14,7 +14,6 @@ struct AttendSimd : Simd {
   DEGREEQUANT_INLINE static Vector widen(const int8_t* p) noexcept {
     return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
   }
-  DEGREEQUANT_INLINE static Vector look_up(const int32_t* table, Vector index) noexcept { return _mm256_i32gather_epi32(table, index, 4); }
   DEGREEQUANT_INLINE static Vector permute(Vector v, Vector index) noexcept { return _mm256_permutevar8x32_epi32(v, index); }
   DEGREEQUANT_INLINE static int32_t first_lane(Vector v) noexcept { return _mm256_cvtsi256_si32(v); }
   DEGREEQUANT_INLINE static Vector sequence(int32_t first, int32_t step) noexcept {

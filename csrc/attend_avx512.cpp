@@ -16,7 +16,6 @@ struct AttendSimd : Simd {
   DEGREEQUANT_INLINE static Vector widen(const int8_t* p) noexcept {
     return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
-  DEGREEQUANT_INLINE static Vector look_up(const int32_t* table, Vector index) noexcept { return _mm512_i32gather_epi32(index, table, 4); }
   DEGREEQUANT_INLINE static Vector permute(Vector v, Vector index) noexcept { return _mm512_permutexvar_epi32(index, v); }
   DEGREEQUANT_INLINE static int32_t first_lane(Vector v) noexcept { return _mm512_cvtsi512_si32(v); }
   DEGREEQUANT_INLINE static Vector sequence(int32_t first, int32_t step) noexcept {

@@ -9,7 +9,7 @@ namespace degreequant {
 
 constexpr int64_t kMaxHeadColumns = 1 << 16;  // of one head: what HeadLanes divides by exactly
 
-// One call's arguments and one thread's working memory.
+// One call's arguments, one thread's working memory, and the row that it is at.
 template <typename Simd>
 struct AttentionRows {
   Attention attention;
@@ -17,8 +17,11 @@ struct AttentionRows {
   MutableCodes out;
   Prefetcher prefetcher;
   Softmax<Simd> softmax;
+  int64_t row = 0;
+  uint8_t* target = nullptr;           // where its codes go
   int64_t wide[kBlockColumns] = {};    // sums of a block over a row of several chunks
-  int64_t shares[kBlockColumns] = {};  // of the mean over heads, for a block of the output's columns
+  int64_t shares[kBlockColumns] = {};  // of the mean over heads, for columns of the output
+  int64_t first_share = 0;             // the first of these columns
 };
 
 // The heads of a vector whose lane i is column `position + step * i` of a block, counted from the first column of the block's first head.
@@ -43,162 +46,176 @@ struct HeadLanes {
   int32_t first;   // head of lane 0, counted from the block's first
 };
 
-// The codes of the heads side by side.
+// Stores the codes of a vector of sums, the heads side by side.
 template <typename Simd>
-struct SideBySide {
-  uint8_t* target;
+DEGREEQUANT_INLINE void take_codes(AttentionRows<Simd>& a, const HeadLanes<Simd>& lanes, int64_t col, int64_t count,
+                                   typename Simd::Vector num) noexcept {
+  const Multipliers& m = a.rule.channel;
+  const auto multipliers = Simd::combined(lanes.pick(a.softmax.mantissa), lanes.pick(a.softmax.shift),
+                                          Simd::load_some(m.mantissa, m.count, col, count), Simd::load_some(m.shift, m.count, col, count));
+  Simd::store_codes(a.out.type, a.target, col, count, Simd::requantize_with(num, multipliers, a.rule, col, count));
+}
 
-  DEGREEQUANT_INLINE void take(AttentionRows<Simd>& a, const HeadLanes<Simd>& lanes, int64_t col, int64_t count,
-                               typename Simd::Vector num) const noexcept {
-    const Multipliers& m = a.rule.channel;
-    const auto multipliers =
-        Simd::combined(lanes.pick(a.softmax.mantissa), lanes.pick(a.softmax.shift), Simd::load_some(m.mantissa, m.count, col, count),
-                       Simd::load_some(m.shift, m.count, col, count));
-    Simd::store_codes(a.out.type, target, col, count, Simd::requantize_with(num, multipliers, a.rule, col, count));
-  }
-
-  DEGREEQUANT_INLINE void take_wide(AttentionRows<Simd>& a, BlockHeads heads, int64_t col, int64_t count,
-                                    const int64_t* num) const noexcept {
-    alignas(64) int32_t codes[kBlockColumns + kMaxLanes] = {};
-    for (int64_t i = 0; i < count; ++i) {
-      const Multiplier m = bounded(combine(a.softmax.factor(heads.head_of(a.attention, i)), a.rule.channel.at(col + i)));
-      codes[i] = requantize_any(num[i], m, a.rule.addend_at(col + i), a.rule.clamp);
-    }
-    for (int64_t i = 0; i < count; i += Simd::kLanes) {
-      Simd::store_codes(a.out.type, target, col + i, count - i, Simd::load(codes + i));
-    }
-  }
-};
-
-// The shares of the heads in the columns of the output from `first` on, at most kBlockColumns.
+// Adds the shares of a vector of sums to those of its channels.
 template <typename Simd>
-struct Mean {
-  int64_t first;
+DEGREEQUANT_INLINE void take_shares(AttentionRows<Simd>& a, const HeadLanes<Simd>& lanes, int64_t count,
+                                    typename Simd::Vector num) noexcept {
+  const Multipliers& m = a.rule.channel;
+  const auto multipliers = Simd::combined(lanes.pick(a.softmax.mantissa), lanes.pick(a.softmax.shift),
+                                          Simd::gather(m.mantissa, m.count, lanes.channel), Simd::gather(m.shift, m.count, lanes.channel));
+  alignas(64) int64_t shares[Simd::kLanes];
+  alignas(64) int32_t channel[Simd::kLanes];
+  Simd::store_shares(shares, num, multipliers);
+  Simd::store(channel, lanes.channel);
+  for (int64_t i = 0; i < Simd::kLanes && i < count; ++i) a.shares[channel[i] - a.first_share] += shares[i];
+}
 
-  DEGREEQUANT_INLINE void take(AttentionRows<Simd>& a, const HeadLanes<Simd>& lanes, int64_t, int64_t count,
-                               typename Simd::Vector num) const noexcept {
-    const Multipliers& m = a.rule.channel;
-    const auto multipliers =
-        Simd::combined(lanes.pick(a.softmax.mantissa), lanes.pick(a.softmax.shift), Simd::gather(m.mantissa, m.count, lanes.channel),
-                       Simd::gather(m.shift, m.count, lanes.channel));
-    alignas(64) int64_t shares[Simd::kLanes];
-    alignas(64) int32_t channel[Simd::kLanes];
-    Simd::store_shares(shares, num, multipliers);
-    Simd::store(channel, lanes.channel);
-    for (int64_t i = 0; i < Simd::kLanes && i < count; ++i) a.shares[channel[i] - first] += shares[i];
-  }
-
-  DEGREEQUANT_INLINE void take_wide(AttentionRows<Simd>& a, BlockHeads heads, int64_t, int64_t count, const int64_t* num) const noexcept {
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t head = heads.head_of(a.attention, i);
-      const int64_t channel = heads.position + i - head * a.attention.channels();
-      a.shares[channel - first] += share_of(num[i], bounded(combine(a.softmax.factor(head), a.rule.channel.at(channel))));
+// Either, of the block's columns from `first` on, whose sums take 64 bits.
+template <typename Simd>
+[[gnu::noinline]] void take_wide(AttentionRows<Simd>& a, BlockHeads heads, int64_t first, int64_t count) noexcept {
+  const int64_t channels = a.attention.channels();
+  alignas(64) int32_t codes[kBlockColumns] = {};
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t head = (heads.position + i) / channels;
+    const int64_t channel = heads.position + i - head * channels;
+    const int64_t col = a.attention.average ? channel : first + i;
+    const Multiplier m = bounded(combine(a.softmax.factor(head), a.rule.channel.at(col)));
+    if (a.attention.average) {
+      a.shares[channel - a.first_share] += share_of(a.wide[i], m);
+    } else {
+      codes[i] = requantize_any(a.wide[i], m, a.rule.addend_at(col), a.rule.clamp);
     }
   }
-};
+  for (int64_t i = 0; i < count && !a.attention.average; i += Simd::kLanes) {
+    Simd::store_codes(a.out.type, a.target, first + i, count - i, Simd::load(codes + i));
+  }
+}
 
-// Columns [first, first + count) of one row, given to `result`.
-template <typename Simd, typename Loader, typename Shape, typename Result>
-DEGREEQUANT_INLINE void attend_block(AttentionRows<Simd>& a, int64_t row, int64_t first, int64_t count, Result result) noexcept {
-  const Csr& csr = a.attention.csr;
+// Weighs the edges [begin, end) of the row, a chunk at most, and sums a block of their sources' codes.
+template <typename Simd, typename Shape, typename Loader, typename Block>
+DEGREEQUANT_INLINE Sums<Simd, Shape> sum_chunk(AttentionRows<Simd>& a, const Block& block, BlockHeads heads, const HeadLanes<Simd>* lanes,
+                                               int64_t begin, int64_t end) noexcept {
+  a.softmax.weigh(heads, begin, end - begin);
+  Sums<Simd, Shape> sums;
+  const auto add_edges = [&](auto add) DEGREEQUANT_INLINE_LAMBDA {
+    const int32_t* weights = a.softmax.weights;
+    for (int64_t e = begin; e < end; ++e, weights += heads.count) {
+      a.prefetcher.ask(block.base, block.stride, block.bytes, e);
+      add(a.attention.csr.indices[e], weights);
+    }
+  };
+  if (heads.count == 1) {
+    add_edges([&](int64_t source, const int32_t* weight)
+                  DEGREEQUANT_INLINE_LAMBDA { block.add(source, [factor = Simd::set(*weight)](int) { return factor; }, sums); });
+  } else {
+    add_edges([&](int64_t source, const int32_t* weights) DEGREEQUANT_INLINE_LAMBDA {
+      block.add(source, [&](int v) DEGREEQUANT_INLINE_LAMBDA { return lanes[v].pick(weights); }, sums);
+    });
+  }
+  sums.template finish<Loader>([&](int v) DEGREEQUANT_INLINE_LAMBDA {
+    return Loader::kOffset == 0 ? Simd::set(0) : Simd::multiply(lanes[v].pick(a.softmax.chunk_den), Simd::set(Loader::kOffset));
+  });
+  return sums;
+}
+
+template <typename Simd, typename Sums>
+DEGREEQUANT_INLINE void carry(AttentionRows<Simd>& a, const Sums& sums) noexcept {
+  alignas(64) int32_t chunk[kBlockColumns];
+  for (int v = 0; v < Sums::kVectors; ++v) Simd::store(chunk + v * Simd::kLanes, sums.acc[v]);
+  for (int64_t i = 0; i < Sums::kVectors * Simd::kLanes; ++i) a.wide[i] += chunk[i];
+}
+
+// Columns [first, first + count) of the row.
+template <typename Simd, typename Loader, typename Shape>
+DEGREEQUANT_INLINE void attend_block(AttentionRows<Simd>& a, int64_t first, int64_t count) noexcept {
+  constexpr int kVectors = Sums<Simd, Shape>::kVectors;
   const typename Simd::template Block<Loader, Shape> block(a.attention.x, first, count);
   const BlockHeads heads(a.attention, first, count);
-  constexpr int kVectors = Sums<Simd, Shape>::kVectors;
   HeadLanes<Simd> lanes[kVectors];
   for (int v = 0; v < kVectors; ++v) {
     const int tile = v / Simd::kTileVectors;
     lanes[v].place(a, heads.position + tile * kTile + Loader::first(v % Simd::kTileVectors), Loader::kStep);
   }
-  a.softmax.start(row, heads);
-  const int64_t end = csr.indptr[row + 1];
-  const bool is_wide = end - csr.indptr[row] > heads.chunk;
+  a.softmax.start(a.row, heads);
+  const int64_t end = a.attention.csr.indptr[a.row + 1];
+  const bool is_wide = end - a.attention.csr.indptr[a.row] > heads.chunk;
   if (is_wide) __builtin_memset(a.wide, 0, sizeof a.wide);
   Sums<Simd, Shape> sums;
-  for (int64_t begin = csr.indptr[row]; begin < end; begin += heads.chunk) {
+  for (int64_t begin = a.attention.csr.indptr[a.row]; begin < end; begin += heads.chunk) {
     const int64_t stop = end - begin < heads.chunk ? end : begin + heads.chunk;
-    a.softmax.weigh(heads, begin, stop - begin);
-    sums = {};
-    const auto add_edges = [&](auto add) DEGREEQUANT_INLINE_LAMBDA {
-      const int32_t* weights = a.softmax.weights;
-      for (int64_t e = begin; e < stop; ++e, weights += heads.count) {
-        a.prefetcher.ask(block.base, block.stride, block.bytes, e);
-        add(csr.indices[e], weights);
-      }
-    };
-    if (heads.count == 1) {
-      add_edges([&](int64_t source, const int32_t* weight)
-                    DEGREEQUANT_INLINE_LAMBDA { block.add(source, [factor = Simd::set(*weight)](int) { return factor; }, sums); });
-    } else {
-      add_edges([&](int64_t source, const int32_t* weights) DEGREEQUANT_INLINE_LAMBDA {
-        block.add(source, [&](int v) DEGREEQUANT_INLINE_LAMBDA { return lanes[v].pick(weights); }, sums);
-      });
-    }
-    sums.template finish<Loader>([&](int v) DEGREEQUANT_INLINE_LAMBDA {
-      return Loader::kOffset == 0 ? Simd::set(0) : Simd::multiply(lanes[v].pick(a.softmax.chunk_den), Simd::set(Loader::kOffset));
-    });
-    if (is_wide) {
-      alignas(64) int32_t chunk[kVectors * Simd::kLanes];
-      for (int v = 0; v < kVectors; ++v) Simd::store(chunk + v * Simd::kLanes, sums.acc[v]);
-      for (int64_t i = 0; i < kVectors * Simd::kLanes; ++i) a.wide[i] += chunk[i];
-    }
+    sums = sum_chunk<Simd, Shape, Loader>(a, block, heads, lanes, begin, stop);
+    if (is_wide) carry(a, sums);
   }
   a.softmax.invert(heads);
-  if (is_wide) return result.take_wide(a, heads, first, count, a.wide);
+  if (is_wide) return take_wide(a, heads, first, count);
   for (int v = 0; v < kVectors; ++v) {
     const int64_t lane = v * Simd::kLanes;
     if (lane >= count) return;
     HeadLanes<Simd> ordered;
     ordered.place(a, heads.position + lane, 1);
-    result.take(a, ordered, first + lane, count - lane, sums.acc[v]);
+    if (a.attention.average) {
+      take_shares(a, ordered, count - lane, sums.acc[v]);
+    } else {
+      take_codes(a, ordered, first + lane, count - lane, sums.acc[v]);
+    }
   }
 }
 
-// Columns [begin, end) of one row, block by block.
-template <typename Simd, typename Loader, typename Result>
-DEGREEQUANT_INLINE void attend_columns(AttentionRows<Simd>& a, int64_t row, int64_t begin, int64_t end, Result result) noexcept {
+// Columns [begin, end) of the row, block by block.
+template <typename Simd, typename Loader>
+[[gnu::noinline]] void attend_columns(AttentionRows<Simd>& a, int64_t begin, int64_t end) noexcept {
   for_blocks<Simd::kMaxTiles>(begin, end, [&](auto shape, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
-    attend_block<Simd, Loader, decltype(shape)>(a, row, first, count, result);
+    attend_block<Simd, Loader, decltype(shape)>(a, first, count);
   });
 }
 
+// Stores the codes of `count` channels' shares.
 template <typename Simd>
-DEGREEQUANT_INLINE void store_mean(const AttentionRows<Simd>& a, int64_t first, int64_t count, uint8_t* target) noexcept {
+DEGREEQUANT_INLINE void store_mean(const AttentionRows<Simd>& a, int64_t count) noexcept {
+  const int64_t first = a.first_share;
   alignas(64) int32_t codes[kBlockColumns] = {};
   for (int64_t i = 0; i < count; ++i) codes[i] = code_of_shares(a.shares[i], a.rule.addend_at(first + i), a.rule.clamp);
-  for (int64_t i = 0; i < count; i += Simd::kLanes) Simd::store_codes(a.out.type, target, first + i, count - i, Simd::load(codes + i));
+  for (int64_t i = 0; i < count; i += Simd::kLanes) {
+    Simd::store_codes(a.out.type, a.target, first + i, count - i, Simd::load(codes + i));
+  }
 }
 
-// The mean over heads; where they are narrow, a block of columns may hold several of them.
+// The mean over the row's heads. Where heads are narrow, a block of columns holds several; else they are gone through side by side.
 template <typename Simd, typename Loader>
-DEGREEQUANT_INLINE void attend_mean(AttentionRows<Simd>& a, int64_t row, uint8_t* target) noexcept {
+DEGREEQUANT_INLINE void attend_mean(AttentionRows<Simd>& a) noexcept {
   const int64_t channels = a.attention.channels();
   for (int64_t first = 0; first < channels; first += kBlockColumns) {
     const int64_t count = channels - first < kBlockColumns ? channels - first : kBlockColumns;
-    const bool all = count == channels;
+    a.first_share = first;
     __builtin_memset(a.shares, 0, sizeof a.shares);
-    for (int64_t head = 0; head < (all ? 1 : a.attention.heads); ++head) {
-      const int64_t begin = head * channels + first;
-      attend_columns<Simd, Loader>(a, row, begin, all ? a.attention.x.cols : begin + count, Mean<Simd>{first});
+    if (count == channels) {
+      attend_columns<Simd, Loader>(a, 0, a.attention.x.cols);
+    } else {
+      for (int64_t at = first; at < a.attention.x.cols; at += channels) attend_columns<Simd, Loader>(a, at, at + count);
     }
-    store_mean<Simd>(a, first, count, target);
+    store_mean(a, count);
   }
+}
+
+// Whether every block begins on a byte, and the heads of every vector are few enough to be picked from one.
+template <typename Simd, typename Loader>
+DEGREEQUANT_INLINE bool is_attended(const Attention& attention) noexcept {
+  const int64_t channels = attention.channels();
+  const bool on_bytes = Loader::kStep == 1 || channels % 2 == 0 || !attention.average || channels <= kBlockColumns;
+  return on_bytes && (channels >= Loader::kStep || attention.heads <= Simd::kLanes) && channels <= kMaxHeadColumns;
 }
 
 template <typename Simd, typename Loader>
 void attend_rows(const Attention& attention, const Requantize& rule, MutableCodes out, int64_t begin, int64_t end) noexcept {
-  const int64_t channels = attention.channels();
-  const bool lanes_reach = channels >= Loader::kStep || attention.heads <= Simd::kLanes;  // the heads of every vector are within one
-  const bool on_bytes =
-      Loader::kStep == 1 || !attention.average || channels <= kBlockColumns || channels % 2 == 0;  // all blocks begin there
-  if (!lanes_reach || !on_bytes || channels > kMaxHeadColumns) return reference::attend(attention, rule, out, begin, end);
+  if (!is_attended<Simd, Loader>(attention)) return reference::attend(attention, rule, out, begin, end);
   const Prefetcher prefetcher(attention.csr, end);
   AttentionRows<Simd> a = {attention, rule, out, prefetcher, Softmax<Simd>(attention, prefetcher)};
-  for (int64_t row = begin; row < end; ++row) {
-    uint8_t* target = out.data + row * row_bytes(out.type, out.cols);
+  for (a.row = begin; a.row < end; ++a.row) {
+    a.target = out.data + a.row * row_bytes(out.type, out.cols);
     if (attention.average) {
-      attend_mean<Simd, Loader>(a, row, target);
+      attend_mean<Simd, Loader>(a);
     } else {
-      attend_columns<Simd, Loader>(a, row, 0, attention.x.cols, SideBySide<Simd>{target});
+      attend_columns<Simd, Loader>(a, 0, attention.x.cols);
     }
   }
 }

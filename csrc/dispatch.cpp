@@ -44,6 +44,9 @@ constexpr Kernels make_avx2() noexcept {
   table.linear = avx2::linear;
   table.aggregate = avx2::aggregate;
   table.attend = avx2::attend;
+  table.add = avx2::add;
+  table.rescale = avx2::rescale;
+  table.lookup = avx2::lookup;
   return table;
 }
 
@@ -55,6 +58,9 @@ constexpr Kernels make_avx512() noexcept {
   table.linear = avx512::linear;
   table.aggregate = avx512::aggregate;
   table.attend = avx512::attend;
+  table.add = avx512::add;
+  table.rescale = avx512::rescale;
+  table.lookup = avx512::lookup;
   return table;
 }
 

@@ -12,6 +12,10 @@ void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize&
             int64_t end) noexcept;
 void aggregate(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void attend(const Attention& attention, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
+void add(const Addition& addition, MutableCodes out, int64_t begin, int64_t end) noexcept;
+void rescale(Codes x, int32_t zero_point, const Requantize& requantize, MutableCodes out, int64_t offset, int64_t begin,
+             int64_t end) noexcept;
+void lookup(Codes x, const int32_t* table, MutableCodes out, int64_t begin, int64_t end) noexcept;
 }  // namespace avx2
 
 namespace avx512 {
@@ -20,6 +24,10 @@ void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize&
             int64_t end) noexcept;
 void aggregate(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void attend(const Attention& attention, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
+void add(const Addition& addition, MutableCodes out, int64_t begin, int64_t end) noexcept;
+void rescale(Codes x, int32_t zero_point, const Requantize& requantize, MutableCodes out, int64_t offset, int64_t begin,
+             int64_t end) noexcept;
+void lookup(Codes x, const int32_t* table, MutableCodes out, int64_t begin, int64_t end) noexcept;
 }  // namespace avx512
 
 }  // namespace degreequant

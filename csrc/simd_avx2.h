@@ -90,27 +90,82 @@ DEGREEQUANT_INLINE __m256i load_addend8(const Requantize& rule, int64_t channel,
   return rule.addend == nullptr ? _mm256_setzero_si256() : _mm256_maskload_epi32(rule.addend + channel, first_lanes(count));
 }
 
-// Codes in 64-bit lanes.
-DEGREEQUANT_INLINE __m256i requantize4(__m128i acc, Multiplier4 m, __m128i addend, Clamp clamp) noexcept {
-  const __m256i product = _mm256_mul_epi32(_mm256_cvtepi32_epi64(acc), m.mantissa);
-  const __m256i places = _mm256_cvtepi32_epi64(_mm_sub_epi32(m.shift, _mm_set1_epi32(kAddendBits)));
+// The codes of products, in 64-bit lanes; their shifts and addends in 32-bit lanes.
+DEGREEQUANT_INLINE __m256i codes_of_products4(__m256i product, __m128i shift, __m128i addend, Clamp clamp) noexcept {
+  const __m256i places = _mm256_cvtepi32_epi64(_mm_sub_epi32(shift, _mm_set1_epi32(kAddendBits)));
   const __m256i bias = _mm256_sllv_epi64(_mm256_cvtepi32_epi64(addend), places);
-  const __m256i value = round_shift(_mm256_add_epi64(product, bias), m.shift);
+  const __m256i value = round_shift(_mm256_add_epi64(product, bias), shift);
   return limit_to(_mm256_add_epi64(value, _mm256_set1_epi64x(clamp.zero_point)), clamp.q_min, clamp.q_max);
 }
 
-DEGREEQUANT_INLINE __m256i requantize8(__m256i acc, const Multiplier8& m, __m256i addend, Clamp clamp) noexcept {
-  const __m256i low = requantize4(_mm256_castsi256_si128(acc), m.low, _mm256_castsi256_si128(addend), clamp);
-  const __m256i high = requantize4(_mm256_extracti128_si256(acc, 1), m.high, _mm256_extracti128_si256(addend, 1), clamp);
-  // The low halves of the 64-bit lanes, in order.
+DEGREEQUANT_INLINE __m256i requantize4(__m128i acc, Multiplier4 m, __m128i addend, Clamp clamp) noexcept {
+  return codes_of_products4(_mm256_mul_epi32(_mm256_cvtepi32_epi64(acc), m.mantissa), m.shift, addend, clamp);
+}
+
+// The low halves of eight 64-bit lanes, in order.
+DEGREEQUANT_INLINE __m256i join8(__m256i low, __m256i high) noexcept {
   const __m256i halves = _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high), 0x88));
   return _mm256_permute4x64_epi64(halves, 0xd8);
+}
+
+DEGREEQUANT_INLINE __m256i requantize8(__m256i acc, const Multiplier8& m, __m256i addend, Clamp clamp) noexcept {
+  return join8(requantize4(_mm256_castsi256_si128(acc), m.low, _mm256_castsi256_si128(addend), clamp),
+               requantize4(_mm256_extracti128_si256(acc, 1), m.high, _mm256_extracti128_si256(addend, 1), clamp));
 }
 
 // The low 16 bits of eight codes.
 DEGREEQUANT_INLINE __m128i narrow8(__m256i codes) noexcept {
   const __m256i low = _mm256_shuffle_epi8(codes, _mm256_set1_epi64x(0x0d0c090805040100));
   return _mm256_castsi256_si128(_mm256_permute4x64_epi64(low, 0x08));
+}
+
+// The first `size` bytes at p, followed by zeros; those of a whole vector's codes, 4, 8 or 16, at once.
+DEGREEQUANT_INLINE __m128i load_bytes(const uint8_t* p, int64_t size) noexcept {
+  if (size == 8) return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  if (size == 16) return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  if (size == 4) {
+    int32_t word;
+    __builtin_memcpy(&word, p, sizeof word);
+    return _mm_cvtsi32_si128(word);
+  }
+  alignas(16) uint8_t bytes[16] = {};
+  for (int64_t i = 0; i < size; ++i) bytes[i] = p[i];
+  return _mm_load_si128(reinterpret_cast<const __m128i*>(bytes));
+}
+
+DEGREEQUANT_INLINE void store_bytes(uint8_t* p, int64_t size, __m128i packed) noexcept {
+  if (size == 8) return _mm_storel_epi64(reinterpret_cast<__m128i*>(p), packed);
+  if (size == 16) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
+  alignas(16) uint8_t bytes[16];
+  _mm_store_si128(reinterpret_cast<__m128i*>(bytes), packed);
+  if (size == 4) {
+    __builtin_memcpy(p, bytes, 4);
+  } else {
+    for (int64_t i = 0; i < size; ++i) p[i] = bytes[i];
+  }
+}
+
+// Eight codes from column `col` on, an even number; 0 in lanes beyond the first `count`, which are not read.
+DEGREEQUANT_INLINE __m256i load8(CodeType type, const uint8_t* row, int64_t col, int64_t count) noexcept {
+  const __m128i packed = load_bytes(row + row_bytes(type, col), row_bytes(type, count < kLanes ? count : kLanes));
+  switch (type) {
+    case CodeType::i4:
+    case CodeType::u4: {
+      const __m256i pairs = _mm256_cvtepu8_epi64(packed);
+      const __m256i nibbles = _mm256_and_si256(_mm256_or_si256(pairs, _mm256_slli_epi64(pairs, 28)), _mm256_set1_epi32(15));
+      if (type == CodeType::u4) return nibbles;
+      const __m256i sign = _mm256_set1_epi32(8);
+      return _mm256_sub_epi32(_mm256_xor_si256(nibbles, sign), sign);
+    }
+    case CodeType::i8:
+      return _mm256_cvtepi8_epi32(packed);
+    case CodeType::u8:
+      return _mm256_cvtepu8_epi32(packed);
+    case CodeType::i16:
+      return _mm256_cvtepi16_epi32(packed);
+    default:
+      return _mm256_cvtepu16_epi32(packed);
+  }
 }
 
 // Stores the first `count` of eight codes from column `col` on, an even number.
@@ -124,15 +179,7 @@ DEGREEQUANT_INLINE void store8(CodeType type, uint8_t* row, int64_t col, int64_t
   } else if (type == CodeType::i8 || type == CodeType::u8) {
     packed = _mm_shuffle_epi8(packed, _mm_set1_epi64x(0x0e0c0a0806040200));
   }
-  alignas(16) uint8_t bytes[16];
-  _mm_store_si128(reinterpret_cast<__m128i*>(bytes), packed);
-  uint8_t* target = row + row_bytes(type, col);
-  const int64_t size = row_bytes(type, kept);
-  if (size == 8) {
-    __builtin_memcpy(target, bytes, 8);
-  } else {
-    for (int64_t i = 0; i < size; ++i) target[i] = bytes[i];
-  }
+  store_bytes(row + row_bytes(type, col), row_bytes(type, kept), packed);
 }
 
 }  // namespace degreequant::avx2

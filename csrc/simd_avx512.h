@@ -78,19 +78,47 @@ DEGREEQUANT_INLINE __m512i load_addend16(const Requantize& rule, int64_t channel
   return rule.addend == nullptr ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi32(mask, rule.addend + channel);
 }
 
-DEGREEQUANT_INLINE __m256i requantize8(__m256i acc, Multiplier8 m, __m256i addend, Clamp clamp) noexcept {
-  const __m512i product = _mm512_mul_epi32(_mm512_cvtepi32_epi64(acc), m.mantissa);
-  const __m512i bias = _mm512_sllv_epi64(_mm512_cvtepi32_epi64(addend), _mm512_sub_epi64(m.shift, _mm512_set1_epi64(kAddendBits)));
-  const __m512i value = round_shift(_mm512_add_epi64(product, bias), m.shift);
+// The codes of products, whose shifts and addends are given; addends in 32-bit lanes.
+DEGREEQUANT_INLINE __m256i codes_of_products8(__m512i product, __m512i shift, __m256i addend, Clamp clamp) noexcept {
+  const __m512i bias = _mm512_sllv_epi64(_mm512_cvtepi32_epi64(addend), _mm512_sub_epi64(shift, _mm512_set1_epi64(kAddendBits)));
+  const __m512i value = round_shift(_mm512_add_epi64(product, bias), shift);
   const __m512i code = _mm512_add_epi64(value, _mm512_set1_epi64(clamp.zero_point));
   const __m512i at_least = _mm512_max_epi64(code, _mm512_set1_epi64(clamp.q_min));
   return _mm512_cvtepi64_epi32(_mm512_min_epi64(at_least, _mm512_set1_epi64(clamp.q_max)));
+}
+
+DEGREEQUANT_INLINE __m256i requantize8(__m256i acc, Multiplier8 m, __m256i addend, Clamp clamp) noexcept {
+  return codes_of_products8(_mm512_mul_epi32(_mm512_cvtepi32_epi64(acc), m.mantissa), m.shift, addend, clamp);
 }
 
 DEGREEQUANT_INLINE __m512i requantize16(__m512i acc, const Multiplier16& m, __m512i addend, Clamp clamp) noexcept {
   const __m256i low = requantize8(_mm512_castsi512_si256(acc), m.low, _mm512_castsi512_si256(addend), clamp);
   const __m256i high = requantize8(_mm512_extracti64x4_epi64(acc, 1), m.high, _mm512_extracti64x4_epi64(addend, 1), clamp);
   return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+
+// Sixteen codes from column `col` on, an even number; 0 in lanes beyond the first `count`, which are not read.
+DEGREEQUANT_INLINE __m512i load16(CodeType type, const uint8_t* row, int64_t col, int64_t count) noexcept {
+  const __mmask16 mask = static_cast<__mmask16>(first_lanes(count));
+  switch (type) {
+    case CodeType::i4:
+    case CodeType::u4: {
+      const __mmask16 bytes = static_cast<__mmask16>(first_lanes((count < kLanes ? count + 1 : kLanes) / 2));
+      const __m512i pairs = _mm512_cvtepu8_epi64(_mm_maskz_loadu_epi8(bytes, row + col / 2));
+      const __m512i nibbles = _mm512_and_si512(_mm512_or_si512(pairs, _mm512_slli_epi64(pairs, 28)), _mm512_set1_epi32(15));
+      if (type == CodeType::u4) return nibbles;
+      const __m512i sign = _mm512_set1_epi32(8);
+      return _mm512_sub_epi32(_mm512_xor_si512(nibbles, sign), sign);
+    }
+    case CodeType::i8:
+      return _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, row + col));
+    case CodeType::u8:
+      return _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, row + col));
+    case CodeType::i16:
+      return _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(mask, row + 2 * col));
+    default:
+      return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, row + 2 * col));
+  }
 }
 
 // Stores the first `count` of sixteen codes from column `col` on, an even number.

@@ -29,9 +29,6 @@ struct BlockHeads {
     count = static_cast<uint32_t>(position + columns - 1) / channels + 1;
     chunk = count <= kChunkWeights / kChunkEdges ? kChunkEdges : kChunkWeights / count;
   }
-
-  // The head of the block's column i, counted from `first`.
-  DEGREEQUANT_INLINE int64_t head_of(const Attention& a, int64_t i) const noexcept { return (position + i) / a.channels(); }
 };
 
 // Copies a few bytes, by overlapping moves instead of a loop over them.

@@ -81,6 +81,7 @@ struct Simd {
   DEGREEQUANT_INLINE static Vector add(Vector a, Vector b) noexcept { return _mm256_add_epi32(a, b); }
   DEGREEQUANT_INLINE static Vector subtract(Vector a, Vector b) noexcept { return _mm256_sub_epi32(a, b); }
   DEGREEQUANT_INLINE static Vector shift_left(Vector v, int32_t places) noexcept { return _mm256_sll_epi32(v, _mm_cvtsi32_si128(places)); }
+  DEGREEQUANT_INLINE static Vector look_up(const int32_t* table, Vector index) noexcept { return _mm256_i32gather_epi32(table, index, 4); }
   // What multiplies a code: the upper half of a lane meets the sign bits of the code, so it is 0.
   DEGREEQUANT_INLINE static Vector factor(int32_t coefficient) noexcept { return set(coefficient & 0xffff); }
 

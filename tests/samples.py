@@ -50,7 +50,9 @@ def gin(reduce="sum"):
         add("sum", "relu", "skip", grid(5, signed=False, zero_point=7), 6, addend=np.arange(6) * 2**14),
         Concat("joined", "sum", grid(), 16, ("x", "relu"), (requantize(0.5), requantize(2.0, 4), requantize(1.0, 6, np.full(6, -(2**14))))),
         Pool("pool", "joined", pooled, 16, "batch", reduce, rule),
-        linear("head", "pool", grid(), 1, 16, factor=0.02),
+        Pool("largest", "joined", grid(), 16, "batch", "max", None),
+        Concat("readout", "pool", grid(), 32, ("largest",), (requantize(0.5), requantize(1.0))),
+        linear("head", "readout", grid(), 1, 32, factor=0.02),
         Lookup("elu", "head", grid(8, signed=False), 1, (np.clip(np.arange(-128, 128), -9, 99) + 9).astype(np.uint8)),
     )
     return Program((programs.X, programs.EDGES, BATCH), operations, "elu", "sigmoid", squeeze=True)

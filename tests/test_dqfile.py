@@ -17,7 +17,8 @@ from safetensors import numpy as safetensors_numpy
 import degreequant as dq
 from degreequant import dqfile
 from degreequant.errors import ProgramError
-from degreequant.operations import EdgeNorm
+from degreequant.operations import Add, EdgeNorm, Relu
+from degreequant.program import Program
 
 PROGRAMS = {
     "gcn": programs.gcn(source={"model": "GCN", "recipe": "Recipe(…)"}),
@@ -219,3 +220,24 @@ def test_metadata_that_is_null(path):
 @pytest.mark.parametrize("missing", ["program", "checksum", "version", "format"])
 def test_incomplete_metadata(path, missing):
     programs.refused(path, with_header(lambda header: header["__metadata__"].pop(missing)))
+
+
+def test_operations_of_earlier_versions_are_upgraded_step_by_step(path, monkeypatch):
+    """As if a ReLU's version 2 had called its channels something else."""
+    data = programs.gcn().to_bytes()
+    monkeypatch.setattr(Relu, "version", 3)
+    programs.refused(path, data, "operation 'relu' is relu version 1; this release runs version 3")
+    monkeypatch.setitem(dqfile.UPGRADES, ("relu", 1), lambda fields: {key: value for key, value in fields.items() if key != "channels"})
+    programs.refused(path, data, "version 2; this release runs version 3")
+    monkeypatch.setitem(dqfile.UPGRADES, ("relu", 2), lambda fields: fields | {"channels": 5})
+    assert programs.same(programs.load(path, data), programs.gcn())
+
+
+def test_names_that_would_share_an_array_are_not_saved():
+    """`sum.requantize.mantissa` is the rule of `sum` and the mantissa of `sum.requantize`."""
+    program = programs.one_linear()
+    quantized, fc = program.operations
+    two = np.array([2**20, 2**20], np.int32)
+    other = Add("fc.requantize", "fc", fc.grid, 2, "fc", two, 30, None)
+    with pytest.raises(ProgramError, match=r"two arrays would be called 'fc\.requantize\.mantissa' in the file"):
+        Program(program.inputs, (quantized, fc, other), "fc.requantize").to_bytes()

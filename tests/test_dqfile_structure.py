@@ -122,6 +122,7 @@ STRUCTURES = {
     "negative columns": put(*OPERATION, "weight", "columns", value=-4),
     "huge columns": put(*OPERATION, "weight", "columns", value=HUGE),
     "columns is a float": put(*OPERATION, "weight", "columns", value=4.0),
+    "columns is true": put(*OPERATION, "weight", "columns", value=True),
     "columns is a text": put(*OPERATION, "weight", "columns", value="4"),
     "weight without columns": drop(*OPERATION, "weight", "columns"),
     "weight with more": put(*OPERATION, "weight", "more", value=1),

@@ -34,6 +34,9 @@ CITATION = {
     "gat": Protocol("gat", 8, 0.6, Settings(epochs=300, lr=0.005)),
     "gin": Protocol("gin", 64, 0.5, Settings(epochs=100, weight_decay=5e-3)),
 }
+CITESEER_GIN = Protocol("gin", 64, 0.5, Settings(epochs=80, lr=0.005))
+"""On CiteSeer the other settings do not train a GIN: its validation accuracy stays below 50 %."""
+
 ZINC = {
     "gcn": Protocol("zinc-gcn", 145, 0.0, BENCHMARK),
     "gat": Protocol("zinc-gat", 18, 0.0, BENCHMARK),
@@ -50,7 +53,7 @@ def protocols(dataset: Dataset) -> Mapping[str, Protocol]:
     ['gin']
     """
     if dataset.statistics.graphs == 1:
-        return MappingProxyType(CITATION)
+        return MappingProxyType(CITATION | ({"gin": CITESEER_GIN} if dataset.name == "citeseer" else {}))
     return MappingProxyType(TU if dataset.statistics.classes else ZINC)
 
 

@@ -42,9 +42,10 @@ def bind(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> 
         raise InputError(f"the inputs have different numbers of nodes: {', '.join(f'{name} {n}' for name, n in nodes.items())}")
     count = next(iter(nodes.values()))
     graphs = {edges: _graph(program, given, edges, count) for edges in _edge_inputs(program)}
-    _check_edges(graphs, {name: n for name, n in rows.items() if name not in nodes})
     batches = {name: _batch(given, name, count) for name in dict.fromkeys(op.batch for op in program.operations if isinstance(op, Pool))}
-    return Call(values, graphs, batches, {})
+    call = Call(values, graphs, batches, {})
+    _check_rows(program, call, {name: n for name, n in rows.items() if name not in nodes})
+    return call
 
 
 _READERS: dict[Role, Callable[[Any, str, int], npt.NDArray[Any]]] = {
@@ -81,12 +82,28 @@ def _edge_inputs(program: Program) -> list[EdgeInputs]:
     return list(dict.fromkeys([*sums, *((op.edge_index, None) for op in program.operations if isinstance(op, Attend))]))
 
 
-def _check_edges(graphs: Mapping[EdgeInputs, Graph], rows: Mapping[str, int]) -> None:
-    """Edge features must have a row for each edge."""
-    for graph in graphs.values():
-        for name, count in rows.items():
-            if count != graph.num_edges:
-                raise InputError(f"{name} has {count} rows and the graph has {graph.num_edges} edges; expected the same number")
+def _check_rows(program: Program, call: Call, edge_rows: Mapping[str, int]) -> None:
+    """Rows of edges must fit the edges that they are used with; rows of edges, and rows of graphs, one another where they meet."""
+    behind: dict[str, dict[str, int]] = {}
+    for op in program.operations if edge_rows or call.batches else ():
+        read: dict[str, int] = {}
+        if not program.reads_input(op):
+            read = {name: count for tensor in op.tensors() for name, count in behind[tensor].items()}
+        elif op.input in edge_rows:
+            read = {op.input: edge_rows[op.input]}
+        if len(set(read.values())) > 1:
+            counts = ", ".join(f"{count} of {name}" for name, count in read.items())
+            raise InputError(f"operation {op.name!r} joins rows of different numbers: {counts}")
+        if isinstance(op, Attend):
+            _check_edges(read, call.graphs[op.edge_index, None])
+            read = {}
+        behind[op.name] = {op.batch or "the whole": call.batches[op.batch].rows} if isinstance(op, Pool) else read
+
+
+def _check_edges(rows: Mapping[str, int], graph: Graph) -> None:
+    for name, count in rows.items():
+        if count != graph.num_edges:
+            raise InputError(f"{name} has {count} rows and the graph has {graph.num_edges} edges; expected the same number")
 
 
 def _batch(given: Mapping[str, Any], name: str | None, nodes: int) -> native.Csr:

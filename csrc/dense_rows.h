@@ -1,0 +1,58 @@
+// The operations from codes to codes that need no graph, vectorised. `Simd` is what one instruction set calls its vectors
+// (dense_<isa>.cpp).
+#pragma once
+
+#include "kernels_reference.h"
+
+namespace degreequant {
+
+// Calls f(row, col, count) for the vectors of the rows [begin, end).
+template <typename Simd, typename F>
+DEGREEQUANT_INLINE void for_vectors(int64_t cols, int64_t begin, int64_t end, F f) noexcept {
+  for (int64_t row = begin; row < end; ++row) {
+    for (int64_t col = 0; col < cols; col += Simd::kLanes) f(row, col, cols - col);
+  }
+}
+
+template <typename Simd>
+DEGREEQUANT_INLINE typename Simd::Vector load_vector(Codes x, int64_t row, int64_t col, int64_t count) noexcept {
+  return Simd::load_codes(x.type, x.data + row * row_bytes(x.type, x.cols), col, count);
+}
+
+template <typename Simd>
+DEGREEQUANT_INLINE void store_vector(MutableCodes out, int64_t row, int64_t col, int64_t count, typename Simd::Vector codes) noexcept {
+  Simd::store_codes(out.type, out.data + row * row_bytes(out.type, out.cols), col, count, codes);
+}
+
+template <typename Simd>
+DEGREEQUANT_INLINE void add_with(const Addition& sum, MutableCodes out, int64_t begin, int64_t end) noexcept {
+  const auto term = [&](const Addition::Term& t, int64_t row, int64_t col, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
+    return Simd::subtract(load_vector<Simd>(t.x, row, col, count), Simd::set(t.zero_point));
+  };
+  for_vectors<Simd>(out.cols, begin, end, [&](int64_t row, int64_t col, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
+    const auto codes = Simd::codes_of_sum(sum, term(sum.a, row, col, count), term(sum.b, row, col, count), col, count);
+    store_vector<Simd>(out, row, col, count, codes);
+  });
+}
+
+template <typename Simd>
+DEGREEQUANT_INLINE void rescale_with(Codes x, int32_t zero_point, const Requantize& rule, MutableCodes out, int64_t offset, int64_t begin,
+                                     int64_t end) noexcept {
+  const bool on_bytes = row_bytes(out.type, 2) > 1 || offset % 2 == 0;
+  if (!on_bytes) return reference::rescale(x, zero_point, rule, out, offset, begin, end);
+  for_vectors<Simd>(x.cols, begin, end, [&](int64_t row, int64_t col, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
+    const auto acc = Simd::subtract(load_vector<Simd>(x, row, col, count), Simd::set(zero_point));
+    store_vector<Simd>(out, row, offset + col, count, Simd::requantize(acc, rule, row, col, count));
+  });
+}
+
+template <typename Simd>
+DEGREEQUANT_INLINE void lookup_with(Codes x, const int32_t* table, MutableCodes out, int64_t begin, int64_t end) noexcept {
+  const auto low = Simd::set(code_range(x.type).low);
+  for_vectors<Simd>(x.cols, begin, end, [&](int64_t row, int64_t col, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
+    const auto index = Simd::subtract(load_vector<Simd>(x, row, col, count), low);  // lanes beyond the last code hold the code 0
+    store_vector<Simd>(out, row, col, count, Simd::look_up(table, index));
+  });
+}
+
+}  // namespace degreequant
