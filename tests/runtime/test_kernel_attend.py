@@ -42,7 +42,7 @@ def random_attention(rng, csr, heads, with_edges, spread=127):
         return rng.integers(-spread - 1, spread, (rows, cols), endpoint=True).tolist()
 
     table = weights_table(float(rng.choice([0.001, 0.02, 0.3])), 511 if with_edges else 256)
-    slope = int(rng.choice([0, 6554, 32768]))
+    slope = int(rng.choice([0, 6554, 16384, 32768]))
     edge_logits = logits(csr.num_edges, heads) if with_edges else None
     return oracle.Attention(heads, logits(csr.sources, 2 * heads), edge_logits, slope, table)
 
@@ -127,6 +127,23 @@ def test_threads_change_nothing_in_attend(isa):
     edge_index = np.stack([rng.integers(0, nodes, 15000), (nodes * rng.random(15000) ** 4).astype(np.int64)])
     for threads in (2, 5):
         check_against_the_reference(isa, rng, "i8", (4, 9), _kernels.Csr(edge_index, nodes, "replace", False), threads)
+
+
+@pytest.mark.parametrize("slope", [0, 1, 6554, 16384, 16385, 24576, 32767, 32768])
+def test_the_slope_rounds_halves_away_from_zero(isa, slope):
+    """Every negative logit against 0, in a head of its own; what the two sources share shows the weights."""
+    heads = 128
+    csr = _kernels.Csr(np.array([[1, 2], [0, 0]]), 3, "keep", False)
+    halves = [-1 - head for head in range(heads)]
+    attention = oracle.Attention(heads, [[0] * 256, [*halves, *[0] * heads], [0] * 256], None, slope, weights_table(0.02, 256))
+    rule = oracle.Rule([(2**30, 22)], None, 0, -32768, 32767)
+    x = [[0] * heads, [100] * heads, [-100] * heads]
+
+    got = call.attend(isa, oracle.pack(x, "i8", heads), "i8", heads, csr, attention, False, rule, "i16")
+
+    wanted = oracle.attend(x, heads, call.rows_of(csr, range(2)), attention, False, rule)
+    assert got.tolist() == wanted
+    assert slope != 32768 or len(set(wanted[0])) == heads
 
 
 def check_star(isa, x_type, in_degree, average):

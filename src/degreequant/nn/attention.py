@@ -83,9 +83,12 @@ def attend(
     largest = logit.detach().new_zeros(nodes, heads).scatter_reduce(0, rows, logit.detach(), "amax", include_self=False)
     weight = _to_table(torch.exp(logit - largest.index_select(0, edges.target)))
     total = weight.new_zeros(nodes, heads).index_add(0, edges.target, weight)
-    share = F.dropout(weight / total.index_select(0, edges.target), attention.dropout, training=train)
-    messages = features.view(nodes, heads, features.shape[1] // heads).index_select(0, edges.source) * share.unsqueeze(-1)
-    return torch.zeros_like(features.view(nodes, heads, features.shape[1] // heads)).index_add(0, edges.target, messages)
+    share = weight / total.index_select(0, edges.target)
+    if train and attention.dropout > 0:  # torch draws even where nothing is dropped
+        share = F.dropout(share, attention.dropout)
+    gathered = features.index_select(0, edges.source).view(len(share), heads, features.shape[1] // heads)
+    messages = (gathered * share.unsqueeze(-1)).flatten(1)
+    return torch.zeros_like(features).index_add(0, edges.target, messages).view(nodes, heads, features.shape[1] // heads)
 
 
 def exact_attend(

@@ -9,6 +9,7 @@ from torch import nn
 
 from degreequant.errors import PrepareError
 from degreequant.nn.activation import activation_problem
+from degreequant.nn.arguments import GRAPH_ROLES, Arguments
 from degreequant.nn.elementwise import ReluSite, TableSite
 from degreequant.nn.input import InputSite
 from degreequant.nn.outlook import Fusion, Outlook
@@ -22,15 +23,6 @@ from degreequant.nn.vocabulary import cast as cast_of
 from degreequant.operations import Role, Rows
 from degreequant.quant.grid import GridKind
 from degreequant.scheme import Recipe
-
-_GRAPH_ROLES: dict[str, Role] = {"edge_index": "edge_index", "edge_weight": "edge_weight", "batch": "batch"}
-"""Arguments of layers that are inputs of the model, with their roles."""
-
-_TENSORS = ("x", "other", "tensors", "edge_attr")
-"""Arguments of layers that are stored tensors."""
-
-_ABSENT = ("size", "return_attention_weights")
-"""Arguments of layers that a call must leave out."""
 
 
 class Rewriter:
@@ -56,6 +48,7 @@ class Rewriter:
         self.reads: list[Step] = []
         self.steps: list[Step] = []
         self.call_names = CallNames()
+        self.arguments = Arguments(self.values, self.outlook, self._stored)
 
     def rewrite(self) -> Plan:
         """The plan with sites in it.
@@ -136,7 +129,7 @@ class Rewriter:
         self._site(step, entry, self.recipe.replace(overrides=()), entry.name)
 
     def _site(self, step: Step, entry: Entry, recipe: Recipe, name: str) -> None:
-        args, rows = self._arguments(step, entry, recipe)
+        args, rows = self.arguments.of(step, entry, recipe)
         fusion = self.outlook.fusion(step, entry)
         self.fused.update(fusion.parts)
         path = step.target if step.kind == "module" else ""
@@ -229,53 +222,12 @@ class Rewriter:
         names = entry.arguments if entry is not None else Form.of(layer.forward, {}).names
         for name, value in step.by_name(names).items():
             features: Role = "edge_features" if isinstance(value, Ref) and self.outlook.feeds_edges(value.name) else "features"
-            role = _GRAPH_ROLES.get(name, features if name == "x" else None)
+            role = GRAPH_ROLES.get(name, features if name == "x" else None)
             if role is not None and isinstance(value, Ref) and self.values.kind(value) == "input":
                 self.values.assign_role(value, role, step)
         self._keep(step, "float")
 
-    # -- the arguments of a call
-
-    def _arguments(self, step: Step, entry: Entry, recipe: Recipe) -> tuple[tuple[Any, ...], Rows]:
-        """The arguments in the order of the site's forward, and what the rows of its result are."""
-        given = step.by_name(entry.arguments)
-        absent = [name for name in given if name not in entry.arguments or name in _ABSENT]
-        extra = [name for name in absent if given[name] is not None]
-        if extra or len(step.args) > len(entry.arguments) or any(name not in given for name in entry.arguments[: entry.required]):
-            known = ", ".join(name for name in entry.arguments if name not in _ABSENT)
-            raise PrepareError(f"{describe(step)} is called with {', '.join(extra) or 'other arguments'}; prepare takes ({known})")
-        if "tensors" in entry.arguments:
-            return self._joined(step, given, recipe)
-        args = tuple(self._argument(name, given.get(name), step, recipe) for name in entry.arguments)
-        rows: Rows = entry.rows or ("edges" if "index" in given and self.outlook.feeds_edges(step.name) else "nodes")
-        if entry.rows is None and entry.arguments[0] == "x":
-            rows = self._same_rows(step, args[:2] if "other" in entry.arguments else args[:1])
-        return args, rows
-
-    def _joined(self, step: Step, given: dict[str, Any], recipe: Recipe) -> tuple[tuple[Any, ...], Rows]:
-        if given.get("dim", 0) not in (1, -1) or not isinstance(given["tensors"], list | tuple):
-            raise PrepareError(f"{describe(step)} joins rows; prepare takes a concatenation of channels, dim=-1")
-        args = tuple(self._argument("x", value, step, recipe) for value in given["tensors"])
-        return args, self._same_rows(step, args)
-
-    def _same_rows(self, step: Step, args: tuple[Ref, ...]) -> Rows:
-        kinds = sorted({self.values.rows[arg.name] for arg in args})
-        if len(kinds) > 1:
-            raise PrepareError(f"{describe(step)} joins rows of {' and of '.join(kinds)}; expected one kind")
-        return kinds[0]
-
-    def _argument(self, name: str, value: Any, step: Step, recipe: Recipe) -> Any:
-        if name in _TENSORS and value is not None:
-            if not isinstance(value, Ref):
-                raise PrepareError(f"{describe(step)} is called with something else than a tensor for {name}")
-            return self._stored(value, step, recipe)
-        if value is None:
-            return None
-        if not isinstance(value, Ref) or self.values.kind(value) != "input":
-            raise PrepareError(f"{describe(step)}: {name} is computed inside the forward; prepare takes it only as an input of the model")
-        role = _GRAPH_ROLES.get(name) or ("edge_categories" if self.outlook.feeds_edges(step.name) else "categories")
-        self.values.assign_role(value, role, step)
-        return Ref(self.values.name(value))
+    # -- what is read
 
     def _stored(self, value: Ref, reader: Step, recipe: Recipe) -> Ref:
         """The result on a grid; an input, or what a skipped layer left in float, gets a site that quantizes it."""
