@@ -5,7 +5,6 @@ from degreequant.data.graphs import GraphSet, Split
 from degreequant.data.parsed import parsed
 from degreequant.errors import DatasetError
 
-
 ONE = torch.tensor([1])
 """Folds share their parts."""
 
