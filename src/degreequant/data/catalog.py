@@ -102,7 +102,7 @@ def measure(data: "Data | GraphSet", directed: bool = False) -> Statistics:
     """The size of a data set without duplicate edges, whose edges are symmetric unless it is `directed`.
 
     >>> measure(load("digits"))
-    Statistics(nodes=1797, edges=9962, features=64, classes=10, graphs=1)
+    Statistics(nodes=1797, edges=9962, features=64, classes=10, graphs=1, directed=False)
     """
     from degreequant.data.graphs import GraphSet
 
@@ -125,7 +125,7 @@ def find(name: str) -> Dataset:
         DatasetError: If there is none.
 
     >>> find("Cora").statistics
-    Statistics(nodes=2708, edges=5278, features=1433, classes=7, graphs=1)
+    Statistics(nodes=2708, edges=5278, features=1433, classes=7, graphs=1, directed=False)
     """
     key = str(name).strip().lower()
     if key in DATASETS:
