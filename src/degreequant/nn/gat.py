@@ -67,10 +67,8 @@ class GATSite(Site):
         x, edge_index, edge_attr, *_ = args
         layer, protected = self.layer(context), context.protected
         features = context.keep(self.features.name, self.features(F.linear(x, self.weight(layer.lin.weight)), protected))
-        halves = torch.einsum(
-            "nhc,thc->nth", features.unflatten(1, (layer.heads, -1)), self.attention(_halves(layer)).view(2, layer.heads, -1)
-        )
-        logits = context.keep(self.logits.name, self.logits(halves.flatten(1), protected))
+        halves = F.linear(features, _by_head(self.attention(_halves(layer)), layer.heads))
+        logits = context.keep(self.logits.name, self.logits(halves, protected))
         edges = attention_edges(edge_list(edge_index), len(x), layer.add_self_loops, context.graphs)
         edge_logits = self._edge_logits(context, layer, edge_attr, edges, len(x))
         scale, _ = grid_parameters(self.logits.range.low, self.logits.range.high, "symmetric", self.logits.spec)
@@ -226,6 +224,12 @@ def gat_problem(layer: Any) -> str | None:
 def _halves(layer: Any) -> Tensor:
     """The attention vectors `[2 * heads, channels]`: of the sources, then of the targets."""
     return torch.cat([layer.att_src[0], layer.att_dst[0]])
+
+
+def _by_head(vectors: Tensor, heads: int) -> Tensor:
+    """Vectors `[2 * heads, channels]` as one weight `[2 * heads, heads * channels]`, each on the channels of its head."""
+    own = torch.eye(heads, dtype=vectors.dtype, device=vectors.device).unsqueeze(-1)
+    return (vectors.view(2, heads, 1, -1) * own).view(2 * heads, -1)
 
 
 def _edge_weight(layer: Any) -> Tensor:
