@@ -14,10 +14,9 @@ class QuantizeStep final : public Step {
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
     const float* x = frame.values<float>(x_);
-    const int64_t count = (end - begin) * y_.cols;
-    const int64_t bad = find_nonfinite(x + begin * y_.cols, count);
-    if (bad < count) return frame.fault(begin * y_.cols + bad, x[begin * y_.cols + bad]);
-    kernels_.quantize(x, inverse_scale_, clamp_, frame.mutable_codes(y_), begin, end);
+    if (kernels_.quantize(x, inverse_scale_, clamp_, frame.mutable_codes(y_), begin, end)) return;
+    const int64_t bad = begin * y_.cols + find_nonfinite(x + begin * y_.cols, (end - begin) * y_.cols);
+    frame.fault(bad, x[bad]);
   }
 
   std::string explain(int64_t position, double value) const override {
