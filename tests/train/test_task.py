@@ -46,10 +46,10 @@ def test_graphs_of_a_part(part, fold):
 
 
 def test_many_graphs_come_in_batches():
-    task = GraphTask(tiny.graphs(count=3 * EVALUATION_BATCH + 3))
+    task = GraphTask(tiny.graphs(count=3 * EVALUATION_BATCH["cpu"] + 3))
     sizes = [len(example.target) for example in task.examples("test")]
     assert sum(sizes) == len(task.split.test)
-    assert max(sizes) == EVALUATION_BATCH or len(sizes) == 1
+    assert max(sizes) == EVALUATION_BATCH["cpu"] or len(sizes) == 1
 
 
 @pytest.mark.parametrize("size", [1, 4, 100])
