@@ -141,7 +141,7 @@ def test_evaluation_of_nodes():
 
 @pytest.mark.parametrize("part", PARTS)
 def test_evaluation_of_graphs_is_over_all_batches(part):
-    graphs = tiny.graphs(count=4 * EVALUATION_BATCH + 30)
+    graphs = tiny.graphs(count=4 * EVALUATION_BATCH["cpu"] + 30)
     net = RedditGIN(4, 5, 3).eval()
     batch = graphs.batch(getattr(graphs.splits[0], part))
     output = net(batch.x, batch.edge_index, batch.batch).detach()
