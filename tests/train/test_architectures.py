@@ -11,7 +11,7 @@ from degreequant.train.task import GraphTask, NodeTask
 
 
 def task(name):
-    if name in ("gcn", "gat", "gin"):
+    if name in ("gcn", "gat", "gin", "linear-gin"):
         return NodeTask(tiny.task())
     return GraphTask(tiny.graphs(types=name.startswith("zinc"), numbers=name.startswith("zinc")))
 
