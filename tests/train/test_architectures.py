@@ -42,7 +42,7 @@ def test_every_architecture_can_be_quantized(name):
 
 
 def test_an_unknown_architecture():
-    with pytest.raises(DatasetError, match=r"unknown architecture 'gat3'; expected one of gcn, gat, gin, zinc-gcn"):
+    with pytest.raises(DatasetError, match=r"unknown architecture 'gat3'; expected one of gcn, gat, gin, linear-gin, zinc-gcn"):
         Architecture("gat3", 8, 5, 3).build()
 
 

@@ -34,7 +34,7 @@ CITATION = {
     "gat": Protocol("gat", 8, 0.6, Settings(epochs=300, lr=0.005)),
     "gin": Protocol("linear-gin", 32, 0.7, Settings(weight_decay=5e-3)),
 }
-"""The shape and the settings of the GINs were searched in float, on validation (docs/training.md)."""
+"""The shape and the settings of the GINs were searched in float, on validation."""
 
 CITESEER_GIN = Protocol("linear-gin", 32, 0.7, Settings(lr=0.005, weight_decay=2e-3))
 
