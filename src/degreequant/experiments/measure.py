@@ -52,6 +52,6 @@ def measure(task: Task, predict: Predict, part: Part = "test") -> Measured:
     if part == "test" and isinstance(task, GraphTask) and task.graphs.test_parts:
         output, target = (torch.cat(column) for column in zip(*rows, strict=True))
         for name, graphs in task.graphs.test_parts.items():
-            chosen = torch.isin(task.split.test, graphs)
+            chosen = torch.isin(task.split.test, graphs).to(output.device)
             pieces[name] = float(task.objective.total(output[chosen], target[chosen])) / int(chosen.sum())
     return Measured(total / count, pieces)

@@ -40,7 +40,7 @@ class Way:
     Attributes:
         progress: Is told every epoch.
         resume: Where its state is kept while it is not finished.
-        device: Where it trains; it is measured on the CPU.
+        device: Where it trains, and where the model is measured; the engine runs on the CPU.
         weights: Of a float model of the same architecture, to start from.
     """
 
@@ -62,14 +62,20 @@ def run(experiment: Experiment, data: Data | GraphSet, way: Way | None = None) -
     model = prepare(architecture.build(), experiment.recipe)
     if way.weights is not None:
         model.load_state_dict(way.weights, strict=False)
-    curve = Curve(way.progress)
-    trained = fit(model.to(device), task.to(device), experiment.settings, curve, way.resume)
+    there, curve = task.to(device), Curve(way.progress)
+    trained = fit(model.to(device), there, experiment.settings, curve, way.resume)
+    model_test = of_model(model, there)
     model.cpu()
     program = None if experiment.recipe.is_float else convert(model)
-    row = experiment.to_dict() | {"key": experiment.key} | _result(model, task, trained, program) | {"curve": curve.points()}
-    accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    row |= {"device": device.type, "accelerator": accelerator, "threads": torch.get_num_threads()} | environment()
+    row = experiment.to_dict() | {"key": experiment.key} | _result(model, task, trained, program, model_test) | {"curve": curve.points()}
+    row |= {"device": device_name(device), "threads": torch.get_num_threads()} | environment()
     return Outcome(model, architecture, program, row)
+
+
+def device_name(device: torch.device | str) -> str:
+    """`cpu`, or what a GPU calls itself."""
+    kind = torch.device(device)
+    return torch.cuda.get_device_name(kind) if kind.type == "cuda" else kind.type
 
 
 class Curve:
@@ -91,10 +97,9 @@ class Curve:
         return self._losses[::-step][::-1]
 
 
-def _result(model: nn.Module, task: Task, trained: Fit, program: Program | None) -> dict[str, Any]:
+def _result(model: nn.Module, task: Task, trained: Fit, program: Program | None, model_test: Measured) -> dict[str, Any]:
     metric = task.objective.metric
-    model_test = of_model(model, task)
-    test: Measured = model_test if program is None else of_engine(program, task)
+    test = model_test if program is None else of_engine(program, task)
     parameters = sum(4 * parameter.numel() for parameter in model.parameters())
     return {
         f"test_{metric}": test.metric,
