@@ -20,6 +20,7 @@
 #include "kernels.h"
 #include "objects.h"
 #include "operations.h"
+#include "operations_float.h"
 #include "weight.h"
 
 namespace degreequant {
@@ -175,4 +176,22 @@ NB_MODULE(_kernels, m) {
   m.def("rescale", &rescale, "x"_a.none(), "x_type"_a, "cols"_a, "zero_point"_a, "requantize"_a, "out"_a.none(), "out_type"_a, "out_cols"_a,
         "offset"_a, "isa"_a, "threads"_a);
   m.def("lookup", &lookup, "x"_a.none(), "x_type"_a, "cols"_a, "table"_a.none(), "out"_a.none(), "out_type"_a, "isa"_a, "threads"_a);
+
+  nb::class_<PackedFloatWeight>(m, "FloatWeight")
+      .def(nb::new_(&make_float_weight), "weight"_a.none())
+      .def_prop_ro("out", &PackedFloatWeight::out)
+      .def_prop_ro("in_", &PackedFloatWeight::in);
+  nb::class_<FloatFinishObject>(m, "FloatFinish").def(nb::new_(&make_float_finish), "scale"_a.none(), "bias"_a.none(), "relu"_a);
+
+  m.def("first_nonfinite", &first_nonfinite, "x"_a.none(), "threads"_a);
+  m.def("float_linear", &float_linear, "x"_a.none(), "weight"_a, "finish"_a, "out"_a.none(), "isa"_a, "threads"_a);
+  m.def("float_aggregate", &float_aggregate, "x"_a.none(), "csr"_a, "source_coefficient"_a.none(), "edge_coefficient"_a.none(),
+        "row_factor"_a.none(), "self_coefficient"_a, "finish"_a, "out"_a.none(), "isa"_a, "threads"_a);
+  m.def("float_maximum", &float_maximum, "x"_a.none(), "csr"_a, "out"_a.none(), "isa"_a, "threads"_a);
+  m.def("float_attend", &float_attend, "x"_a.none(), "csr"_a, "logits"_a.none(), "edge_logits"_a.none(), "heads"_a, "slope"_a, "average"_a,
+        "finish"_a, "out"_a.none(), "isa"_a, "threads"_a);
+  m.def("float_rescale", &float_rescale, "x"_a.none(), "finish"_a, "out"_a.none(), "offset"_a, "isa"_a, "threads"_a);
+  m.def("float_add", &float_add, "a"_a.none(), "b"_a.none(), "finish"_a, "out"_a.none(), "isa"_a, "threads"_a);
+  m.def("float_activate", &float_activate, "x"_a.none(), "activation"_a, "a"_a, "b"_a, "out"_a.none(), "isa"_a, "threads"_a);
+  m.def("dequantize", &dequantize, "x"_a.none(), "x_type"_a, "cols"_a, "zero_point"_a, "scale"_a, "out"_a.none(), "isa"_a, "threads"_a);
 }

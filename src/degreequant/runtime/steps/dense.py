@@ -1,6 +1,7 @@
 """The steps that work row by row."""
 
 import numpy as np
+import numpy.typing as npt
 
 from degreequant.errors import InputError
 from degreequant.operations import Add, Concat, Embedding, Linear, Lookup, Operation, Quantize, Relu, Rescale
@@ -35,17 +36,26 @@ def embedding(operation: Embedding, program: Program, target: Target) -> Step:
     categories = len(table)
 
     def step(call: Call) -> Stored:
-        index = call.inputs[operation.input][:, operation.column]
-        wrong = np.flatnonzero((index < 0) | (index >= categories))
-        if len(wrong):
-            raise InputError(
-                f"{operation.input} holds {index[wrong[0]]} at row {wrong[0]}, column {operation.column}; "
-                f"expected categories of at least 0 and below {categories}"
-            )
-        rows: Stored = table[index]
+        rows: Stored = table[category_index(call, operation.input, operation.column, categories)]
         return rows
 
     return step
+
+
+def category_index(call: Call, name: str, column: int, categories: int) -> npt.NDArray[np.int64]:
+    """A column of the categories that an input holds.
+
+    Raises:
+        InputError: If one of them is not below `categories`.
+    """
+    index: npt.NDArray[np.int64] = call.inputs[name][:, column]
+    wrong = np.flatnonzero((index < 0) | (index >= categories))
+    if len(wrong):
+        raise InputError(
+            f"{name} holds {index[wrong[0]]} at row {wrong[0]}, column {column}; "
+            f"expected categories of at least 0 and below {categories}"
+        )
+    return index
 
 
 def linear(operation: Linear, program: Program, target: Target) -> Step:
