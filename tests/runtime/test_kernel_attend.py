@@ -220,3 +220,13 @@ def test_shares_are_limited(isa, average):
     x = [[127, -128] * 3, [-1, 1] * 3]
     got = call.attend(isa, np.array(x, np.int8), "i8", 6, csr, attention, average, rule, "i8")
     assert got.tolist() == [[99, -100] * (1 if average else 3), [-100, 99] * (1 if average else 3)]
+
+
+def test_a_share_that_needs_no_rounding_is_exact(isa):
+    """The multiplier is 1 in the unit of an addend, and each sum lies where one unit less would be another code."""
+    values = [-1, 1, -3, 127, -128]
+    csr = _kernels.Csr(np.array([[0], [0]]), 1, "keep", False)
+    attention = oracle.Attention(1, [[0, 0]], None, 0, weights_table(0.1, 256))
+    rule = oracle.Rule([(2, 0)], [8192 - 32767 * value for value in values], 0, -128, 127)
+    got = call.attend(isa, np.array([values], np.int8), "i8", 5, csr, attention, True, rule, "i8")
+    assert got.tolist() == oracle.attend([values], 5, [[(0, 0)]], attention, True, rule) == [[1] * 5]

@@ -16,6 +16,7 @@ from torch import Tensor
 from degreequant.coefficients import reciprocal
 from degreequant.fixedpoint import Multiplier
 from degreequant.memo import TensorMemo
+from degreequant.nn.weighted import weighted_sums
 from degreequant.quant.exact import Codes
 from degreequant.quant.fake import fake_quantize
 
@@ -86,9 +87,7 @@ def attend(
     share = weight / total.index_select(0, edges.target)
     if train and attention.dropout > 0:  # torch draws even where nothing is dropped
         share = F.dropout(share, attention.dropout)
-    gathered = features.index_select(0, edges.source).view(len(share), heads, features.shape[1] // heads)
-    messages = (gathered * share.unsqueeze(-1)).flatten(1)
-    return torch.zeros_like(features).index_add(0, edges.target, messages).view(nodes, heads, features.shape[1] // heads)
+    return weighted_sums(features.view(nodes, heads, features.shape[1] // heads), share, edges.source, edges.target)
 
 
 def exact_attend(

@@ -12,7 +12,7 @@ the operations that store them; inputs without values (edges, the graph of each 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 
@@ -75,7 +75,13 @@ class SiteSpec:
 
 
 class Site(nn.Module):
-    """The base of all sites; see the module's docstring."""
+    """The base of all sites; see the module's docstring.
+
+    Attributes:
+        keeps_width: Whether the stored tensor is as wide as the first argument.
+    """
+
+    keeps_width: ClassVar[bool] = False
 
     def __init__(self, spec: SiteSpec) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Integer kernels on numpy arrays: every argument is checked before any memory is touched, every result is exact (docs/numerics.md).
+"""Kernels on numpy arrays: every argument is checked before any memory is touched, every integer result is exact (docs/numerics.md).
 
 Codes are passed in their storage, a C-contiguous matrix with one row per node, and a name that says what it holds:
 
@@ -263,3 +263,107 @@ def lookup(
     x: NDArray[Any], x_type: str, cols: int, table: NDArray[np.int32], out: NDArray[Any], out_type: str, isa: str, threads: int
 ) -> None:
     """Write table[code - smallest code of x_type]; `table` has an entry for every code of x_type, each one a code of out_type."""
+
+class FloatWeight:
+    """A float32 weight, packed once. Immutable."""
+
+    def __new__(cls, weight: NDArray[np.float32]) -> FloatWeight:
+        """Pack `weight`, of shape (outputs, inputs)."""
+
+    @property
+    def out(self) -> int:
+        """Number of outputs."""
+
+    @property
+    def in_(self) -> int:
+        """Number of inputs."""
+
+class FloatFinish:
+    """How a float accumulator becomes a result: y = acc * scale + bias, then max(y, 0) with `relu`. Immutable."""
+
+    def __new__(cls, scale: NDArray[np.float32] | None, bias: NDArray[np.float32] | None, relu: bool) -> FloatFinish:
+        """Copy the rule; `scale` and `bias` have one number for each channel."""
+
+def first_nonfinite(x: NDArray[np.float32], threads: int) -> int:
+    """Position, row by row, of the first NaN or infinity in a matrix; -1 if there is none."""
+
+def float_linear(
+    x: NDArray[np.float32], weight: FloatWeight, finish: FloatFinish, out: NDArray[np.float32], isa: str, threads: int
+) -> None:
+    """out = finish(x weight^T): shapes (rows, inputs) and (rows, outputs)."""
+
+def float_aggregate(
+    x: NDArray[np.float32],
+    csr: Csr,
+    source_coefficient: NDArray[np.float32] | None,
+    edge_coefficient: NDArray[np.float32] | None,
+    row_factor: NDArray[np.float32] | None,
+    self_coefficient: float,
+    finish: FloatFinish,
+    out: NDArray[np.float32],
+    isa: str,
+    threads: int,
+) -> None:
+    """out[i] = finish(row_factor[i] * (sum over the edges of row i of coefficient * x[source] + self_coefficient * x[i])).
+
+    Coefficients are those of the sources, of the edges, or all 1.
+    """
+
+def float_maximum(x: NDArray[np.float32], csr: Csr, out: NDArray[np.float32], isa: str, threads: int) -> None:
+    """The largest value of each channel among the sources of a row; 0 in a row without."""
+
+def float_attend(
+    x: NDArray[np.float32],
+    csr: Csr,
+    logits: NDArray[np.float32],
+    edge_logits: NDArray[np.float32] | None,
+    heads: int,
+    slope: float,
+    average: bool,
+    finish: FloatFinish,
+    out: NDArray[np.float32],
+    isa: str,
+    threads: int,
+) -> None:
+    """A GAT's attention: each head's mean of its columns of `x` over a row's edges, weighed by the softmax of LeakyReLU(logit).
+
+    Args:
+        x: shape (nodes, heads * channels).
+        csr: as many rows as sources.
+        logits: shape (nodes, 2 * heads), each head's half of the source, then each head's half of the target.
+        edge_logits: shape (edges, heads) in the order of `csr`, added to them.
+        heads: a divisor of the columns of `x`.
+        slope: of the LeakyReLU, in [0, 1].
+        average: the mean of the heads instead of all of them side by side.
+        finish: as everywhere.
+        out: shape (nodes, heads * channels), or (nodes, channels) with `average`; 0 before `finish` in a row without edges.
+        isa: as everywhere.
+        threads: as everywhere.
+    """
+
+def float_rescale(
+    x: NDArray[np.float32], finish: FloatFinish, out: NDArray[np.float32], offset: int, isa: str, threads: int
+) -> None:
+    """out[:, offset : offset + columns of x] = finish(x); the other columns stay as they are."""
+
+def float_add(
+    a: NDArray[np.float32], b: NDArray[np.float32], finish: FloatFinish, out: NDArray[np.float32], isa: str, threads: int
+) -> None:
+    """out = finish(a + b)."""
+
+def float_activate(
+    x: NDArray[np.float32], activation: str, a: float, b: float, out: NDArray[np.float32], isa: str, threads: int
+) -> None:
+    """An activation function of each value; `a` and `b` are its parameters (degreequant.operations.floats.PARAMETERS)."""
+
+def dequantize(
+    x: NDArray[np.integer],
+    x_type: str,
+    cols: int,
+    zero_point: int,
+    scale: float,
+    out: NDArray[np.float32],
+    isa: str,
+    threads: int,
+) -> None:
+    """out = float32(code - zero_point) * scale."""

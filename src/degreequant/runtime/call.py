@@ -42,7 +42,10 @@ def bind(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> 
         raise InputError(f"the inputs have different numbers of nodes: {', '.join(f'{name} {n}' for name, n in nodes.items())}")
     count = next(iter(nodes.values()))
     graphs = {edges: _graph(program, given, edges, count) for edges in _edge_inputs(program)}
-    batches = {name: _batch(given, name, count) for name in dict.fromkeys(op.batch for op in program.operations if isinstance(op, Pool | FloatPool))}
+    batches = {
+        name: _batch(given, name, count)
+        for name in dict.fromkeys(op.batch for op in program.operations if isinstance(op, Pool | FloatPool))
+    }
     call = Call(values, graphs, batches, {})
     _check_rows(program, call, {name: n for name, n in rows.items() if name not in nodes})
     return call

@@ -52,8 +52,7 @@ def category_index(call: Call, name: str, column: int, categories: int) -> npt.N
     wrong = np.flatnonzero((index < 0) | (index >= categories))
     if len(wrong):
         raise InputError(
-            f"{name} holds {index[wrong[0]]} at row {wrong[0]}, column {column}; "
-            f"expected categories of at least 0 and below {categories}"
+            f"{name} holds {index[wrong[0]]} at row {wrong[0]}, column {column}; expected categories of at least 0 and below {categories}"
         )
     return index
 
