@@ -1,4 +1,4 @@
-// Finding what is not finite among the floats that a caller hands in.
+// Search for what is not a number.
 #pragma once
 
 #include <algorithm>
@@ -7,8 +7,6 @@
 #include <cstdint>
 
 namespace degreequant {
-
-constexpr int64_t kScanFloats = 4096;  // what is scanned at once, then used while the cache still has it
 
 // Position of the first NaN or infinity among `count` floats, or count.
 inline int64_t find_nonfinite(const float* x, int64_t count) noexcept {

@@ -15,4 +15,10 @@ PackedFloatWeight::PackedFloatWeight(const float* weight, int64_t out, int64_t i
   }
 }
 
+std::vector<int32_t> heads_of_columns(int64_t cols, int64_t heads) {
+  std::vector<int32_t> head(static_cast<size_t>(cols + kHeadPadding), static_cast<int32_t>(heads - 1));
+  for (int64_t c = 0; c < cols; ++c) head[static_cast<size_t>(c)] = static_cast<int32_t>(c / (cols / heads));
+  return head;
+}
+
 }  // namespace degreequant

@@ -31,6 +31,9 @@ class PackedFloatWeight {
   std::unique_ptr<float[], AlignedDelete> packed_;
 };
 
+// The head of each of `cols` columns, and of as many more as FloatAttention asks for.
+std::vector<int32_t> heads_of_columns(int64_t cols, int64_t heads);
+
 // What a FloatFinish points to.
 struct FloatFinishObject {
   std::optional<std::vector<float>> scale;

@@ -21,6 +21,7 @@
 #include "objects.h"
 #include "operations.h"
 #include "operations_float.h"
+#include "plan_object.h"
 #include "weight.h"
 
 namespace degreequant {
@@ -96,13 +97,12 @@ RequantizeObject make_requantize(nb::object mantissa, nb::object shift, nb::obje
   const InArray mantissas = input_array(mantissa, "mantissa", {nb::dtype<int32_t>()}, 1);
   const InArray shifts = input_array(shift, "shift", {nb::dtype<int32_t>()}, 1);
   check_multipliers(mantissas, shifts, "mantissa", "shift");
-  RequantizeObject result{copy_of<int32_t>(mantissas), copy_of<int32_t>(shifts), {}, !addend.is_none(), {zero_point, q_min, q_max}};
-  check_clamp(result.clamp);
-  if (result.has_addend) {
-    result.addend = copy_of<int32_t>(input_array(addend, "addend", {nb::dtype<int32_t>()}, 1));
-    for (const int32_t value : result.addend) check_range(value, -kMaxAddend, kMaxAddend, "addend");
-  }
-  return result;
+  const Clamp clamp = {zero_point, q_min, q_max};
+  check_clamp(clamp);
+  std::vector<int32_t> addends;
+  if (!addend.is_none()) addends = copy_of<int32_t>(input_array(addend, "addend", {nb::dtype<int32_t>()}, 1));
+  for (const int32_t value : addends) check_range(value, -kMaxAddend, kMaxAddend, "addend");
+  return {copy_of<int32_t>(mantissas), copy_of<int32_t>(shifts), std::move(addends), !addend.is_none(), clamp};
 }
 
 template <typename T>
@@ -177,21 +177,6 @@ NB_MODULE(_kernels, m) {
         "offset"_a, "isa"_a, "threads"_a);
   m.def("lookup", &lookup, "x"_a.none(), "x_type"_a, "cols"_a, "table"_a.none(), "out"_a.none(), "out_type"_a, "isa"_a, "threads"_a);
 
-  nb::class_<PackedFloatWeight>(m, "FloatWeight")
-      .def(nb::new_(&make_float_weight), "weight"_a.none())
-      .def_prop_ro("out", &PackedFloatWeight::out)
-      .def_prop_ro("in_", &PackedFloatWeight::in);
-  nb::class_<FloatFinishObject>(m, "FloatFinish").def(nb::new_(&make_float_finish), "scale"_a.none(), "bias"_a.none(), "relu"_a);
-
-  m.def("first_nonfinite", &first_nonfinite, "x"_a.none(), "threads"_a);
-  m.def("float_linear", &float_linear, "x"_a.none(), "weight"_a, "finish"_a, "out"_a.none(), "isa"_a, "threads"_a);
-  m.def("float_aggregate", &float_aggregate, "x"_a.none(), "csr"_a, "source_coefficient"_a.none(), "edge_coefficient"_a.none(),
-        "row_factor"_a.none(), "self_coefficient"_a, "finish"_a, "out"_a.none(), "isa"_a, "threads"_a);
-  m.def("float_maximum", &float_maximum, "x"_a.none(), "csr"_a, "out"_a.none(), "isa"_a, "threads"_a);
-  m.def("float_attend", &float_attend, "x"_a.none(), "csr"_a, "logits"_a.none(), "edge_logits"_a.none(), "heads"_a, "slope"_a, "average"_a,
-        "finish"_a, "out"_a.none(), "isa"_a, "threads"_a);
-  m.def("float_rescale", &float_rescale, "x"_a.none(), "finish"_a, "out"_a.none(), "offset"_a, "isa"_a, "threads"_a);
-  m.def("float_add", &float_add, "a"_a.none(), "b"_a.none(), "finish"_a, "out"_a.none(), "isa"_a, "threads"_a);
-  m.def("float_activate", &float_activate, "x"_a.none(), "activation"_a, "a"_a, "b"_a, "out"_a.none(), "isa"_a, "threads"_a);
-  m.def("dequantize", &dequantize, "x"_a.none(), "x_type"_a, "cols"_a, "zero_point"_a, "scale"_a, "out"_a.none(), "isa"_a, "threads"_a);
+  bind_floats(m);
+  bind_plan(m);
 }

@@ -1,5 +1,7 @@
 #include "operations_float.h"
 
+#include <nanobind/stl/string_view.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -14,6 +16,10 @@
 
 namespace degreequant {
 namespace {
+
+using namespace nb::literals;
+
+constexpr int64_t kScanFloats = 4096;
 
 constexpr std::array<std::pair<std::string_view, Activation>, 17> kActivations = {{
     {"relu6", Activation::relu6},
@@ -35,6 +41,8 @@ constexpr std::array<std::pair<std::string_view, Activation>, 17> kActivations =
     {"logsigmoid", Activation::logsigmoid},
 }};
 
+}  // namespace
+
 Activation parse_activation(std::string_view name) {
   std::string names;
   for (const auto& [known, activation] : kActivations) {
@@ -43,6 +51,8 @@ Activation parse_activation(std::string_view name) {
   }
   raise_value("expected activation to be one of " + names + ", got '" + std::string(name) + "'");
 }
+
+namespace {
 
 // A matrix of floats that a kernel reads or writes, and the array that owns its memory.
 struct FloatInput {
@@ -75,6 +85,8 @@ FloatOutput take_out(nb::handle object, int64_t rows, int64_t cols) {
   return {std::move(array), values};
 }
 
+}  // namespace
+
 void check_finish(const FloatFinishObject& finish, int64_t cols) {
   if (finish.scale) check_equal(static_cast<int64_t>(finish.scale->size()), cols, "the length of scale in finish");
   if (finish.bias) check_equal(static_cast<int64_t>(finish.bias->size()), cols, "the length of bias in finish");
@@ -86,11 +98,13 @@ float check_finite(double value, const char* name) {
   return narrow;
 }
 
-std::optional<std::vector<float>> copy_of(nb::handle object, const char* name) {
+std::optional<std::vector<float>> copy_of_floats(nb::handle object, const char* name) {
   if (object.is_none()) return std::nullopt;
   const InArray array = input_array(object, name, {nb::dtype<float>()}, 1);
   return std::vector<float>(data_of<float>(array), data_of<float>(array) + array.size());
 }
+
+namespace {
 
 template <typename Body>
 void run_rows(int64_t rows, int64_t units, int64_t threads, const Body& body) {
@@ -119,7 +133,7 @@ PackedFloatWeight make_float_weight(nb::object weight) {
 }
 
 FloatFinishObject make_float_finish(nb::object scale, nb::object bias, bool relu) {
-  return {copy_of(scale, "scale"), copy_of(bias, "bias"), relu};
+  return {copy_of_floats(scale, "scale"), copy_of_floats(bias, "bias"), relu};
 }
 
 int64_t first_nonfinite(nb::object x, int64_t threads) {
@@ -218,8 +232,7 @@ void float_attend(nb::object x, const CsrObject& csr, nb::object logits, nb::obj
     edges = take(edge_logits, "edge_logits", csr.edges(), heads);
     check_apart(edges.array, "edge_logits", output.array);
   }
-  std::vector<int32_t> head_of_column(static_cast<size_t>(cols + kHeadPadding), static_cast<int32_t>(heads - 1));
-  for (int64_t c = 0; c < cols; ++c) head_of_column[static_cast<size_t>(c)] = static_cast<int32_t>(c / (cols / heads));
+  const std::vector<int32_t> head_of_column = heads_of_columns(cols, heads);
   const FloatAttention attention = {input.values,          csr.view(), nodes.values.data, edges.values.data,
                                     head_of_column.data(), heads,      slope_of,          average};
   const FloatFinish rule = finish.view();
@@ -283,6 +296,26 @@ void dequantize(nb::object x, std::string_view x_type, int64_t cols, int32_t zer
   run_rows(input.codes.rows, 4 * (1 + cols), threads, [&](int64_t begin, int64_t end) noexcept {
     kernels.floats->dequantize(input.codes, zero_point, step, output.values, begin, end);
   });
+}
+
+void bind_floats(nb::module_& m) {
+  nb::class_<PackedFloatWeight>(m, "FloatWeight")
+      .def(nb::new_(&make_float_weight), "weight"_a.none())
+      .def_prop_ro("out", &PackedFloatWeight::out)
+      .def_prop_ro("in_", &PackedFloatWeight::in);
+  nb::class_<FloatFinishObject>(m, "FloatFinish").def(nb::new_(&make_float_finish), "scale"_a.none(), "bias"_a.none(), "relu"_a);
+
+  m.def("first_nonfinite", &first_nonfinite, "x"_a.none(), "threads"_a);
+  m.def("float_linear", &float_linear, "x"_a.none(), "weight"_a, "finish"_a, "out"_a.none(), "isa"_a, "threads"_a);
+  m.def("float_aggregate", &float_aggregate, "x"_a.none(), "csr"_a, "source_coefficient"_a.none(), "edge_coefficient"_a.none(),
+        "row_factor"_a.none(), "self_coefficient"_a, "finish"_a, "out"_a.none(), "isa"_a, "threads"_a);
+  m.def("float_maximum", &float_maximum, "x"_a.none(), "csr"_a, "out"_a.none(), "isa"_a, "threads"_a);
+  m.def("float_attend", &float_attend, "x"_a.none(), "csr"_a, "logits"_a.none(), "edge_logits"_a.none(), "heads"_a, "slope"_a, "average"_a,
+        "finish"_a, "out"_a.none(), "isa"_a, "threads"_a);
+  m.def("float_rescale", &float_rescale, "x"_a.none(), "finish"_a, "out"_a.none(), "offset"_a, "isa"_a, "threads"_a);
+  m.def("float_add", &float_add, "a"_a.none(), "b"_a.none(), "finish"_a, "out"_a.none(), "isa"_a, "threads"_a);
+  m.def("float_activate", &float_activate, "x"_a.none(), "activation"_a, "a"_a, "b"_a, "out"_a.none(), "isa"_a, "threads"_a);
+  m.def("dequantize", &dequantize, "x"_a.none(), "x_type"_a, "cols"_a, "zero_point"_a, "scale"_a, "out"_a.none(), "isa"_a, "threads"_a);
 }
 
 }  // namespace degreequant

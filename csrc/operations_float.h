@@ -13,6 +13,12 @@ namespace degreequant {
 PackedFloatWeight make_float_weight(nb::object weight);
 FloatFinishObject make_float_finish(nb::object scale, nb::object bias, bool relu);
 
+Activation parse_activation(std::string_view name);
+void check_finish(const FloatFinishObject& finish, int64_t cols);
+float check_finite(double value, const char* name);
+// A vector of floats, where the object is not None.
+std::optional<std::vector<float>> copy_of_floats(nb::handle object, const char* name);
+
 // Position of the first value of x, row by row, that is not finite; -1 where all are.
 int64_t first_nonfinite(nb::object x, int64_t threads);
 
@@ -28,5 +34,7 @@ void float_add(nb::object a, nb::object b, const FloatFinishObject& finish, nb::
 void float_activate(nb::object x, std::string_view activation, double a, double b, nb::object out, std::string_view isa, int64_t threads);
 void dequantize(nb::object x, std::string_view x_type, int64_t cols, int32_t zero_point, double scale, nb::object out, std::string_view isa,
                 int64_t threads);
+
+void bind_floats(nb::module_& m);
 
 }  // namespace degreequant
