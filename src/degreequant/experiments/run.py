@@ -38,7 +38,7 @@ def run(
     resume: Resume | None = None,
     device: torch.device | str = "cpu",
 ) -> Outcome:
-    """Trains on `device` and measures on the CPU. The test figure is the engine's; in float it is the model's.
+    """Trains on `device`. The test figure is the engine's, on the CPU; in float it is the model's, on the device.
 
     Everything random follows from the seed.
     """
@@ -48,12 +48,20 @@ def run(
         experiment.architecture, task.in_channels, experiment.hidden_channels, task.out_channels, experiment.dropout
     )
     model = prepare(architecture.build(), experiment.recipe).to(device)
-    trained = fit(model, task.to(device), experiment.settings, progress, resume)
+    there = task.to(device)
+    trained = fit(model, there, experiment.settings, progress, resume)
+    of_model = evaluate(model, there, "test").metric
     model.cpu()
     program = None if experiment.recipe.is_float else convert(model)
-    row = experiment.to_dict() | {"key": experiment.key} | _result(model, task, trained, program)
-    row |= {"device": torch.device(device).type, "threads": torch.get_num_threads()} | environment()
+    row = experiment.to_dict() | {"key": experiment.key} | _result(model, task, trained, program, of_model)
+    row |= {"device": device_name(device), "threads": torch.get_num_threads()} | environment()
     return Outcome(model, architecture, program, row)
+
+
+def device_name(device: torch.device | str) -> str:
+    """`cpu`, or what a GPU calls itself."""
+    kind = torch.device(device)
+    return torch.cuda.get_device_name(kind) if kind.type == "cuda" else kind.type
 
 
 def engine_metric(program: Program, task: Task, part: Part = "test") -> float:
@@ -67,9 +75,8 @@ def engine_metric(program: Program, task: Task, part: Part = "test") -> float:
     return total / count
 
 
-def _result(model: nn.Module, task: Task, trained: Fit, program: Program | None) -> dict[str, Any]:
+def _result(model: nn.Module, task: Task, trained: Fit, program: Program | None, of_model: float) -> dict[str, Any]:
     metric = task.objective.metric
-    of_model = evaluate(model, task, "test").metric
     parameters = sum(4 * parameter.numel() for parameter in model.parameters())
     return {
         f"test_{metric}": of_model if program is None else engine_metric(program, task),

@@ -8,7 +8,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from degreequant import fixedpoint
 from degreequant.fixedpoint import FloatArray, Multiplier
 from degreequant.nn.activation import Activation, float_function
 from degreequant.nn.site import Context, SiteSpec
@@ -64,8 +63,7 @@ class Finish(nn.Module):
 
     def exact(self, context: Context, acc: Tensor, rule: Requantize, row: Multiplier | None = None) -> Codes:
         """The stored codes from accumulators int64 `[rows, channels]`; `row` is a multiplier of each row `[rows, 1]`."""
-        multiplier = rule.multiplier if row is None else fixedpoint.combine(row, rule.multiplier)
-        return self.close(context, exact.requantize(acc, multiplier, rule.addend, self.target()))
+        return self.close(context, exact.requantize(acc, rule.multiplier, rule.addend, self.target(), row))
 
     def close(self, context: Context, codes: Codes) -> Codes:
         """The stored codes from those on the `target` grid: the table, where there is one."""

@@ -122,7 +122,7 @@ class GATSite(Site):
         loops = None
         if edges.loops and layer.fill_value == "mean":
             total, count = mean_by_target(logits.long(), edges, nodes)
-            loops = exact.requantize(total, fixedpoint.combine(reciprocal(count.cpu().numpy()), _ONE), None, self.logits.grid()).codes
+            loops = exact.requantize(total, _ONE, None, self.logits.grid(), reciprocal(count.cpu().numpy())).codes
         elif edges.loops:
             loops = torch.from_numpy(self._loop_logits(layer).astype(np.int32)).to(logits.device).unsqueeze(0)
         return with_loops(logits, loops, edges)
@@ -289,7 +289,8 @@ def _finished(sums: Tensor, row: fixedpoint.Multiplier, rule: Requantize, grid: 
     """The codes of the heads' sums, side by side or averaged."""
     nodes, heads, channels = sums.shape
     if not concat:
-        total = exact.shares(sums, fixedpoint.combine(row, rule.multiplier)).sum(dim=1)
+        total = exact.shares(sums, rule.multiplier, row).sum(dim=1)
         return exact.join_shares(total, rule.addend, grid)
-    wide = fixedpoint.Multiplier(*(np.repeat(part[..., 0], channels, axis=1) for part in row))
-    return exact.requantize(sums.reshape(nodes, heads * channels), fixedpoint.combine(wide, rule.multiplier), rule.addend, grid)
+    multiplier = fixedpoint.Multiplier(*(np.broadcast_to(part, heads * channels).reshape(heads, channels) for part in rule.multiplier))
+    addend = None if rule.addend is None else rule.addend.reshape(heads, channels)
+    return Codes(exact.requantize(sums, multiplier, addend, grid, row).codes.reshape(nodes, heads * channels), grid)

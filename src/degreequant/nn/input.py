@@ -77,8 +77,11 @@ class InputSite(Site):
     def _remembered(self, x: Tensor) -> Tensor:
         known, observer = self._memo.get("input", (x,), _Known), self.output.range
         if self.training:
-            known.extent = known.extent or observer.measure(x, generator=torch.Generator(x.device).manual_seed(0))
-            observer.include(*known.extent)
+            if known.extent is None:
+                known.extent = observer.measure(x, generator=torch.Generator().manual_seed(0))
+            observer.include(known.extent)
+        if x.device.type != "cpu":  # one kernel there, which is less than waiting for two numbers
+            return self.output.fake_quantize(x)
         state = float(observer.low), float(observer.high)
         if known.floats is None or known.range != state:
             known.floats, known.range = self.output.fake_quantize(x), state
@@ -94,7 +97,7 @@ class InputSite(Site):
 class _Known:
     """What is remembered of an input: what it spans, its fake-quantized values and the range in force for them, its codes."""
 
-    extent: tuple[Tensor, Tensor] | None = None
+    extent: Tensor | None = None
     floats: Tensor | None = None
     range: tuple[float, float] | None = None
     codes: Codes | None = None

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 
 from degreequant.coefficients import reciprocal
+from degreequant.memo import TensorMemo
 from degreequant.nn.finish import Finish
 from degreequant.nn.site import Context, Site, SiteSpec
 from degreequant.operations import AnyOperation, FloatPool, Operation, Pool, Reduce, Requantize
@@ -31,7 +32,7 @@ class SumPoolSite(Site):
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` are `x` `[nodes, channels]` and `batch` `[nodes]` or None."""
         x, batch, _ = args
-        return self.finish(context, self.pool(x, batch))  # type: ignore[no-any-return]
+        return self.finish(context, self.pool(x, batch, _size(batch, context.graphs)))  # type: ignore[no-any-return]
 
     def exact(self, context: Context, *args: Any) -> Codes:
         """The codes of the graphs."""
@@ -75,7 +76,7 @@ class MaxPoolSite(Site):
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` are `x` `[nodes, channels]` and `batch` `[nodes]` or None."""
         x, batch, _ = args
-        pooled: Tensor = global_max_pool(x, batch)
+        pooled: Tensor = global_max_pool(x, batch, _size(batch, context.graphs))
         return context.keep(self.spec.name, pooled)
 
     def exact(self, context: Context, *args: Any) -> Codes:
@@ -96,6 +97,18 @@ class MaxPoolSite(Site):
         """One pool."""
         x, batch, _ = args
         return [FloatPool(self.spec.name, x.name, x.channels, batch, "max")]
+
+
+def note_size(batch: Tensor, graphs: int, memo: TensorMemo) -> None:
+    """Tells the sites of a model how many graphs there are, where that is known: so no readout has to ask the device."""
+    memo.get("size", (batch,), lambda: graphs)
+
+
+def _size(batch: Tensor | None, memo: TensorMemo) -> int | None:
+    """The number of graphs, as PyG counts them; a device is asked once for each `batch`."""
+    if batch is None or not batch.numel() or torch.compiler.is_compiling():
+        return None
+    return memo.get("size", (batch,), lambda: int(batch.max()) + 1)
 
 
 def _graphs(x: Codes, batch: Tensor | None) -> tuple[Tensor, int]:
