@@ -58,7 +58,7 @@ void float_maximum(Floats x, const Csr& csr, MutableFloats out, int64_t begin, i
   for (int64_t row = begin; row < end; ++row) {
     const int64_t edges_begin = csr.indptr[row];
     const int64_t edges_end = csr.indptr[row + 1];
-    for_vector_blocks<Lanes, 4>(0, out.cols, [&](auto block, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
+    for_vector_blocks<Lanes, half_of<Lanes>()>(0, out.cols, [&](auto block, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
       const Columns<Lanes, decltype(block)> columns = {first, count};
       for (int v = 0; v < columns.kVectors; ++v) {
         Vector most = Lanes::set(0.0F);

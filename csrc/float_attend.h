@@ -8,7 +8,6 @@ namespace degreequant {
 
 constexpr int64_t kHeadGroup = 128;    // heads whose weights are held at once
 constexpr int64_t kWeightRoom = 4096;  // of one chunk of edges
-constexpr int kAttendVectors = 4;      // of a block of columns
 
 // The softmax weights of one row for the heads [first, first + count), a chunk of edges at a time.
 template <typename Lanes>
@@ -116,13 +115,13 @@ template <typename Lanes, typename F>
 DEGREEQUANT_INLINE void float_means(FloatSoftmax<Lanes>& softmax, const RowPrefetcher& prefetcher, F f) noexcept {
   const int64_t channels = softmax.attention.channels();
   const int64_t begin = softmax.first * channels;
-  for_vector_blocks<Lanes, kAttendVectors>(begin, begin + softmax.count * channels,
-                                           [&](auto block, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
-                                             const Columns<Lanes, decltype(block)> columns = {first, count};
-                                             typename Lanes::Vector acc[block.kVectors];
-                                             float_mean_block<Lanes, decltype(block)>(softmax, prefetcher, columns, acc);
-                                             f(columns, acc);
-                                           });
+  for_vector_blocks<Lanes, half_of<Lanes>()>(begin, begin + softmax.count * channels,
+                                             [&](auto block, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
+                                               const Columns<Lanes, decltype(block)> columns = {first, count};
+                                               typename Lanes::Vector acc[block.kVectors];
+                                               float_mean_block<Lanes, decltype(block)>(softmax, prefetcher, columns, acc);
+                                               f(columns, acc);
+                                             });
 }
 
 // One row, the heads side by side.

@@ -13,7 +13,7 @@ namespace degreequant::reference {
 struct FloatLanes {
   static constexpr int64_t kLanes = 8;
   static constexpr int kGemmRows = 4;    // accumulators of the matrix product: kGemmRows x 2 vectors
-  static constexpr int kMaxVectors = 8;  // of a block of columns whose accumulators stay in registers
+  static constexpr int kMaxVectors = 2;  // of a block of columns whose accumulators stay in registers
 
   struct Vector {
     float lane[kLanes];

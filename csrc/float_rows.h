@@ -12,6 +12,12 @@ struct VectorBlock {
   static constexpr bool kPartial = partial;
 };
 
+// Vectors in a block where other things take registers too.
+template <typename Lanes>
+constexpr int half_of() noexcept {
+  return Lanes::kMaxVectors / 2;
+}
+
 template <int kMost, typename F>
 DEGREEQUANT_INLINE void with_block(int64_t vectors, bool partial, F f) noexcept {
   if (vectors == kMost) {

@@ -341,9 +341,7 @@ def float_attend(
         threads: as everywhere.
     """
 
-def float_rescale(
-    x: NDArray[np.float32], finish: FloatFinish, out: NDArray[np.float32], offset: int, isa: str, threads: int
-) -> None:
+def float_rescale(x: NDArray[np.float32], finish: FloatFinish, out: NDArray[np.float32], offset: int, isa: str, threads: int) -> None:
     """out[:, offset : offset + columns of x] = finish(x); the other columns stay as they are."""
 
 def float_add(
@@ -351,9 +349,7 @@ def float_add(
 ) -> None:
     """out = finish(a + b)."""
 
-def float_activate(
-    x: NDArray[np.float32], activation: str, a: float, b: float, out: NDArray[np.float32], isa: str, threads: int
-) -> None:
+def float_activate(x: NDArray[np.float32], activation: str, a: float, b: float, out: NDArray[np.float32], isa: str, threads: int) -> None:
     """An activation function of each value; `a` and `b` are its parameters (degreequant.operations.floats.PARAMETERS)."""
 
 def dequantize(
@@ -367,6 +363,7 @@ def dequantize(
     threads: int,
 ) -> None:
     """out = float32(code - zero_point) * scale."""
+
 class Edges:
     """A graph in the form in which a step of a `Plan` reads it. Immutable; holds the arrays that it is given."""
 
