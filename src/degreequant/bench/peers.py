@@ -42,7 +42,7 @@ def by_sorted_edges(work: Workload, graph: Graph, room: float) -> Contender | st
     nodes = len(work.inputs.x)
     given = work.inputs.tensors()
     edges = EdgeIndex(given["edge_index"], sparse_size=(nodes, nodes)).sort_by("col").values.fill_cache_()
-    return _call(_cached(work.model), {**given, "edge_index": edges})
+    return _call(_cached(work.model), {**given, "edge_index": edges}, torch.no_grad())  # inference mode and EdgeIndex do not go together
 
 
 def by_csr(work: Workload, graph: Graph, room: float) -> Contender | str:
@@ -76,8 +76,8 @@ def _by_matrix(work: Workload, graph: Graph, dtype: torch.dtype) -> Contender | 
     normalised = [module for module in model.modules() if isinstance(module, GCNConv)]
     for module in normalised:
         norm = EdgeNorm(module.normalize, module.normalize and module.add_self_loops, module.improved)
-        module._cached_edge_index = (_matrix(graph, norm, dtype), None)  # type: ignore[assignment]
-    plain = module._cached_edge_index[0] if normalised else _matrix(graph, PLAIN_SUM, dtype)  # type: ignore[index]
+        module._cached_edge_index = (_matrix(graph, norm, dtype), None)
+    plain = module._cached_edge_index[0] if normalised else _matrix(graph, PLAIN_SUM, dtype)
     return _call(model, {**_without_edges(work.inputs), "edge_index": plain})
 
 
@@ -115,10 +115,10 @@ def _cached(model: nn.Module) -> nn.Module:
     return cached
 
 
-def _call(model: nn.Module, given: dict[str, Any]) -> Contender:
-    @torch.inference_mode()
+def _call(model: nn.Module, given: dict[str, Any], mode: Any = None) -> Contender:
     def call() -> Tensor:
-        result: Tensor = model(**given)
+        with mode or torch.inference_mode():
+            result: Tensor = model(**given)
         return result
 
     return call

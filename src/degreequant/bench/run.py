@@ -9,7 +9,8 @@ import torch
 
 from degreequant.bench import ours, peers
 from degreequant.bench.cases import Case
-from degreequant.bench.workloads import Inputs, Workload, load, workload
+from degreequant.bench.workloads import Workload, load, workload
+from degreequant.errors import BenchError
 from degreequant.experiments.latency import alternate
 from degreequant.program import Program
 from degreequant.runtime.graph import Graph
@@ -83,7 +84,7 @@ def _contenders(
         try:
             ours.assert_close(answer, found(), f"{name} and the float32 engine")
         except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
-            if isinstance(error, ours.BenchError):
+            if isinstance(error, BenchError):
                 raise
             reasons[name] = f"fails: {str(error).splitlines()[0][:120]}"
             continue
@@ -91,9 +92,7 @@ def _contenders(
     return contenders, reasons
 
 
-def _timed(
-    work: Workload, contenders: dict[str, Contender], reasons: dict[str, str], threads: int, settings: Settings
-) -> Iterator[Row]:
+def _timed(work: Workload, contenders: dict[str, Contender], reasons: dict[str, str], threads: int, settings: Settings) -> Iterator[Row]:
     timings = alternate(contenders, repeats=settings.repeats, warmup=1)
     shared = {
         "case": work.case.name,
