@@ -1,5 +1,5 @@
-"""The two kernels of a GPU, against what a CPU computes: on a GPU where there is one, else in Triton's interpreter, where Triton is installed
-(`TRITON_INTERPRET=1`)."""
+"""The two kernels of a GPU, against what a CPU computes: on a GPU where there is one, else in Triton's interpreter
+(`TRITON_INTERPRET=1`), where Triton is installed."""
 
 import os
 
