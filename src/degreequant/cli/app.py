@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from degreequant.cli.bench import bench
 from degreequant.cli.datasets import datasets
 from degreequant.cli.demo import demo
 from degreequant.cli.deploy import convert, inspect, run_program
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": inspect,
     "reproduce": reproduce,
     "report": report,
+    "bench": bench,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)
