@@ -19,8 +19,9 @@ std::optional<BadEdge> find_bad_edge(const Index* source, const Index* destinati
 class Cursor {
  public:
   Cursor(CsrArrays& csr, bool edge_ids) : csr_(csr), next_(csr.indptr.begin(), csr.indptr.end() - 1) {
-    csr_.indices.resize(static_cast<size_t>(csr.indptr.back()));
-    csr_.edge_ids.resize(edge_ids ? csr_.indices.size() : 0);
+    const size_t edges = static_cast<size_t>(csr.indptr.back());
+    csr_.indices.resize(edges + kIndexPadding);
+    csr_.edge_ids.resize(edge_ids ? edges : 0);
   }
 
   void append(int64_t row, int64_t source, int64_t edge_id) {

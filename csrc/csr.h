@@ -5,6 +5,8 @@
 #include <optional>
 #include <vector>
 
+#include "kernels.h"
+
 namespace degreequant {
 
 enum class SelfLoops : uint8_t {
@@ -16,8 +18,10 @@ constexpr int64_t kMaxNodes = INT32_MAX;
 constexpr int64_t kMaxEdges = INT32_MAX;  // what the bound of a 64-bit accumulator allows a row (docs/numerics.md)
 
 struct CsrArrays {
+  int64_t edges() const noexcept { return indptr.empty() ? 0 : indptr.back(); }
+
   std::vector<int64_t> indptr;   // nodes + 1
-  std::vector<int32_t> indices;  // source of each edge
+  std::vector<int32_t> indices;  // source of each edge, then kIndexPadding zeros
   // Position of each edge in the input; for an added loop that of the node's last self loop, or -1; or empty.
   std::vector<int64_t> edge_ids;
 };

@@ -142,7 +142,11 @@ NB_MODULE(_kernels, m) {
       .def_prop_ro(
           "indptr", [](const CsrObject& csr) { return vector_view(csr.arrays.indptr); }, nb::rv_policy::reference_internal)
       .def_prop_ro(
-          "indices", [](const CsrObject& csr) { return vector_view(csr.arrays.indices); }, nb::rv_policy::reference_internal)
+          "indices",
+          [](const CsrObject& csr) {
+            return nb::ndarray<nb::numpy, const int32_t, nb::ndim<1>>(csr.arrays.indices.data(), {static_cast<size_t>(csr.edges())});
+          },
+          nb::rv_policy::reference_internal)
       .def_prop_ro("edge_ids", &edge_ids_of)
       .def_ro("rows", &CsrObject::rows)
       .def_ro("sources", &CsrObject::sources)
