@@ -20,6 +20,8 @@
 #include "kernels.h"
 #include "objects.h"
 #include "operations.h"
+#include "operations_float.h"
+#include "plan_object.h"
 #include "weight.h"
 
 namespace degreequant {
@@ -178,4 +180,7 @@ NB_MODULE(_kernels, m) {
   m.def("rescale", &rescale, "x"_a.none(), "x_type"_a, "cols"_a, "zero_point"_a, "requantize"_a, "out"_a.none(), "out_type"_a, "out_cols"_a,
         "offset"_a, "isa"_a, "threads"_a);
   m.def("lookup", &lookup, "x"_a.none(), "x_type"_a, "cols"_a, "table"_a.none(), "out"_a.none(), "out_type"_a, "isa"_a, "threads"_a);
+
+  bind_floats(m);
+  bind_plan(m);
 }

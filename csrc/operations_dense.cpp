@@ -3,16 +3,12 @@
 #include <mutex>
 #include <string>
 
+#include "finite.h"
 #include "operations.h"
 #include "parallel.h"
 
 namespace degreequant {
 namespace {
-
-// Position of the first float of the rows [begin, end) that is not finite; there is one.
-int64_t find_nonfinite(const float* x, int64_t begin, int64_t end) noexcept {
-  return std::find_if(x + begin, x + end, [](float value) { return !std::isfinite(value); }) - x;
-}
 
 // Position of the first float that is not finite, or their number.
 int64_t quantize_rows(const Kernels& kernels, const float* x, float inverse_scale, Clamp clamp, MutableCodes out, int64_t threads) {
@@ -21,7 +17,7 @@ int64_t quantize_rows(const Kernels& kernels, const float* x, float inverse_scal
   int64_t first_bad = out.rows * out.cols;
   run({out.rows, out.rows * out.cols * int64_t{sizeof(float)}}, threads, [&](int64_t begin, int64_t end) noexcept {
     if (kernels.quantize(x, inverse_scale, clamp, out, begin, end)) return;
-    const int64_t bad = find_nonfinite(x, begin * out.cols, end * out.cols);
+    const int64_t bad = begin * out.cols + find_nonfinite(x + begin * out.cols, (end - begin) * out.cols);
     const std::lock_guard lock(mutex);
     first_bad = std::min(first_bad, bad);
   });

@@ -1,4 +1,4 @@
-"""Integer kernels on numpy arrays: every argument is checked before any memory is touched, every result is exact (docs/numerics.md).
+"""Kernels on numpy arrays: every argument is checked before any memory is touched, every integer result is exact (docs/numerics.md).
 
 Codes are passed in their storage, a C-contiguous matrix with one row per node, and a name that says what it holds:
 
@@ -263,3 +263,263 @@ def lookup(
     x: NDArray[Any], x_type: str, cols: int, table: NDArray[np.int32], out: NDArray[Any], out_type: str, isa: str, threads: int
 ) -> None:
     """Write table[code - smallest code of x_type]; `table` has an entry for every code of x_type, each one a code of out_type."""
+
+class FloatWeight:
+    """A float32 weight, packed once. Immutable."""
+
+    def __new__(cls, weight: NDArray[np.float32]) -> FloatWeight:
+        """Pack `weight`, of shape (outputs, inputs)."""
+
+    @property
+    def out(self) -> int:
+        """Number of outputs."""
+
+    @property
+    def in_(self) -> int:
+        """Number of inputs."""
+
+class FloatFinish:
+    """How a float accumulator becomes a result: y = acc * scale + bias, then max(y, 0) with `relu`. Immutable."""
+
+    def __new__(cls, scale: NDArray[np.float32] | None, bias: NDArray[np.float32] | None, relu: bool) -> FloatFinish:
+        """Copy the rule; `scale` and `bias` have one number for each channel."""
+
+def first_nonfinite(x: NDArray[np.float32], threads: int) -> int:
+    """Position, row by row, of the first NaN or infinity in a matrix; -1 if there is none."""
+
+def float_linear(
+    x: NDArray[np.float32], weight: FloatWeight, finish: FloatFinish, out: NDArray[np.float32], isa: str, threads: int
+) -> None:
+    """out = finish(x weight^T): shapes (rows, inputs) and (rows, outputs)."""
+
+def float_aggregate(
+    x: NDArray[np.float32],
+    csr: Csr,
+    source_coefficient: NDArray[np.float32] | None,
+    edge_coefficient: NDArray[np.float32] | None,
+    row_factor: NDArray[np.float32] | None,
+    self_coefficient: float,
+    finish: FloatFinish,
+    out: NDArray[np.float32],
+    isa: str,
+    threads: int,
+) -> None:
+    """out[i] = finish(row_factor[i] * (sum over the edges of row i of coefficient * x[source] + self_coefficient * x[i])).
+
+    Coefficients are those of the sources, of the edges, or all 1.
+    """
+
+def float_maximum(x: NDArray[np.float32], csr: Csr, out: NDArray[np.float32], isa: str, threads: int) -> None:
+    """The largest value of each channel among the sources of a row; 0 in a row without."""
+
+def float_attend(
+    x: NDArray[np.float32],
+    csr: Csr,
+    logits: NDArray[np.float32],
+    edge_logits: NDArray[np.float32] | None,
+    heads: int,
+    slope: float,
+    average: bool,
+    finish: FloatFinish,
+    out: NDArray[np.float32],
+    isa: str,
+    threads: int,
+) -> None:
+    """A GAT's attention: each head's mean of its columns of `x` over a row's edges, weighed by the softmax of LeakyReLU(logit).
+
+    Args:
+        x: shape (nodes, heads * channels).
+        csr: as many rows as sources.
+        logits: shape (nodes, 2 * heads), each head's half of the source, then each head's half of the target.
+        edge_logits: shape (edges, heads) in the order of `csr`, added to them.
+        heads: a divisor of the columns of `x`.
+        slope: of the LeakyReLU, in [0, 1].
+        average: the mean of the heads instead of all of them side by side.
+        finish: as everywhere.
+        out: shape (nodes, heads * channels), or (nodes, channels) with `average`; 0 before `finish` in a row without edges.
+        isa: as everywhere.
+        threads: as everywhere.
+    """
+
+def float_rescale(x: NDArray[np.float32], finish: FloatFinish, out: NDArray[np.float32], offset: int, isa: str, threads: int) -> None:
+    """out[:, offset : offset + columns of x] = finish(x); the other columns stay as they are."""
+
+def float_add(
+    a: NDArray[np.float32], b: NDArray[np.float32], finish: FloatFinish, out: NDArray[np.float32], isa: str, threads: int
+) -> None:
+    """out = finish(a + b)."""
+
+def float_activate(x: NDArray[np.float32], activation: str, a: float, b: float, out: NDArray[np.float32], isa: str, threads: int) -> None:
+    """An activation function of each value; `a` and `b` are its parameters (degreequant.operations.floats.PARAMETERS)."""
+
+def dequantize(
+    x: NDArray[np.integer],
+    x_type: str,
+    cols: int,
+    zero_point: int,
+    scale: float,
+    out: NDArray[np.float32],
+    isa: str,
+    threads: int,
+) -> None:
+    """out = float32(code - zero_point) * scale."""
+
+class Edges:
+    """A graph in the form in which a step of a `Plan` reads it. Immutable; holds the arrays that it is given."""
+
+    def __new__(
+        cls,
+        csr: Csr,
+        *,
+        listed: int | None = None,
+        source_coefficient: NDArray[np.int16] | None = None,
+        edge_coefficient: NDArray[np.int16] | None = None,
+        row_mantissa: NDArray[np.int32] | None = None,
+        row_shift: NDArray[np.int32] | None = None,
+        source_factor: NDArray[np.float32] | None = None,
+        edge_factor: NDArray[np.float32] | None = None,
+        row_factor: NDArray[np.float32] | None = None,
+    ) -> Edges:
+        """Check and bring together what a step multiplies by.
+
+        Args:
+            csr: the edges by destination.
+            listed: edges in the caller's list, where a step needs the edge ids of `csr`; all ids must be below.
+            source_coefficient: of each source.
+            edge_coefficient: of each edge in the order of `csr`; not together with `source_coefficient`.
+            row_mantissa: the multiplier of each row, with `row_shift`.
+            row_shift: see `row_mantissa`.
+            source_factor: what a float step multiplies each source by.
+            edge_factor: the same for each edge, instead.
+            row_factor: the same for each row, beside.
+        """
+
+    @staticmethod
+    def of_batch(csr: Csr, mean: bool) -> Edges:
+        """The nodes of each graph, as `segments` gives them; with `mean` each row's multiplier is 1 / its nodes, or 0 without any."""
+
+    @property
+    def csr(self) -> Csr:
+        """The edges by destination."""
+
+class Plan:
+    """A program made ready to run (csrc/plan.h). Built step by step, then finished; from then on immutable, and many threads may run it.
+
+    Tensors, spaces (what the rows of tensors stand for) and graphs are numbers. A method that adds a step returns the tensor it stores.
+    """
+
+    def __init__(self, isa: str, threads: int) -> None:
+        """A plan without steps; a run of it uses at most `threads` threads, 1 to 1024."""
+
+    @property
+    def isa(self) -> str:
+        """The instruction set of its kernels."""
+
+    def space(self) -> int:
+        """Rows of a new kind. Spaces whose rows must be equal are joined when a step needs that."""
+
+    def features(self, space: int, channels: int) -> int:
+        """An input of floats, float32 `[rows, channels]`."""
+
+    def categories(self, space: int, columns: int) -> int:
+        """An input of categories, int64 `[rows, at least columns]`."""
+
+    def edges(self, rows: int, sources: int) -> int:
+        """A graph that each run is given in the form of an `Edges`."""
+
+    def finish(self, output: int) -> None:
+        """No more steps; `output`, a tensor of floats, is what `run` returns."""
+
+    def run(self, inputs: list[NDArray[Any]], edges: list[Edges]) -> NDArray[np.float32]:
+        """The output, `[rows, channels]`, for inputs and graphs in the order in which they were added.
+
+        Raises ValueError in one sentence where rows do not fit or an input holds what a step cannot take.
+        """
+
+    def codes(self, inputs: list[NDArray[Any]], edges: list[Edges], wanted: list[int]) -> list[NDArray[Any]]:
+        """The same run, but returns the tensors of codes of these numbers in their stored form."""
+
+    def quantize(self, name: str, x: int, inverse_scale: float, zero_point: int, q_min: int, q_max: int, code_type: str) -> int:
+        """Floats to codes; `name` is what errors call `x`."""
+
+    def embedding(self, name: str, x: int, column: int, table: NDArray[Any], channels: int, zero_point: int, code_type: str) -> int:
+        """Rows of `table`, which holds codes in their stored form, chosen by a column of the categories `x`."""
+
+    def linear(self, x: int, codes: NDArray[np.int8], requantize: Requantize, code_type: str) -> int:
+        """The product with weight codes of shape (outputs, inputs)."""
+
+    def concat(self, xs: list[int], rules: list[Requantize], code_type: str) -> int:
+        """Tensors side by side, each rescaled by its own rule; one tensor is what a rescale is."""
+
+    def add(
+        self,
+        tensors: tuple[int, int],
+        mantissas: tuple[int, int],
+        shift: int,
+        addend: NDArray[np.int32] | None,
+        grid: list[int],
+        code_type: str,
+    ) -> int:
+        """The sum of two tensors; `grid` is zero point, smallest and largest code."""
+
+    def lookup(self, x: int, table: NDArray[np.int32], zero_point: int, code_type: str) -> int:
+        """A table with an entry for every code that the storage of `x` can hold."""
+
+    def dequantize(self, x: int, scale: float) -> int:
+        """The real values of codes."""
+
+    def aggregate(self, x: int, edges: int, self_coefficient: int, edge_shift: int, requantize: Requantize, code_type: str) -> int:
+        """Neighbour sums, with the coefficients that the form of the graph has."""
+
+    def maximum(self, x: int, edges: int) -> int:
+        """The largest code of each channel among the sources of a row; the zero point in a row without."""
+
+    def order(self, logits: int, edges: int, loops: NDArray[np.int8] | Literal["kept", "mean"]) -> int:
+        """Logits of the listed edges in the order of the csr; `loops` says what the last edge of each row gets."""
+
+    def attend(
+        self,
+        x: int,
+        logits: int,
+        edge_logits: int | None,
+        edges: int,
+        heads: int,
+        slope: int,
+        table: NDArray[np.int16],
+        average: bool,
+        requantize: Requantize,
+        code_type: str,
+    ) -> int:
+        """A GAT's attention; `edge_logits` are in the order of the csr."""
+
+    def float_input(self, name: str, x: int) -> int:
+        """An input as it is; a call raises ValueError, naming it, where it is not finite."""
+
+    def float_embedding(self, name: str, x: int, column: int, table: NDArray[np.float32]) -> int:
+        """Rows of `table` by the categories in a column of an input."""
+
+    def float_linear(self, x: int, weight: NDArray[np.float32], finish: FloatFinish) -> int:
+        """x weight^T."""
+
+    def float_aggregate(self, x: int, edges: int, self_coefficient: float, finish: FloatFinish) -> int:
+        """Sums along edges with their factors, plus `self_coefficient` times the row itself."""
+
+    def float_maximum(self, x: int, edges: int) -> int:
+        """The largest value among the sources of each row; 0 in a row without."""
+
+    def float_attend(
+        self, x: int, logits: int, edge_logits: int | None, edges: int, heads: int, slope: float, average: bool, finish: FloatFinish
+    ) -> int:
+        """A GAT's attention; `edge_logits` are in the order that `float_order` gives."""
+
+    def float_order(self, logits: int, edges: int, loops: Literal["kept", "mean"] | NDArray[np.float32]) -> int:
+        """Logits of the caller's edges in the order of the edges by destination; as `order`."""
+
+    def float_concat(self, pieces: list[int], finish: FloatFinish) -> int:
+        """Tensors side by side, each finished alike."""
+
+    def float_add(self, a: int, b: int, finish: FloatFinish) -> int:
+        """a + b."""
+
+    def float_activate(self, x: int, activation: str, a: float, b: float) -> int:
+        """An activation function of each value, with its parameters."""

@@ -8,14 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from degreequant.errors import InputError
-from degreequant.operations import ROWS, Aggregate, Attend, FloatAggregate, Pool, Role
+from degreequant.operations import ROWS, Aggregate, Attend, FloatAggregate, FloatAttend, FloatPool, Pool, Role
 from degreequant.program import Program
 from degreequant.runtime import arrays
 from degreequant.runtime.graph import Graph
 from degreequant.runtime.kernels import native
-
-Stored = npt.NDArray[Any]
-"""What an operation has stored: codes in their stored form (`degreequant.packing`), or float32 `[rows, channels]`."""
 
 EdgeInputs = tuple[str, str | None]
 """Names of the inputs that an aggregation reads: edges, and edge weights if it takes any."""
@@ -24,12 +21,11 @@ EdgeInputs = tuple[str, str | None]
 @dataclass
 class Call:
     """One run: the inputs with values by name, the graph of each pair of edges and edge weights, the nodes of each graph by the name of
-    the batch, and what the operations have stored."""
+    the batch."""
 
     inputs: dict[str, npt.NDArray[Any]]
     graphs: dict[EdgeInputs, Graph]
     batches: dict[str | None, native.Csr]
-    stored: dict[str, Stored]
 
 
 def bind(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> Call:
@@ -42,8 +38,9 @@ def bind(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> 
         raise InputError(f"the inputs have different numbers of nodes: {', '.join(f'{name} {n}' for name, n in nodes.items())}")
     count = next(iter(nodes.values()))
     graphs = {edges: _graph(program, given, edges, count) for edges in _edge_inputs(program)}
-    batches = {name: _batch(given, name, count) for name in dict.fromkeys(op.batch for op in program.operations if isinstance(op, Pool))}
-    call = Call(values, graphs, batches, {})
+    pools = [op for op in program.operations if isinstance(op, Pool | FloatPool)]
+    batches = {name: _batch(given, name, count) for name in dict.fromkeys(op.batch for op in pools)}
+    call = Call(values, graphs, batches)
     _check_rows(program, call, {name: n for name, n in rows.items() if name not in nodes})
     return call
 
@@ -79,7 +76,7 @@ def _by_name(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any])
 def _edge_inputs(program: Program) -> list[EdgeInputs]:
     """What the aggregations read, each pair once."""
     sums = [(op.edge_index, op.edge_weight) for op in program.operations if isinstance(op, Aggregate | FloatAggregate)]
-    return list(dict.fromkeys([*sums, *((op.edge_index, None) for op in program.operations if isinstance(op, Attend))]))
+    return list(dict.fromkeys([*sums, *((op.edge_index, None) for op in program.operations if isinstance(op, Attend | FloatAttend))]))
 
 
 def _check_rows(program: Program, call: Call, edge_rows: Mapping[str, int]) -> None:
@@ -94,10 +91,10 @@ def _check_rows(program: Program, call: Call, edge_rows: Mapping[str, int]) -> N
         if len(set(read.values())) > 1:
             counts = ", ".join(f"{count} of {name}" for name, count in read.items())
             raise InputError(f"operation {op.name!r} joins rows of different numbers: {counts}")
-        if isinstance(op, Attend):
+        if isinstance(op, Attend | FloatAttend):
             _check_edges(read, call.graphs[op.edge_index, None])
             read = {}
-        behind[op.name] = {op.batch or "the whole": call.batches[op.batch].rows} if isinstance(op, Pool) else read
+        behind[op.name] = {op.batch or "the whole": call.batches[op.batch].rows} if isinstance(op, Pool | FloatPool) else read
 
 
 def _check_edges(rows: Mapping[str, int], graph: Graph) -> None:

@@ -11,6 +11,7 @@ from degreequant.errors import GraphError, InputTypeError
 from degreequant.fixedpoint import FloatArray, Multiplier, from_real
 from degreequant.operations import EdgeNorm
 from degreequant.runtime import arrays
+from degreequant.runtime.forms import EdgeForm
 from degreequant.runtime.kernels import native
 
 MAX_NODES = 2**31 - 1
@@ -23,6 +24,15 @@ class WeighedEdges(NamedTuple):
     source_coefficient: npt.NDArray[np.int16] | None
     edge_coefficient: npt.NDArray[np.int16] | None
     row: Multiplier | None
+
+
+class RealEdges(NamedTuple):
+    """Edges by destination with real coefficients, float32, as `native.float_aggregate` takes them."""
+
+    csr: native.Csr
+    source_coefficient: npt.NDArray[np.float32] | None
+    edge_coefficient: npt.NDArray[np.float32] | None
+    row_factor: npt.NDArray[np.float32] | None
 
 
 class Graph:
@@ -51,13 +61,20 @@ class Graph:
         self._weight = None if edge_weight is None else arrays.edge_weights(edge_weight, self.num_edges)
         self._weighed: dict[tuple[EdgeNorm, bool], WeighedEdges] = {}
         self._plain: dict[tuple[bool, bool], native.Csr] = {}
-        self._apart: tuple[npt.NDArray[np.int64], native.Csr] | None = None
-        self._real: dict[tuple[EdgeNorm, bool], tuple[native.Csr, npt.NDArray[np.float32]]] = {}
+        self._real: dict[tuple[EdgeNorm, bool], RealEdges] = {}
+        self._forms: dict[EdgeForm, native.Edges] = {}
 
     @property
     def weighted(self) -> bool:
         """Whether the graph has edge weights."""
         return self._weight is not None
+
+    def form(self, form: EdgeForm) -> native.Edges:
+        """The graph as an operation reads it; made once."""
+        made = self._forms.get(form)
+        if made is None:
+            made = self._forms[form] = form.of(self)
+        return made
 
     def weighed(self, norm: EdgeNorm, *, weighted: bool) -> WeighedEdges:
         """The edges with the coefficients of `norm`, which come of the edge weights or of the edges alone; computed once."""
@@ -66,13 +83,16 @@ class Graph:
             self._weighed[key] = self._weigh(norm, self._weight if weighted else None)
         return self._weighed[key]
 
-    def real_coefficients(self, norm: EdgeNorm, *, weighted: bool) -> tuple[native.Csr, npt.NDArray[np.float32]]:
-        """The edges by destination, and the real coefficient of each, float32: what a float operation sums with."""
+    def real(self, norm: EdgeNorm, *, weighted: bool) -> RealEdges:
+        """The edges with the real coefficients of `norm`: what a float operation sums with; computed once."""
         key = (norm, weighted)
         if key not in self._real:
             csr, weight, root = self._sorted(norm, self._weight if weighted else None)
-            coefficient = root[csr.indices] * np.repeat(root, np.diff(csr.indptr))
-            self._real[key] = csr, (coefficient if weight is None else coefficient * weight).astype(np.float32)
+            narrow = root.astype(np.float32) if norm.normalize else None
+            if weight is None:
+                self._real[key] = RealEdges(csr, narrow, None, narrow)
+            else:
+                self._real[key] = RealEdges(csr, None, (root[csr.indices] * weight).astype(np.float32), narrow)
         return self._real[key]
 
     def edges(self, *, self_loops: bool, ids: bool) -> native.Csr:
@@ -81,13 +101,6 @@ class Graph:
         if key not in self._plain:
             self._plain[key] = native.Csr(self._edges, self.num_nodes, "replace" if self_loops else "keep", ids)
         return self._plain[key]
-
-    def apart_from_loops(self) -> tuple[npt.NDArray[np.int64], native.Csr]:
-        """Positions of the edges that are no self loops, and which of these go into each node."""
-        if self._apart is None:
-            kept = np.flatnonzero(self._edges[0] != self._edges[1])
-            self._apart = kept, native.segments(np.ascontiguousarray(self._edges[1, kept]), self.num_nodes)
-        return self._apart
 
     def __repr__(self) -> str:
         return f"Graph(num_nodes={self.num_nodes}, num_edges={self.num_edges}{', weighted' if self.weighted else ''})"
