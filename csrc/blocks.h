@@ -88,4 +88,21 @@ struct GatheredRows {
   }
 };
 
+// A block of a row, read in half tiles by sets that cannot mask a load. Where whole ones would reach beyond the matrix, which ends at
+// `end`, the row's bytes are copied first.
+template <typename Shape>
+class BlockRow {
+ public:
+  DEGREEQUANT_INLINE BlockRow(const uint8_t* row, int64_t bytes, const uint8_t* end) noexcept : p_(row) {
+    if (!Shape::kPartial || end - row >= Shape::kBytes) return;
+    for (int64_t i = 0; i < Shape::kBytes; ++i) copy_[i] = i < bytes ? row[i] : 0;
+    p_ = copy_;
+  }
+  DEGREEQUANT_INLINE const uint8_t* half(int h) const noexcept { return p_ + h * kHalfTile; }
+
+ private:
+  const uint8_t* p_;
+  alignas(16) uint8_t copy_[Shape::kBytes];
+};
+
 }  // namespace degreequant

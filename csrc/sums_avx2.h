@@ -124,21 +124,7 @@ struct Simd {
     store8(type, row, col, count, codes);
   }
 
-  // A block of a row, read in half tiles. Where whole ones would reach beyond the matrix, the row's bytes are copied first.
-  template <typename Shape>
-  class Row {
-   public:
-    DEGREEQUANT_INLINE Row(const uint8_t* row, int64_t bytes, const uint8_t* end) noexcept : p_(row) {
-      if (!Shape::kPartial || end - row >= Shape::kBytes) return;
-      for (int64_t i = 0; i < Shape::kBytes; ++i) copy_[i] = i < bytes ? row[i] : 0;
-      p_ = copy_;
-    }
-    DEGREEQUANT_INLINE __m128i half(int h) const noexcept { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p_ + h * kHalfTile)); }
-
-   private:
-    const uint8_t* p_;
-    alignas(16) uint8_t copy_[Shape::kBytes];
-  };
+  DEGREEQUANT_INLINE static __m128i load_half(const uint8_t* p) noexcept { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
 
   // The sums of a block's columns, vector after vector.
   template <typename Loader, typename Shape>
@@ -157,9 +143,9 @@ struct Simd {
     // Adds two rows, with their coefficients in the halves of each lane of `factors`.
     DEGREEQUANT_INLINE void add(const uint8_t* a, const uint8_t* b, Vector factors) noexcept {
       if constexpr (Loader::kOffset != 0) total_ = _mm256_add_epi32(total_, _mm256_madd_epi16(factors, _mm256_set1_epi16(1)));
-      const Row<Shape> first(a, bytes_, end_), second(b, bytes_, end_);
+      const BlockRow<Shape> first(a, bytes_, end_), second(b, bytes_, end_);
       unrolled<Shape::kHalves>([&](auto h) DEGREEQUANT_INLINE_LAMBDA {
-        const __m128i x = first.half(h), y = second.half(h);
+        const __m128i x = load_half(first.half(h)), y = load_half(second.half(h));
         Loader::multiply(this->acc + 2 * h * Loader::kPlanes, _mm_unpacklo_epi8(x, y), _mm_unpackhi_epi8(x, y), factors);
       });
     }
@@ -183,8 +169,8 @@ struct Simd {
 
     // Adds a row; after Loader::kCapacity of them flush() is due.
     DEGREEQUANT_INLINE void add(const uint8_t* a) noexcept {
-      const Row<Shape> row(a, bytes_, end_);
-      unrolled<Shape::kHalves>([&](auto h) DEGREEQUANT_INLINE_LAMBDA { counts_[h].add(row.half(h)); });
+      const BlockRow<Shape> row(a, bytes_, end_);
+      unrolled<Shape::kHalves>([&](auto h) DEGREEQUANT_INLINE_LAMBDA { counts_[h].add(load_half(row.half(h))); });
     }
 
     DEGREEQUANT_INLINE void flush() noexcept {

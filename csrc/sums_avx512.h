@@ -36,7 +36,7 @@ DEGREEQUANT_INLINE void add_products(__m512i& acc, __m512i a, __m512i b) noexcep
 // Bytes: one accumulator for each column.
 template <bool kSigned>
 struct Bytes {
-  static constexpr int kMaxHalves = 16;
+  static constexpr int kMaxHalves = 8;
   static constexpr int kPlanes = 1;
   static constexpr int32_t kOffset = 0;
   static constexpr int64_t kCapacity = 256;  // codes that a 16-bit lane can sum
@@ -75,7 +75,7 @@ struct Bytes {
 // than 16 times the odd one. Signed even codes are offset by 8, so that the lower half is not negative.
 template <bool kSigned>
 struct Nibbles {
-  static constexpr int kMaxHalves = 8;
+  static constexpr int kMaxHalves = 4;
   static constexpr int kPlanes = 2;
   static constexpr int32_t kOffset = kSigned ? 8 : 0;
   static constexpr int64_t kCapacity = 16;  // codes that an 8-bit lane can sum
