@@ -1,7 +1,6 @@
 """A table as HTML, in the paper's layout: methods and architectures down, data sets across; ours above the published."""
 
 from collections.abc import Mapping
-from textwrap import dedent
 
 from degreequant.experiments.choice import Result, result
 from degreequant.experiments.record import Row
@@ -14,13 +13,13 @@ from degreequant.report.verdict import compare
 def table_section(table: Table, rows: Mapping[str, Row]) -> Html:
     """Title, what a reader must know, and the table; cells that are not finished are empty, and listed below it with what there is."""
     body = _printed(table) if table.rows else _grid(table, rows)
-    return element(
-        "section", element("h2", table.title), element("p", _paragraph(table.about), class_="about"), body, id=f"table-{table.name}"
-    )
+    return element("section", element("h2", table.title), _paragraph(table.about), body, id=f"table-{table.name}")
 
 
-def _paragraph(text: str) -> str:
-    return " ".join(dedent(text).split())
+def _paragraph(text: str) -> Html:
+    """Text in one paragraph; what stands between backticks is code."""
+    pieces = " ".join(text.split()).split("`")
+    return element("p", *(element("code", piece) if number % 2 else piece for number, piece in enumerate(pieces)), class_="about")
 
 
 def _printed(table: Table) -> Html:
