@@ -6,7 +6,7 @@ from typing import Any
 from degreequant.experiments.record import Row
 from degreequant.report.charts import axes, picture
 from degreequant.report.figures import NAMES
-from degreequant.report.html import Html, element
+from degreequant.report.html import Html, element, paragraph
 
 ABOUT = (
     "What a node of a GCN or a GIN sums grows with the number of its neighbours, in mean and in variance (attention averages), and in all "
@@ -23,7 +23,7 @@ def degree_section(rows: Mapping[str, Row]) -> Html:
         return Html()
     datasets = dict.fromkeys(row["dataset"] for row in found)
     charts = [_charts(dataset, [row for row in found if row["dataset"] == dataset]) for dataset in datasets]
-    return element("section", element("h2", "Why in-degree matters"), element("p", ABOUT, class_="about"), *charts, id="by-degree")
+    return element("section", element("h2", "Why in-degree matters"), paragraph(ABOUT), *charts, id="by-degree")
 
 
 def _charts(dataset: str, rows: list[Row]) -> Html:
