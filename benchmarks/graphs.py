@@ -20,9 +20,9 @@ CHUNK = 2**22
 class Law:
     """Directed edges whose ends are drawn one by one, sources and destinations each by a power law of its own order of nodes.
 
-    The expected degree of the node of rank r is proportional to `(r + r0)^(-1 / (exponent - 1))`, so the number of nodes of degree d falls as
-    `d^-exponent`; `r0` is such that the largest expected degree is `largest` times the mean. Ranks are a random order of the nodes, one for
-    sources and another for destinations: the order of nodes says nothing. Edges may repeat, and may be self loops.
+    The expected degree of the node of rank r is proportional to `(r + r0)^(-1 / (exponent - 1))`, so the number of nodes of degree d falls
+    as `d^-exponent`; `r0` is such that the largest expected degree is `largest` times the mean. Ranks are a random order of the nodes, one
+    for sources and another for destinations: the order of nodes says nothing. Edges may repeat, and may be self loops.
     """
 
     nodes: int
