@@ -1,10 +1,10 @@
 """Generated graphs for benchmarks: seeded, with in- and out-degrees that follow a stated power law.
 
-    >>> edges = power_law(Law(nodes=1000, edges=50_000), seed=1)
-    >>> edges.shape, edges.dtype, int(edges.max()) < 1000
-    ((2, 50000), dtype('int32'), True)
-    >>> bool((edges == power_law(Law(nodes=1000, edges=50_000), seed=1)).all())
-    True
+>>> edges = power_law(Law(nodes=1000, edges=50_000), seed=1)
+>>> edges.shape, edges.dtype, int(edges.max()) < 1000
+((2, 50000), dtype('int32'), True)
+>>> bool((edges == power_law(Law(nodes=1000, edges=50_000), seed=1)).all())
+True
 """
 
 from dataclasses import dataclass, replace
