@@ -295,12 +295,20 @@ class Edges:
         """
 
     @staticmethod
-    def of_batch(csr: Csr, mean: bool) -> Edges:
-        """The nodes of each graph, as `segments` gives them; with `mean` each row's multiplier is 1 / its nodes, or 0 without any."""
+    def of_batch(batch: NDArray[np.int64] | None, nodes: int, mean: bool) -> Edges:
+        """The nodes of each graph; with `mean` each row's multiplier is 1 / its nodes, or 0 without any.
+
+        `batch` has the graph number of each of the nodes (None: all are one graph); a negative number, or one beyond 2^20 more than there
+        are nodes, raises ValueError.
+        """
 
     @property
-    def csr(self) -> Csr:
-        """The edges by destination."""
+    def rows(self) -> int:
+        """Number of rows: destinations, or graphs."""
+
+    @property
+    def num_edges(self) -> int:
+        """Number of edges, or of nodes in graphs."""
 
 class Plan:
     """A program made ready to run (csrc/plan.h). Built step by step, then finished; from then on immutable, and many threads may run it.

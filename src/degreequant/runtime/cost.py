@@ -23,7 +23,7 @@ from degreequant.operations import (
 )
 from degreequant.packing import STORAGE, row_width
 from degreequant.program import Program
-from degreequant.runtime.call import Call, bind
+from degreequant.runtime.call import Binder, Call
 
 INDEX_BYTES = 4
 POINTER_BYTES = 8
@@ -60,7 +60,7 @@ def costs(program: Program, **inputs: Any) -> list[Cost]:
     >>> costs(program, x=np.zeros((2, 3), np.float32))
     [Cost(name='q', rows=2, multiplications=6, bytes=30)]
     """
-    call = bind(program, (), inputs)
+    call = Binder(program).bind((), inputs)
     return [_cost(operation, program, call) for operation in program.operations]
 
 
@@ -85,16 +85,16 @@ def stored_bytes(operation: AnyOperation) -> int:
 
 def _rows(operation: AnyOperation, program: Program, call: Call) -> int:
     if isinstance(operation, Pool):
-        return call.batches[operation.batch].rows
+        return call.batch(operation.batch, mean=False).rows
     if program.reads_input(operation):
-        return len(call.inputs[operation.input])
+        return len(call.values[operation.input])
     return _rows(program[operation.input], program, call)
 
 
 def _rows_read(name: str, program: Program, call: Call, rows: int) -> int:
     """Bytes of a tensor that is read once, or of the input of that name."""
-    if name in call.inputs and all(operation.name != name or program.reads_input(operation) for operation in program.operations):
-        return int(call.inputs[name].nbytes)
+    if name in call.values and all(operation.name != name or program.reads_input(operation) for operation in program.operations):
+        return int(call.values[name].nbytes)
     return rows * stored_bytes(program[name])
 
 
@@ -105,7 +105,7 @@ def _edges(operation: AnyOperation, call: Call) -> int | None:
         return graph.weighed(operation.norm, weighted=operation.edge_weight is not None).csr.num_edges
     if isinstance(operation, Attend):
         return call.graphs[operation.edge_index, None].edges(self_loops=operation.add_self_loops, ids=False).num_edges
-    return call.batches[operation.batch].num_edges if isinstance(operation, Pool) else None
+    return call.nodes if isinstance(operation, Pool) else None
 
 
 def _gathered(operation: AnyOperation, program: Program, call: Call) -> int | None:

@@ -13,7 +13,7 @@ from degreequant.errors import EngineError, InputError, InputTypeError
 from degreequant.operations import Operation
 from degreequant.packing import unpack
 from degreequant.program import Program
-from degreequant.runtime.call import bind
+from degreequant.runtime.call import Binder
 from degreequant.runtime.epilogue import EPILOGUES
 from degreequant.runtime.kernels import MAX_THREADS, choose_isa, native
 from degreequant.runtime.steps import EdgeSlot, build
@@ -39,7 +39,8 @@ class Engine:
         self.threads = _thread_count(threads)
         builder = build(self.program, self.isa, min(self.threads, MAX_THREADS))
         self._plan = builder.plan
-        self._inputs, self._slots, self._stored = list(builder.inputs), list(builder.slots), builder.stored
+        self._slots, self._stored = list(builder.slots), builder.stored
+        self._binder = Binder(self.program)
 
     def __call__(self, /, *args: Any, **inputs: Any) -> npt.NDArray[np.float32]:
         """The model's output, float32 `[nodes, channels]`; after a readout `[graphs, channels]`; `[rows]` where it squeezes them.
@@ -76,14 +77,14 @@ class Engine:
 
     def _bind(self, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> tuple[list[npt.NDArray[Any]], list[native.Edges]]:
         """What the plan reads: the values of the inputs, and the graphs in the forms that its steps need."""
-        call = bind(self.program, args, inputs)
+        call = self._binder.bind(args, inputs)
         edges = [
             call.graphs[slot.edge_index, slot.edge_weight].form(slot.form)
             if isinstance(slot, EdgeSlot)
-            else slot.form.of(call.batches[slot.batch])
+            else call.batch(slot.batch, mean=slot.mean)
             for slot in self._slots
         ]
-        return [call.inputs[name] for name in self._inputs], edges
+        return list(call.values.values()), edges
 
 
 def _program(program: Any) -> Program:

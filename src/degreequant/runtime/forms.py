@@ -63,14 +63,3 @@ class Neighbours:
         """Raises nothing."""
         csr = graph.edges(self_loops=self.self_loops, ids=self.ids)
         return native.Edges(csr, listed=graph.num_edges if self.ids else None)
-
-
-@dataclass(frozen=True)
-class BatchForm:
-    """The nodes of each graph; with `mean` a sum of them is divided by their number."""
-
-    mean: bool
-
-    def of(self, nodes: native.Csr) -> native.Edges:
-        """The form of a batch."""
-        return native.Edges.of_batch(nodes, self.mean)

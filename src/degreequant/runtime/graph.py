@@ -50,15 +50,11 @@ class Graph:
         _check_bounds(edges, self.num_nodes)
         self._edges = edges.astype(np.int32)
         self._weight = None if edge_weight is None else arrays.edge_weights(edge_weight, self.num_edges)
+        self.weighted = edge_weight is not None
         self._weighed: dict[tuple[EdgeNorm, bool], WeighedEdges] = {}
         self._plain: dict[tuple[bool, bool], native.Csr] = {}
         self._real: dict[tuple[EdgeNorm, bool], tuple[native.Csr, npt.NDArray[np.float32]]] = {}
         self._forms: dict[EdgeForm, native.Edges] = {}
-
-    @property
-    def weighted(self) -> bool:
-        """Whether the graph has edge weights."""
-        return self._weight is not None
 
     def form(self, form: EdgeForm) -> native.Edges:
         """The graph as an operation reads it; made once."""
