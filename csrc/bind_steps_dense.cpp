@@ -131,6 +131,13 @@ TensorId add_dequantize(PlanObject& plan, TensorId x, double scale) {
   return plan.add(dequantize_step(from, value, y), row_by_row(plan, {x}, y, 5 * from.cols));
 }
 
+template <StepPtr (*make)(TensorId x, int64_t cols, TensorId y)>
+TensorId add_epilogue(PlanObject& plan, TensorId x) {
+  const int64_t cols = plan.floats_at(x, "x");
+  const TensorId y = plan.store_floats(plan.space_of(x), cols);
+  return plan.add(make(x, cols, y), row_by_row(plan, {x}, y, 16 * cols));
+}
+
 }  // namespace
 
 void bind_steps_dense(nb::class_<PlanObject>& plan) {
@@ -140,7 +147,10 @@ void bind_steps_dense(nb::class_<PlanObject>& plan) {
       .def("concat", &add_concat, "xs"_a, "rules"_a, "code_type"_a)
       .def("add", &add_add, "tensors"_a, "mantissas"_a, "shift"_a, "addend"_a.none(), "grid"_a, "code_type"_a)
       .def("lookup", &add_lookup, "x"_a, "table"_a, "zero_point"_a, "code_type"_a)
-      .def("dequantize", &add_dequantize, "x"_a, "scale"_a);
+      .def("dequantize", &add_dequantize, "x"_a, "scale"_a)
+      .def("log_softmax", &add_epilogue<log_softmax_step>, "x"_a)
+      .def("softmax", &add_epilogue<softmax_step>, "x"_a)
+      .def("sigmoid", &add_epilogue<sigmoid_step>, "x"_a);
 }
 
 }  // namespace degreequant

@@ -51,6 +51,11 @@ StepPtr lookup_step(const Kernels& kernels, CodesAt x, std::vector<int32_t> tabl
 // The real values, float32.
 StepPtr dequantize_step(CodesAt x, float scale, TensorId y);
 
+// The float epilogues, along the channels (steps_epilogue.cpp).
+StepPtr log_softmax_step(TensorId x, int64_t cols, TensorId y);
+StepPtr softmax_step(TensorId x, int64_t cols, TensorId y);
+StepPtr sigmoid_step(TensorId x, int64_t cols, TensorId y);
+
 // -- along the edges (steps_graph.cpp)
 
 struct SelfTerm {

@@ -376,6 +376,15 @@ class Plan:
     def dequantize(self, x: int, scale: float) -> int:
         """The real values of codes."""
 
+    def log_softmax(self, x: int) -> int:
+        """`x - log(sum(exp(x)))` along the channels of floats."""
+
+    def softmax(self, x: int) -> int:
+        """`exp(x) / sum(exp(x))` along the channels of floats."""
+
+    def sigmoid(self, x: int) -> int:
+        """`1 / (1 + exp(-x))` of floats."""
+
     def aggregate(self, x: int, edges: int, self_coefficient: int, edge_shift: int, requantize: Requantize, code_type: str) -> int:
         """Neighbour sums, with the coefficients that the form of the graph has."""
 

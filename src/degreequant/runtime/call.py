@@ -1,8 +1,7 @@
 """One call of a program: its arguments found by name, checked, and made arrays and graphs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
@@ -18,8 +17,7 @@ EdgeInputs = tuple[str, str | None]
 """Names of the inputs that an aggregation reads: edges, and edge weights if it takes any."""
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """The arguments of one run: the inputs with values by name, their number of nodes, the graph of each pair of edges and edge weights,
     and the graph number of each node by the name of the batch (nothing: all are one graph)."""
 
@@ -76,8 +74,11 @@ class Binder:
                 given[name] = value
             elif value is not None:
                 raise InputError(f"got {name}, which is not an input; {self._wanted()}")
-        if len(given) < len(names) or any(value is None for value in given.values()):
+        if len(given) < len(names):
             self._check_missing(given)
+        for value in given.values():
+            if value is None:
+                self._check_missing(given)
         return given
 
     def _check_missing(self, given: Mapping[str, Any]) -> None:
@@ -90,8 +91,10 @@ class Binder:
         return f"this program takes ({', '.join(self._names)})"
 
     def _count_nodes(self, values: Mapping[str, npt.NDArray[Any]]) -> int:
+        if len(self._nodes) == 1:
+            return len(values[self._nodes[0]])
         nodes = [len(values[name]) for name in self._nodes]
-        if len(nodes) > 1 and len(set(nodes)) > 1:
+        if len(set(nodes)) > 1:
             counts = ", ".join(f"{name} {count}" for name, count in zip(self._nodes, nodes, strict=True))
             raise InputError(f"the inputs have different numbers of nodes: {counts}")
         return nodes[0]
@@ -102,9 +105,9 @@ class Binder:
             return Graph(graph, nodes, given[weight] if weight else None)
         weights = self._weights[index]
         _check_graph(graph, index, weights, nodes)
-        apart = [name for name in weights if given.get(name) is not None]
-        if apart:
-            raise InputError(f"got a Graph and {', '.join(apart)} apart; give the weights to the Graph")
+        for name in weights:
+            if given.get(name) is not None:
+                raise InputError(f"got a Graph and {name} apart; give the weights to the Graph")
         return graph
 
 

@@ -14,7 +14,6 @@ from degreequant.operations import Operation
 from degreequant.packing import unpack
 from degreequant.program import Program
 from degreequant.runtime.call import Binder
-from degreequant.runtime.epilogue import EPILOGUES
 from degreequant.runtime.kernels import MAX_THREADS, choose_isa, native
 from degreequant.runtime.steps import EdgeSlot, build
 
@@ -55,10 +54,9 @@ class Engine:
         """
         values, edges = self._bind(args, inputs)
         try:
-            real = self._plan.run(values, edges)
+            result = self._plan.run(values, edges)
         except ValueError as error:
             raise InputError(str(error)) from None
-        result = EPILOGUES[self.program.epilogue](real)
         return result[:, 0] if self.program.squeeze else result
 
     def codes(self, /, *args: Any, **inputs: Any) -> dict[str, npt.NDArray[Any]]:
