@@ -224,15 +224,33 @@ nb::list PlanObject::codes(nb::list inputs, nb::list edges, const std::vector<Te
   return result;
 }
 
-void bind_plan(nb::module_& m) {
+template <typename T>
+nb::object vector_or_none(nb::handle self, const T* values, int64_t count) {
+  if (values == nullptr) return nb::none();
+  const nb::ndarray<nb::numpy, const T, nb::ndim<1>> view(values, {static_cast<size_t>(count)}, self);
+  return nb::cast(view);
+}
+
+void bind_edges(nb::module_& m) {
+  using Self = nb::handle_t<EdgesObject>;
+  const auto view = [](Self self) -> const Edges& { return nb::cast<const EdgesObject&>(self).view; };
   nb::class_<EdgesObject>(m, "Edges")
       .def(nb::new_(&make_edges), "csr"_a, "listed"_a = nb::none(), "source_coefficient"_a = nb::none(), "edge_coefficient"_a = nb::none(),
            "row_mantissa"_a = nb::none(), "row_shift"_a = nb::none(), "source_factor"_a = nb::none(), "edge_factor"_a = nb::none(),
            "row_factor"_a = nb::none())
       .def_static("of_batch", &make_batch_edges, "batch"_a.none(), "nodes"_a, "mean"_a)
+      .def_ro("csr", &EdgesObject::csr)
       .def_prop_ro("rows", [](const EdgesObject& self) { return self.view.csr.rows; })
-      .def_prop_ro("num_edges", [](const EdgesObject& self) { return self.view.count; });
+      .def_prop_ro("num_edges", [](const EdgesObject& self) { return self.view.count; })
+      .def_prop_ro("source_coefficient",
+                   [=](Self self) { return vector_or_none(self, view(self).source_coefficient, view(self).csr.sources); })
+      .def_prop_ro("edge_coefficient", [=](Self self) { return vector_or_none(self, view(self).edge_coefficient, view(self).count); })
+      .def_prop_ro("row_mantissa", [=](Self self) { return vector_or_none(self, view(self).row.mantissa, view(self).row.count); })
+      .def_prop_ro("row_shift", [=](Self self) { return vector_or_none(self, view(self).row.shift, view(self).row.count); });
+}
 
+void bind_plan(nb::module_& m) {
+  bind_edges(m);
   nb::class_<PlanObject> plan(m, "Plan");
   plan.def(nb::init<std::string_view, int64_t>(), "isa"_a, "threads"_a)
       .def_prop_ro("isa", [](const PlanObject& self) { return std::string_view(self.kernels().name); })

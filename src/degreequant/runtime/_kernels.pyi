@@ -303,6 +303,26 @@ class Edges:
         """
 
     @property
+    def csr(self) -> Csr | None:
+        """The edges by destination; None of a batch."""
+
+    @property
+    def source_coefficient(self) -> NDArray[np.int16] | None:
+        """As given; read-only, as the next three."""
+
+    @property
+    def edge_coefficient(self) -> NDArray[np.int16] | None:
+        """As given."""
+
+    @property
+    def row_mantissa(self) -> NDArray[np.int32] | None:
+        """As given, or 1 / nodes of a batch."""
+
+    @property
+    def row_shift(self) -> NDArray[np.int32] | None:
+        """As given, or 1 / nodes of a batch."""
+
+    @property
     def rows(self) -> int:
         """Number of rows: destinations, or graphs."""
 

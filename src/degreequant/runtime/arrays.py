@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from degreequant.errors import GraphError, InputError, InputTypeError
 
-Number = TypeVar("Number", np.float32, np.int64)
+Number = TypeVar("Number", np.float32, np.int32, np.int64)
 
 
 def to_numpy(value: Any, name: str) -> npt.NDArray[Any]:
@@ -90,7 +90,7 @@ def _check_integers(array: npt.NDArray[Any], name: str) -> None:
 
 
 def edges(value: Any) -> npt.NDArray[Any]:
-    """An edge list as int32 or int64 `[2, edges]`, C-contiguous."""
+    """An edge list as int32 or int64 `[2, edges]`, C-contiguous and aligned."""
     array = to_numpy(value, "edge_index")
     if array.dtype.kind not in "iu":
         if array.size:
@@ -100,7 +100,7 @@ def edges(value: Any) -> npt.NDArray[Any]:
         raise GraphError(f"edge_index has shape {array.shape}; expected (2, edges)")
     if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
         raise GraphError(f"edge_index holds {array.max()}; expected node numbers")
-    return np.ascontiguousarray(array, dtype=np.int32 if array.dtype == np.int32 else np.int64)
+    return _ready(array, np.int32 if array.dtype == np.int32 else np.int64)
 
 
 def edge_weights(value: Any, num_edges: int) -> npt.NDArray[np.float32]:

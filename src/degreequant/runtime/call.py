@@ -9,6 +9,7 @@ from degreequant.errors import InputError
 from degreequant.operations import ROWS, Aggregate, Attend, FloatAggregate, Pool, Role
 from degreequant.program import Program
 from degreequant.runtime import arrays
+from degreequant.runtime.forms import EdgeForm
 from degreequant.runtime.graph import Graph
 from degreequant.runtime.kernels import native
 from degreequant.runtime.meetings import Meeting, meetings
@@ -41,7 +42,9 @@ class Call(NamedTuple):
 class Binder:
     """Makes calls of a program from the arguments; what depends on the program alone is worked out once."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, forms: Mapping[EdgeInputs, Sequence[EdgeForm]] | None = None) -> None:
+        """`forms` are those in which the graph of each pair of edges and edge weights is read; without them it is made for any."""
+        self._forms = forms
         self._names = [entry.name for entry in program.inputs]
         self._readers = [(entry.name, _READERS[entry.role], entry.channels or 0) for entry in program.inputs if entry.role in ROWS]
         self._nodes = [entry.name for entry in program.inputs if ROWS.get(entry.role) == "nodes"]
@@ -102,7 +105,10 @@ class Binder:
     def _graph(self, given: Mapping[str, Any], index: str, weight: str | None, nodes: int) -> Graph:
         graph = given[index]
         if not isinstance(graph, Graph):
-            return Graph(graph, nodes, given[weight] if weight else None)
+            edge_weight = given[weight] if weight else None
+            if self._forms is None:
+                return Graph(graph, nodes, edge_weight)
+            return Graph.of_forms(self._forms[index, weight], graph, nodes, edge_weight)
         weights = self._weights[index]
         _check_graph(graph, index, weights, nodes)
         for name in weights:

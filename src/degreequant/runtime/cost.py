@@ -24,6 +24,7 @@ from degreequant.operations import (
 from degreequant.packing import STORAGE, row_width
 from degreequant.program import Program
 from degreequant.runtime.call import Binder, Call
+from degreequant.runtime.forms import Neighbours
 
 INDEX_BYTES = 4
 POINTER_BYTES = 8
@@ -102,9 +103,10 @@ def _edges(operation: AnyOperation, call: Call) -> int | None:
     """Edges that an operation walks over, added self loops among them."""
     if isinstance(operation, Aggregate | FloatAggregate):
         graph = call.graphs[operation.edge_index, operation.edge_weight]
-        return graph.weighed(operation.norm, weighted=operation.edge_weight is not None).csr.num_edges
+        loops = operation.norm.normalize and operation.norm.add_self_loops
+        return graph.form(Neighbours(self_loops=loops, ids=False)).num_edges
     if isinstance(operation, Attend):
-        return call.graphs[operation.edge_index, None].edges(self_loops=operation.add_self_loops, ids=False).num_edges
+        return call.graphs[operation.edge_index, None].form(Neighbours(self_loops=operation.add_self_loops, ids=False)).num_edges
     return call.nodes if isinstance(operation, Pool) else None
 
 
