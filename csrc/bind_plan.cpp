@@ -113,8 +113,12 @@ EdgesObject make_batch_edges(nb::object batch, int64_t nodes, bool mean) {
     const Multiplier each = from_real(count == 0 ? 0.0 : 1.0 / static_cast<double>(count));
     edges.mantissa.push_back(each.mantissa);
     edges.shift.push_back(each.shift);
+    edges.factor.push_back(count == 0 ? 0.0F : 1.0F / static_cast<float>(count));
   }
-  if (mean) edges.view.row = {edges.mantissa.data(), edges.shift.data(), graphs};
+  if (mean) {
+    edges.view.row = {edges.mantissa.data(), edges.shift.data(), graphs};
+    edges.view.row_factor = edges.factor.data();
+  }
   return edges;
 }
 
@@ -246,7 +250,10 @@ void bind_edges(nb::module_& m) {
                    [=](Self self) { return vector_or_none(self, view(self).source_coefficient, view(self).csr.sources); })
       .def_prop_ro("edge_coefficient", [=](Self self) { return vector_or_none(self, view(self).edge_coefficient, view(self).count); })
       .def_prop_ro("row_mantissa", [=](Self self) { return vector_or_none(self, view(self).row.mantissa, view(self).row.count); })
-      .def_prop_ro("row_shift", [=](Self self) { return vector_or_none(self, view(self).row.shift, view(self).row.count); });
+      .def_prop_ro("row_shift", [=](Self self) { return vector_or_none(self, view(self).row.shift, view(self).row.count); })
+      .def_prop_ro("source_factor", [=](Self self) { return vector_or_none(self, view(self).source_factor, view(self).csr.sources); })
+      .def_prop_ro("edge_factor", [=](Self self) { return vector_or_none(self, view(self).edge_factor, view(self).count); })
+      .def_prop_ro("row_factor", [=](Self self) { return vector_or_none(self, view(self).row_factor, view(self).csr.rows); });
 }
 
 void bind_plan(nb::module_& m) {

@@ -175,9 +175,12 @@ struct Weight {
   bool wide;                   // in * max|x - zero_point| * max|w| >= 2^31: accumulate in 64 bits
 };
 
+struct FloatKernels;  // float_kernels.h
+
 struct Kernels {
   const char* name;
   bool (*supported)() noexcept;
+  const FloatKernels* floats;
 
   // code = clamp(zero_point + roundf(x * inverse_scale)). Returns whether all of the rows are finite; their codes are undefined if not.
   bool (*quantize)(const float* x, float inverse_scale, Clamp clamp, MutableCodes out, int64_t begin, int64_t end) noexcept;

@@ -20,6 +20,7 @@
 #include "kernels.h"
 #include "objects.h"
 #include "operations.h"
+#include "operations_float.h"
 #include "plan_object.h"
 #include "weight.h"
 
@@ -176,5 +177,6 @@ NB_MODULE(_kernels, m) {
         "offset"_a, "isa"_a, "threads"_a);
   m.def("lookup", &lookup, "x"_a.none(), "x_type"_a, "cols"_a, "table"_a.none(), "out"_a.none(), "out_type"_a, "isa"_a, "threads"_a);
 
+  bind_floats(m);
   bind_plan(m);
 }

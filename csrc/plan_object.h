@@ -23,6 +23,7 @@ struct EdgesObject {
   CsrArrays nodes;              // a batch's
   std::vector<int32_t> mantissa;
   std::vector<int32_t> shift;
+  std::vector<float> factor;
 };
 
 class PlanObject {

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from degreequant.cli.bench import bench
 from degreequant.cli.datasets import datasets
 from degreequant.cli.demo import demo
 from degreequant.cli.deploy import convert, inspect, run_program
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": run_program,
     "inspect": inspect,
     "reproduce": reproduce,
+    "bench": bench,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)

@@ -5,9 +5,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from degreequant.nn.finish import activation_table
+from degreequant.nn.finish import activation_table, float_activation
 from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.operations import AnyOperation, Lookup, Operation, Relu
+from degreequant.operations import AnyOperation, FloatRelu, Lookup, Operation, Relu
 from degreequant.quant import exact
 from degreequant.quant.exact import Codes
 from degreequant.quant.fake import ActivationQuantizer
@@ -15,6 +15,8 @@ from degreequant.quant.fake import ActivationQuantizer
 
 class ReluSite(Site):
     """A ReLU: the codes below the zero point become the zero point; the grid stays."""
+
+    keeps_width = True
 
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` is the stored tensor."""
@@ -31,9 +33,16 @@ class ReluSite(Site):
         relu: Operation = Relu(self.spec.name, x.name, x.grid, x.channels)
         return [relu]
 
+    def lower_float(self, context: Context, *args: AnyOperation) -> list[AnyOperation]:
+        """One operation."""
+        (x,) = args
+        return [FloatRelu(self.spec.name, x.name, x.channels)]
+
 
 class TableSite(Site):
     """Any other activation: a table."""
+
+    keeps_width = True
 
     def __init__(self, spec: SiteSpec) -> None:
         super().__init__(spec)
@@ -59,3 +68,9 @@ class TableSite(Site):
         table = activation_table(context, self.spec, x.grid, grid, self.output.range.low.device)
         lookup: Operation = Lookup(self.spec.name, x.name, grid, x.channels, table)
         return [lookup]
+
+    def lower_float(self, context: Context, *args: AnyOperation) -> list[AnyOperation]:
+        """One operation."""
+        (x,) = args
+        assert self.spec.activation is not None
+        return [float_activation(context, self.spec.name, x, self.spec.activation)]

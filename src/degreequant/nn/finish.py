@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from degreequant.fixedpoint import FloatArray, Multiplier
+from degreequant.nn.activation import Activation, float_function
 from degreequant.nn.site import Context, SiteSpec
-from degreequant.operations import AnyOperation, Lookup, Operation, Requantize
+from degreequant.operations import AnyOperation, FloatActivation, FloatArray32, FloatOperation, Lookup, Operation, Requantize
 from degreequant.quant import exact
 from degreequant.quant.exact import Codes
 from degreequant.quant.fake import ActivationQuantizer
@@ -78,6 +79,23 @@ class Finish(nn.Module):
         first = make(self.before.name, self.target())
         return [first, Lookup(self.spec.name, first.name, self.output.grid(), first.channels, self._table(context))]
 
+    def lower_float(self, context: Context, make: Callable[[str, bool], FloatOperation]) -> list[AnyOperation]:
+        """The operation that `make` gives for a name and whether it ends in a ReLU, and the activation after it, where there is another."""
+        activation = self.spec.activation
+        if activation is None or activation.clamps:
+            return [make(self.spec.name, activation is not None)]
+        first = make(f"{self.spec.name}.pre", False)
+        return [first, float_activation(context, self.spec.name, first, activation)]
+
+    def float_end(self, context: Context, bias: Tensor | None) -> tuple[FloatArray32 | None, FloatArray32 | None]:
+        """What a float sum is multiplied by and what is added to it, each of every channel: the BatchNorm and the bias."""
+        shift = None if bias is None else exact.reals(bias)
+        if not self.spec.norm:
+            return None, None if shift is None else shift.astype(np.float32)
+        slope, intercept = folded(context.module(self.spec.norm))
+        shift = intercept if shift is None else slope * shift + intercept
+        return slope.astype(np.float32), shift.astype(np.float32)
+
     def target(self) -> Grid:
         """The grid that accumulators are requantized to."""
         return (self.before or self.output).grid()
@@ -92,6 +110,11 @@ def activation_table(context: Context, spec: SiteSpec, source: Grid, target: Gri
     assert spec.activation is not None
     activation = spec.activation
     return exact.lookup_table(lambda x: activation(context.module, x), source, target, device)
+
+
+def float_activation(context: Context, name: str, source: AnyOperation, activation: Activation) -> FloatActivation:
+    """An activation, other than a ReLU, of what an operation stores."""
+    return FloatActivation(name, source.name, source.channels, *float_function(activation, context.module))
 
 
 def folded(norm: nn.Module) -> tuple[FloatArray, FloatArray]:

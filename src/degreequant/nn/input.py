@@ -9,7 +9,7 @@ from torch import Tensor
 from degreequant.errors import InputError
 from degreequant.memo import TensorMemo
 from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.operations import AnyOperation, FloatOperation, Quantize
+from degreequant.operations import AnyOperation, FloatInput, FloatOperation, Quantize
 from degreequant.quant.exact import Codes, quantize
 from degreequant.quant.fake import ActivationQuantizer, unquantized_rows
 from degreequant.quant.observers import INPUT_SAMPLE
@@ -60,6 +60,11 @@ class InputSite(Site):
         if isinstance(read, str):
             return [Quantize(name, read, grid, int(self.channels))]
         return [Quantize(name, read.name, grid, read.channels)]
+
+    def lower_float(self, context: Context, *args: tuple[str, int]) -> list[AnyOperation]:
+        """The input as it is given; `args` is its name and width."""
+        ((name, channels),) = args
+        return [FloatInput(self.spec.name, name, channels)]
 
     def _matrix(self, x: Tensor) -> Tensor:
         if not isinstance(x, Tensor) or x.dim() != 2:

@@ -9,7 +9,7 @@ from torch import Tensor
 from degreequant.fixedpoint import SharedShift, shared_shift
 from degreequant.nn.finish import Finish
 from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.operations import Add, AnyOperation, Concat, Operation, Requantize
+from degreequant.operations import Add, AnyOperation, Concat, FloatAdd, FloatConcat, Operation, Requantize
 from degreequant.quant import exact
 from degreequant.quant.exact import Codes
 from degreequant.scheme import Grid
@@ -17,6 +17,8 @@ from degreequant.scheme import Grid
 
 class AddSite(Site):
     """`x + other`."""
+
+    keeps_width = True
 
     def __init__(self, spec: SiteSpec) -> None:
         super().__init__(spec)
@@ -36,6 +38,11 @@ class AddSite(Site):
         """One addition."""
         a, b = args
         return self.finish.lower(context, lambda name, grid: lower_add(name, grid, a, b, None))
+
+    def lower_float(self, context: Context, *args: AnyOperation) -> list[AnyOperation]:
+        """One addition."""
+        a, b = args
+        return self.finish.lower_float(context, lambda name, relu: FloatAdd(name, a.name, a.channels, b.name, None, relu))
 
 
 class ConcatSite(Site):
@@ -67,6 +74,12 @@ class ConcatSite(Site):
             return Concat(name, first.name, grid, channels, names, tuple(_rescale(x.grid, grid) for x in args))
 
         return self.finish.lower(context, make)
+
+    def lower_float(self, context: Context, *args: AnyOperation) -> list[AnyOperation]:
+        """One concatenation."""
+        first, *others = args
+        names, channels = tuple(x.name for x in others), sum(x.channels for x in args)
+        return self.finish.lower_float(context, lambda name, relu: FloatConcat(name, first.name, channels, names, relu))
 
 
 def sum_factors(a: Grid, b: Grid, target: Grid) -> SharedShift:

@@ -12,13 +12,15 @@ from degreequant.coefficients import reciprocal
 from degreequant.memo import TensorMemo
 from degreequant.nn.finish import Finish
 from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.operations import AnyOperation, Operation, Pool, Reduce, Requantize
+from degreequant.operations import AnyOperation, FloatPool, Operation, Pool, Reduce, Requantize
 from degreequant.quant.exact import Codes
 from degreequant.scheme import Grid
 
 
 class SumPoolSite(Site):
     """`global_add_pool`."""
+
+    keeps_width = True
 
     reduce: ClassVar[Reduce] = "sum"
     pool: ClassVar[Callable[..., Tensor]] = staticmethod(global_add_pool)
@@ -49,6 +51,12 @@ class SumPoolSite(Site):
         rule = self._rule(context, x.grid)
         return self.finish.lower(context, lambda name, grid: Pool(name, x.name, grid, x.channels, batch, self.reduce, rule))
 
+    def lower_float(self, context: Context, *args: Any) -> list[AnyOperation]:
+        """One pool."""
+        x, batch, _ = args
+        end = self.finish.float_end(context, None)
+        return self.finish.lower_float(context, lambda name, relu: FloatPool(name, x.name, x.channels, batch, self.reduce, *end, relu))
+
     def _rule(self, context: Context, source: Grid) -> Requantize:
         return self.finish.rule(context, np.array([source.scale]), None)
 
@@ -62,6 +70,8 @@ class MeanPoolSite(SumPoolSite):
 
 class MaxPoolSite(Site):
     """`global_max_pool`: the largest code is the code of the largest value, so nothing is quantized again."""
+
+    keeps_width = True
 
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` are `x` `[nodes, channels]` and `batch` `[nodes]` or None."""
@@ -82,6 +92,11 @@ class MaxPoolSite(Site):
         x, batch, _ = args
         pooled: Operation = Pool(self.spec.name, x.name, x.grid, x.channels, batch, "max", None)
         return [pooled]
+
+    def lower_float(self, context: Context, *args: Any) -> list[AnyOperation]:
+        """One pool."""
+        x, batch, _ = args
+        return [FloatPool(self.spec.name, x.name, x.channels, batch, "max")]
 
 
 def note_size(batch: Tensor, graphs: int, memo: TensorMemo) -> None:

@@ -20,12 +20,27 @@ from degreequant.operations.base import (
     parameter_bytes,
 )
 from degreequant.operations.dense import Add, Concat, Embedding, Linear, Lookup, Quantize, Relu, Rescale
-from degreequant.operations.floats import FloatAggregate, FloatArray32, FloatInput, FloatLinear, FloatRelu
+from degreequant.operations.floats import (
+    FloatActivation,
+    FloatAdd,
+    FloatAggregate,
+    FloatArray32,
+    FloatAttend,
+    FloatConcat,
+    FloatEmbedding,
+    FloatFunction,
+    FloatInput,
+    FloatLinear,
+    FloatPool,
+    FloatRelu,
+    FloatRescale,
+)
 from degreequant.operations.graph import Aggregate, Attend, EdgeNorm, Pool, Reduce
 
 _KINDS: tuple[type[AnyOperation], ...] = (
     *(Quantize, Embedding, Linear, Rescale, Add, Concat, Lookup, Relu, Aggregate, Attend, Pool),
-    *(FloatInput, FloatLinear, FloatAggregate, FloatRelu),
+    *(FloatInput, FloatEmbedding, FloatLinear, FloatRescale, FloatAdd, FloatConcat, FloatRelu, FloatActivation),
+    *(FloatAggregate, FloatAttend, FloatPool),
 )
 OPERATIONS: dict[str, type[AnyOperation]] = {operation.kind: operation for operation in _KINDS}
 
@@ -40,12 +55,20 @@ __all__ = [
     "EdgeNorm",
     "Embedding",
     "Epilogue",
+    "FloatActivation",
+    "FloatAdd",
     "FloatAggregate",
     "FloatArray32",
+    "FloatAttend",
+    "FloatConcat",
+    "FloatEmbedding",
+    "FloatFunction",
     "FloatInput",
     "FloatLinear",
     "FloatOperation",
+    "FloatPool",
     "FloatRelu",
+    "FloatRescale",
     "Input",
     "Linear",
     "Lookup",

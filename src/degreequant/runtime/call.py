@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from degreequant.errors import InputError
-from degreequant.operations import ROWS, Aggregate, Attend, FloatAggregate, Pool, Role
+from degreequant.operations import ROWS, Aggregate, Attend, FloatAggregate, FloatAttend, FloatPool, Pool, Role
 from degreequant.program import Program
 from degreequant.runtime import arrays
 from degreequant.runtime.forms import EdgeForm
@@ -50,7 +50,7 @@ class Binder:
         self._nodes = [entry.name for entry in program.inputs if ROWS.get(entry.role) == "nodes"]
         self._edges = _edge_inputs(program)
         self._weights = {index: [name for other, name in self._edges if other == index and name] for index, _ in self._edges}
-        self._batches = list(dict.fromkeys(op.batch for op in program.operations if isinstance(op, Pool)))
+        self._batches = list(dict.fromkeys(op.batch for op in program.operations if isinstance(op, Pool | FloatPool)))
         self._meetings = meetings(program)
 
     def bind(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> Call:
@@ -128,7 +128,7 @@ _READERS: dict[Role, Callable[[Any, str, int], npt.NDArray[Any]]] = {
 def _edge_inputs(program: Program) -> list[EdgeInputs]:
     """What the aggregations read, each pair once."""
     sums = [(op.edge_index, op.edge_weight) for op in program.operations if isinstance(op, Aggregate | FloatAggregate)]
-    return list(dict.fromkeys([*sums, *((op.edge_index, None) for op in program.operations if isinstance(op, Attend))]))
+    return list(dict.fromkeys([*sums, *((op.edge_index, None) for op in program.operations if isinstance(op, Attend | FloatAttend))]))
 
 
 def _check_graph(graph: Graph, name: str, weights: list[str], nodes: int) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from degreequant.operations import ROWS, Attend, Pool
+from degreequant.operations import ROWS, Attend, FloatAttend, FloatPool, Pool
 from degreequant.program import Program
 
 
@@ -37,10 +37,10 @@ def meetings(program: Program) -> list[Meeting]:
                 read |= behind[tensor]
         if len(read) > 1:
             found.append(_meeting(op.name, read))
-        if isinstance(op, Attend):
+        if isinstance(op, Attend | FloatAttend):
             found += [_meeting(op.name, read, op.edge_index)] if read else []
             read = {}
-        behind[op.name] = {("batch", op.batch): None} if isinstance(op, Pool) else read
+        behind[op.name] = {("batch", op.batch): None} if isinstance(op, Pool | FloatPool) else read
     return found
 
 
