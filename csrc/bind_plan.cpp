@@ -47,8 +47,9 @@ void check_ids(const CsrObject& csr, int64_t listed) {
 // All nodes as one graph.
 int64_t one_graph(int64_t nodes, CsrArrays& csr) {
   csr.indptr = {0, nodes};
-  csr.indices.resize(static_cast<size_t>(nodes));
-  std::iota(csr.indices.begin(), csr.indices.end(), 0);
+  csr.indices.allocate(nodes + kIndexPadding);
+  std::iota(csr.indices.data(), csr.indices.data() + nodes, 0);
+  std::fill_n(csr.indices.data() + nodes, kIndexPadding, 0);
   return 1;
 }
 

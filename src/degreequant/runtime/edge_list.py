@@ -10,7 +10,7 @@ from degreequant.coefficients import degree, inverse_root, per_edge, per_source
 from degreequant.errors import GraphError
 from degreequant.fixedpoint import FloatArray, from_real
 from degreequant.operations import EdgeNorm
-from degreequant.runtime.kernels import native
+from degreequant.runtime.kernels import native, usable_threads
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class EdgeList:
             if key in self._made:
                 return self._made[key]
         try:
-            csr = native.Csr(self.edges, self.num_nodes, "replace" if self_loops else "keep", ids)
+            csr = native.Csr(self.edges, self.num_nodes, "replace" if self_loops else "keep", ids, usable_threads())
         except ValueError:
             self.check()
             raise
