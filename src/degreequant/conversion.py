@@ -17,6 +17,7 @@ from degreequant.nn.plan import CallNames, Ref, Step
 from degreequant.nn.prepared import SITES, PreparedModel, Roles, original_class
 from degreequant.nn.registry import LAYERS
 from degreequant.nn.site import Context, Site
+from degreequant.nn.statics import Statics
 from degreequant.nn.vocabulary import activation, describe, drops_last_dimension, epilogue, operand, selected_column
 from degreequant.operations import (
     ROWS,
@@ -64,7 +65,7 @@ class Conversion:
         self.outlook = Outlook(self.plan, qmodel, qmodel.dq.recipe)
         self.roles = roles
         self.sites = cast("dict[str, Site]", dict(getattr(qmodel, SITES).items()))
-        self.context = Context(qmodel.dq.graphs, qmodel.get_submodule)
+        self.context = Context(qmodel.dq.graphs, qmodel.get_submodule, values=Statics(self.plan, qmodel))
         self.stored: dict[str, AnyOperation] = {}
         self.given: dict[str, tuple[str, int]] = {name: (name, 0) for name, _ in roles.ordered}
         self.operations: list[AnyOperation] = []
@@ -75,6 +76,8 @@ class Conversion:
     def program(self) -> Program:
         """The program of the whole plan."""
         for step in self.plan.steps:
+            if self.outlook.structure.has(step.name) and not self.plan.reads_argument(step):
+                continue
             what = self.outlook.meaning(step) if step.kind != "site" else "site"
             if what == "site":
                 self._lower(step)
@@ -104,6 +107,8 @@ class Conversion:
             return value
         if value.name in self.stored:
             return self.stored[value.name]
+        if value.name not in self.given:
+            return None  # edges that were changed, or a number of nodes: the site says what they are
         name, column = self.given[value.name]
         return (name, column) if dict(self.roles.ordered)[name] in ("categories", "edge_categories") else name
 

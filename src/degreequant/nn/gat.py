@@ -194,13 +194,16 @@ class GATSite(Site):
         return weight, exact.requantizer(factor, self.residual.grid(), None)
 
     def _rule(self, context: Context, layer: Any) -> Requantize:
-        return self.finish.rule(context, self._unit(layer), layer.bias)
+        return self.finish.rule(context, self._unit(layer), layer.bias, self._channels(layer))
 
     def _sums_rule(self, layer: Any) -> Requantize:
         return exact.requantizer(self._unit(layer), self.sums.grid(), None)
 
     def _unit(self, layer: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
         return np.array([self.features.grid().scale / (1 if layer.concat else layer.heads)])
+
+    def _channels(self, layer: Any) -> int:
+        return int(layer.out_channels * (layer.heads if layer.concat else 1))
 
     def _addend(self, context: Context, layer: Any) -> np.ndarray[Any, np.dtype[np.int32]] | None:
         return None if layer.bias is None else fixedpoint.addend_from_real(exact.reals(layer.bias) / self.finish.target().scale)

@@ -76,7 +76,7 @@ class GCNSite(Site):
 
     def _rule(self, context: Context, layer: Any) -> Requantize:
         """How the neighbour sums become the output's codes; the row's multiplier is not in it."""
-        return self.finish.rule(context, np.array([self.features.grid().scale]), layer.bias)
+        return self.finish.rule(context, np.array([self.features.grid().scale]), layer.bias, layer.out_channels)
 
 
 def edge_norm(layer: Any) -> EdgeNorm:

@@ -46,7 +46,7 @@ class LinearSite(Site):
     def _integers(self, context: Context, source: Grid) -> tuple[WeightCodes, Requantize]:
         layer = self.layer(context)
         weight, factor = weight_integers(layer.weight, self.weight, source)
-        return weight, self.finish.rule(context, factor, layer.bias)
+        return weight, self.finish.rule(context, factor, layer.bias, len(weight.codes))
 
 
 def weight_integers(weight: Tensor, quantizer: WeightQuantizer, source: Grid) -> tuple[WeightCodes, FloatArray]:

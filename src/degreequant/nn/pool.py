@@ -40,16 +40,16 @@ class SumPoolSite(Site):
         row = None
         if self.reduce == "mean":
             row = reciprocal(torch.bincount(graph, minlength=graphs).unsqueeze(-1).cpu().numpy())
-        return self.finish.exact(context, acc, self._rule(context, x.grid), row)
+        return self.finish.exact(context, acc, self._rule(context, x.grid, x.codes.shape[1]), row)
 
     def lower(self, context: Context, *args: Any) -> list[AnyOperation]:
         """One pool."""
         x, batch, _ = args
-        rule = self._rule(context, x.grid)
+        rule = self._rule(context, x.grid, x.channels)
         return self.finish.lower(context, lambda name, grid: Pool(name, x.name, grid, x.channels, batch, self.reduce, rule))
 
-    def _rule(self, context: Context, source: Grid) -> Requantize:
-        return self.finish.rule(context, np.array([source.scale]), None)
+    def _rule(self, context: Context, source: Grid, channels: int) -> Requantize:
+        return self.finish.rule(context, np.array([source.scale]), None, channels)
 
 
 class MeanPoolSite(SumPoolSite):

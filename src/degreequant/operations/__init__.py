@@ -19,12 +19,14 @@ from degreequant.operations.base import (
     Values,
     parameter_bytes,
 )
-from degreequant.operations.dense import Add, Concat, Embedding, Linear, Lookup, Quantize, Relu, Rescale
+from degreequant.operations.dense import Add, Concat, Embedding, Linear, Lookup, Multiply, Quantize, Relu, Rescale
+from degreequant.operations.edges import EdgeSet, Gather, OnEdges, Scatter, Softmax
 from degreequant.operations.floats import FloatAggregate, FloatArray32, FloatInput, FloatLinear, FloatRelu
 from degreequant.operations.graph import Aggregate, Attend, EdgeNorm, Pool, Reduce
 
 _KINDS: tuple[type[AnyOperation], ...] = (
     *(Quantize, Embedding, Linear, Rescale, Add, Concat, Lookup, Relu, Aggregate, Attend, Pool),
+    *(Multiply, Gather, Scatter, Softmax),
     *(FloatInput, FloatLinear, FloatAggregate, FloatRelu),
 )
 OPERATIONS: dict[str, type[AnyOperation]] = {operation.kind: operation for operation in _KINDS}
@@ -38,6 +40,7 @@ __all__ = [
     "Attend",
     "Concat",
     "EdgeNorm",
+    "EdgeSet",
     "Embedding",
     "Epilogue",
     "FloatAggregate",
@@ -46,9 +49,12 @@ __all__ = [
     "FloatLinear",
     "FloatOperation",
     "FloatRelu",
+    "Gather",
     "Input",
     "Linear",
     "Lookup",
+    "Multiply",
+    "OnEdges",
     "Operation",
     "Pool",
     "Quantize",
@@ -58,6 +64,8 @@ __all__ = [
     "Rescale",
     "Role",
     "Rows",
+    "Scatter",
+    "Softmax",
     "Values",
     "parameter_bytes",
 ]
