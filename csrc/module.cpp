@@ -20,6 +20,7 @@
 #include "kernels.h"
 #include "objects.h"
 #include "operations.h"
+#include "plan_object.h"
 #include "weight.h"
 
 namespace degreequant {
@@ -175,4 +176,6 @@ NB_MODULE(_kernels, m) {
   m.def("rescale", &rescale, "x"_a.none(), "x_type"_a, "cols"_a, "zero_point"_a, "requantize"_a, "out"_a.none(), "out_type"_a, "out_cols"_a,
         "offset"_a, "isa"_a, "threads"_a);
   m.def("lookup", &lookup, "x"_a.none(), "x_type"_a, "cols"_a, "table"_a.none(), "out"_a.none(), "out_type"_a, "isa"_a, "threads"_a);
+
+  bind_plan(m);
 }

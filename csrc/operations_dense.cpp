@@ -1,9 +1,9 @@
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <mutex>
 #include <string>
 
+#include "finite.h"
 #include "operations.h"
 #include "parallel.h"
 
@@ -11,15 +11,6 @@ namespace degreequant {
 namespace {
 
 constexpr int64_t kScanFloats = 4096;
-
-// Position of the first NaN or infinity among `count` floats, or count.
-int64_t find_nonfinite(const float* x, int64_t count) noexcept {
-  constexpr uint32_t kExponent = 0x7f800000;
-  bool found = false;
-  for (int64_t i = 0; i < count; ++i) found |= (std::bit_cast<uint32_t>(x[i]) & kExponent) == kExponent;
-  if (!found) return count;
-  return std::find_if(x, x + count, [](float value) { return !std::isfinite(value); }) - x;
-}
 
 // Position of the first float that is not finite, or their number. A few rows are searched, then quantized while the cache still has them.
 int64_t quantize_rows(const Kernels& kernels, const float* x, float inverse_scale, Clamp clamp, MutableCodes out, int64_t threads) {

@@ -3,10 +3,7 @@
 import dataclasses
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from types import UnionType
@@ -18,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors_numpy
 
 from degreequant.errors import ProgramError
+from degreequant.files import reason
 from degreequant.operations import OPERATIONS, AnyOperation, Epilogue, Input
 from degreequant.packing import STORAGE, WeightCodes, pack, row_width, unpack
 from degreequant.scheme import TensorSpec
@@ -83,28 +81,7 @@ def read(path: str | PathLike[str]) -> bytes:
     try:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        raise ProgramError(f"cannot be read ({_reason(error)}); expected a .dq file") from None
-
-
-def write(path: str | PathLike[str], data: bytes) -> None:
-    """Writes to a new file beside `path`, then renames it."""
-    target = Path(path)
-    temporary = target.parent / f".{target.name[:100]}.{secrets.token_hex(8)}"
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-    except (OSError, ValueError) as error:
-        raise ProgramError(f"{path}: cannot be written ({_reason(error)})") from None
-    finally:
-        with suppress(OSError, ValueError):
-            temporary.unlink()
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ProgramError(f"cannot be read ({reason(error)}); expected a .dq file") from None
 
 
 def canonical(data: bytes) -> bytes:

@@ -9,6 +9,7 @@ from textwrap import shorten
 from typing import Self, get_args
 
 from degreequant.errors import ProgramError
+from degreequant.files import write_atomically
 from degreequant.operations import OPERATIONS, ROWS, AnyOperation, Embedding, Epilogue, FloatOperation, Input, Role, Rows, Values
 
 
@@ -73,9 +74,7 @@ class Program:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes a `.dq` file: a temporary file first, then a rename, so that `path` is never half written."""
-        from degreequant import dqfile
-
-        dqfile.write(path, self.to_bytes())
+        write_atomically(path, self.to_bytes(), ProgramError)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:

@@ -64,13 +64,13 @@ def contents(folder):
     return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in [folder, *sorted(folder.rglob("*"))]]
 
 
-def test_labels_are_features_and_nothing_is_written(given, tmp_path):
+def test_labels_are_features_and_nothing_is_written_beside_them(given, tmp_path):
     folder = given("MUTAG")
     before = contents(tmp_path / "given")
     assert tudataset.available("MUTAG")
     graphs = tudataset.load("MUTAG")
     assert contents(tmp_path / "given") == before
-    assert not (tmp_path / "cache").exists()
+    assert [path.parent.name for path in (tmp_path / "cache").rglob("*") if path.is_file()] == ["parsed"]
     assert (len(graphs), graphs.num_node_features, graphs.num_classes) == (COUNT, 2, 2)
     assert graphs.x[:4].tolist() == [[1, 0], [1, 0], [1, 0], [0, 1]]
     assert graphs.y[:4].tolist() == [0, 1, 0, 1]
@@ -141,7 +141,7 @@ def test_a_download_is_kept_and_used_again(tmp_path, monkeypatch):
     assert not tudataset.available("PROTEINS")
     first = tudataset.load("PROTEINS")
     assert tudataset.available("PROTEINS")
-    kept = sorted(path.name for path in (tmp_path / "cache").rglob("*") if path.is_file())
+    kept = sorted(path.name for path in (tmp_path / "cache" / "TUDataset").rglob("*") if path.is_file())
     assert kept == sorted(f"PROTEINS_{part}.txt" for part in tudataset.FILES["PROTEINS"])
     monkeypatch.setattr(tudataset, "fetch", None)
     assert torch.equal(tudataset.load("PROTEINS").x, first.x)

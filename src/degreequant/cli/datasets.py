@@ -38,7 +38,7 @@ def list_datasets(json: Annotated[bool, typer.Option("--json", help="Print JSON.
     )
     if not all(entry["available"] for entry in entries):
         say("What is not at hand is downloaded when first used, zinc excepted; or set DEGREEQUANT_DATA to a folder that holds")
-        say("Planetoid/NAME/raw, TUDataset/NAME/raw or zinc12k/zinc12k.npz.")
+        say("Planetoid/NAME/raw, TUDataset/NAME/raw, superpixels/ or zinc12k/zinc12k.npz.")
 
 
 def _cells(entry: dict[str, Any]) -> list[str]:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from degreequant.dqfile import write
 from degreequant.errors import InputError
+from degreequant.files import write_atomically
 from degreequant.program import Program
 
 UNREADABLE = (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -57,4 +57,4 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
     """An .npy file, written whole or not at all."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
-    write(path, buffer.getvalue())
+    write_atomically(path, buffer.getvalue(), InputError)

@@ -2,7 +2,7 @@
 
 >>> from degreequant import data
 >>> list(data.DATASETS)
-['cora', 'citeseer', 'pubmed', 'digits', 'zinc', 'reddit-binary', 'imdb-binary', 'proteins', 'mutag']
+['cora', 'citeseer', 'pubmed', 'digits', 'zinc', 'mnist', 'cifar10', 'reddit-binary', 'imdb-binary', 'proteins', 'mutag']
 >>> data.load("digits")
 Data(x=[1797, 64], edge_index=[2, 19924], y=[1797], train_mask=[1797], val_mask=[1797], test_mask=[1797])
 

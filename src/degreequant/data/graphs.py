@@ -1,7 +1,8 @@
 """Many graphs as one value: put together once, cut into batches by indexing, on any device."""
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -47,7 +48,7 @@ class GraphSet:
 
     Attributes:
         x: Node features `[nodes, features]` float32, or node types `[nodes]` int64.
-        edge_index: `[2, edges]` int64, counted from 0 in each graph.
+        edge_index: `[2, edges]` of any integer type, counted from 0 in each graph.
         node_ptr: Where each graph's nodes begin and the last one's end `[graphs + 1]` int64; on the CPU, so that the sizes of a batch
             are known without asking the device.
         edge_ptr: The same of the edges.
@@ -56,6 +57,7 @@ class GraphSet:
         node_types: How many types there are, where `x` holds types.
         edge_attr: `[edges, ...]`, if any.
         degree_rank: `[nodes]` float32, if any; see `degreequant.protect.degree_rank`.
+        test_parts: Parts of the test graphs that results are reported on too: a name and the indices of its graphs.
 
     >>> x, edges, ends = torch.ones(3, 1), torch.tensor([[0, 1, 0], [1, 0, 0]]), torch.tensor([0, 2, 3])
     >>> graphs = GraphSet(x, edges, node_ptr=ends, edge_ptr=ends, y=torch.tensor([0, 1]), splits=())
@@ -75,6 +77,7 @@ class GraphSet:
     node_types: int | None = None
     edge_attr: Tensor | None = None
     degree_rank: Tensor | None = None
+    test_parts: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_pointers(self.node_ptr, self.x.shape[0], "nodes")

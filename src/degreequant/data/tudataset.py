@@ -39,23 +39,29 @@ UNREADABLE = (OSError, ValueError, RuntimeError, IndexError, AssertionError)
 def load(name: Name) -> "GraphSet":
     """The graphs with ten splits: `x` float32 [nodes, features], symmetric edges without self loops, `y` int64 [graphs].
 
-    Downloads the raw files into the cache when they are nowhere at hand.
+    Downloads the raw files into the cache when they are nowhere at hand. What was parsed is kept in the cache.
 
     Raises:
         DatasetError: If the raw files are missing and cannot be downloaded, or are damaged.
         MissingExtraError: If PyTorch Geometric or scikit-learn is not installed.
     """
-    geometric = pyg()
-    import torch
-
-    from degreequant.data.graphs import GraphSet, check_edges, pointers
+    pyg()
+    from degreequant.data.parsed import parsed
 
     folder = raw_folder(name)
     if folder is None:
         folder = _download(name)
     _check_files(name, folder)
+    return parsed(name.lower(), _paths(name, folder), lambda: _parse(name, folder))
+
+
+def _parse(name: Name, folder: Path) -> "GraphSet":
+    import torch
+
+    from degreequant.data.graphs import GraphSet, check_edges, pointers
+
     try:
-        data, slices, sizes = geometric.io.read_tu_data(str(folder), name)
+        data, slices, sizes = pyg().io.read_tu_data(str(folder), name)
         node_ptr = slices["x"] if data.x is not None else pointers(torch.tensor(data._num_nodes))
         x = _degrees(data.edge_index, node_ptr, slices["edge_index"]) if data.x is None else data.x[:, sizes["num_node_attributes"] :]
         graphs = GraphSet(x, data.edge_index, node_ptr=node_ptr, edge_ptr=slices["edge_index"], y=data.y, splits=folds(data.y))

@@ -42,6 +42,11 @@ ZINC = {
     "gat": Protocol("zinc-gat", 18, 0.0, BENCHMARK),
     "gin": Protocol("zinc-gin", 110, 0.0, BENCHMARK),
 }
+SUPERPIXELS = {
+    "gcn": Protocol("superpixel-gcn", 146, 0.0, BENCHMARK),
+    "gat": Protocol("superpixel-gat", 19, 0.0, BENCHMARK),
+    "gin": Protocol("superpixel-gin", 110, 0.0, BENCHMARK),
+}
 TU = {"gin": Protocol("reddit-gin", 64, 0.5, Settings(lr=0.005, weight_decay=2e-4, schedule="step"))}
 
 
@@ -54,6 +59,8 @@ def protocols(dataset: Dataset) -> Mapping[str, Protocol]:
     """
     if dataset.statistics.graphs == 1:
         return MappingProxyType(CITATION | ({"gin": CITESEER_GIN} if dataset.name == "citeseer" else {}))
+    if dataset.statistics.directed:
+        return MappingProxyType(SUPERPIXELS)
     return MappingProxyType(TU if dataset.statistics.classes else ZINC)
 
 

@@ -263,3 +263,143 @@ def lookup(
     x: NDArray[Any], x_type: str, cols: int, table: NDArray[np.int32], out: NDArray[Any], out_type: str, isa: str, threads: int
 ) -> None:
     """Write table[code - smallest code of x_type]; `table` has an entry for every code of x_type, each one a code of out_type."""
+
+class Edges:
+    """A graph in the form in which a step of a `Plan` reads it. Immutable; holds the arrays that it is given."""
+
+    def __new__(
+        cls,
+        csr: Csr,
+        *,
+        listed: int | None = None,
+        source_coefficient: NDArray[np.int16] | None = None,
+        edge_coefficient: NDArray[np.int16] | None = None,
+        row_mantissa: NDArray[np.int32] | None = None,
+        row_shift: NDArray[np.int32] | None = None,
+        source_factor: NDArray[np.float32] | None = None,
+        edge_factor: NDArray[np.float32] | None = None,
+        row_factor: NDArray[np.float32] | None = None,
+    ) -> Edges:
+        """Check and bring together what a step multiplies by.
+
+        Args:
+            csr: the edges by destination.
+            listed: edges in the caller's list, where a step needs the edge ids of `csr`; all ids must be below.
+            source_coefficient: of each source.
+            edge_coefficient: of each edge in the order of `csr`; not together with `source_coefficient`.
+            row_mantissa: the multiplier of each row, with `row_shift`.
+            row_shift: see `row_mantissa`.
+            source_factor: what a float step multiplies each source by.
+            edge_factor: the same for each edge, instead.
+            row_factor: the same for each row, beside.
+        """
+
+    @staticmethod
+    def of_batch(csr: Csr, mean: bool) -> Edges:
+        """The nodes of each graph, as `segments` gives them; with `mean` each row's multiplier is 1 / its nodes, or 0 without any."""
+
+    @property
+    def csr(self) -> Csr:
+        """The edges by destination."""
+
+class Plan:
+    """A program made ready to run (csrc/plan.h). Built step by step, then finished; from then on immutable, and many threads may run it.
+
+    Tensors, spaces (what the rows of tensors stand for) and graphs are numbers. A method that adds a step returns the tensor it stores.
+    """
+
+    def __init__(self, isa: str, threads: int) -> None:
+        """A plan without steps; a run of it uses at most `threads` threads, 1 to 1024."""
+
+    @property
+    def isa(self) -> str:
+        """The instruction set of its kernels."""
+
+    def space(self) -> int:
+        """Rows of a new kind. Spaces whose rows must be equal are joined when a step needs that."""
+
+    def features(self, space: int, channels: int) -> int:
+        """An input of floats, float32 `[rows, channels]`."""
+
+    def categories(self, space: int, columns: int) -> int:
+        """An input of categories, int64 `[rows, at least columns]`."""
+
+    def edges(self, rows: int, sources: int) -> int:
+        """A graph that each run is given in the form of an `Edges`."""
+
+    def finish(self, output: int) -> None:
+        """No more steps; `output`, a tensor of floats, is what `run` returns."""
+
+    def run(self, inputs: list[NDArray[Any]], edges: list[Edges]) -> NDArray[np.float32]:
+        """The output, `[rows, channels]`, for inputs and graphs in the order in which they were added.
+
+        Raises ValueError in one sentence where rows do not fit or an input holds what a step cannot take.
+        """
+
+    def codes(self, inputs: list[NDArray[Any]], edges: list[Edges], wanted: list[int]) -> list[NDArray[Any]]:
+        """The same run, but returns the tensors of codes of these numbers in their stored form."""
+
+    def quantize(self, name: str, x: int, inverse_scale: float, zero_point: int, q_min: int, q_max: int, code_type: str) -> int:
+        """Floats to codes; `name` is what errors call `x`."""
+
+    def embedding(self, name: str, x: int, column: int, table: NDArray[Any], channels: int, zero_point: int, code_type: str) -> int:
+        """Rows of `table`, which holds codes in their stored form, chosen by a column of the categories `x`."""
+
+    def linear(self, x: int, codes: NDArray[np.int8], requantize: Requantize, code_type: str) -> int:
+        """The product with weight codes of shape (outputs, inputs)."""
+
+    def concat(self, xs: list[int], rules: list[Requantize], code_type: str) -> int:
+        """Tensors side by side, each rescaled by its own rule; one tensor is what a rescale is."""
+
+    def add(
+        self,
+        tensors: tuple[int, int],
+        mantissas: tuple[int, int],
+        shift: int,
+        addend: NDArray[np.int32] | None,
+        grid: list[int],
+        code_type: str,
+    ) -> int:
+        """The sum of two tensors; `grid` is zero point, smallest and largest code."""
+
+    def lookup(self, x: int, table: NDArray[np.int32], zero_point: int, code_type: str) -> int:
+        """A table with an entry for every code that the storage of `x` can hold."""
+
+    def dequantize(self, x: int, scale: float) -> int:
+        """The real values of codes."""
+
+    def aggregate(self, x: int, edges: int, self_coefficient: int, edge_shift: int, requantize: Requantize, code_type: str) -> int:
+        """Neighbour sums, with the coefficients that the form of the graph has."""
+
+    def maximum(self, x: int, edges: int) -> int:
+        """The largest code of each channel among the sources of a row; the zero point in a row without."""
+
+    def order(self, logits: int, edges: int, loops: NDArray[np.int8] | Literal["kept", "mean"]) -> int:
+        """Logits of the listed edges in the order of the csr; `loops` says what the last edge of each row gets."""
+
+    def attend(
+        self,
+        x: int,
+        logits: int,
+        edge_logits: int | None,
+        edges: int,
+        heads: int,
+        slope: int,
+        table: NDArray[np.int16],
+        average: bool,
+        requantize: Requantize,
+        code_type: str,
+    ) -> int:
+        """A GAT's attention; `edge_logits` are in the order of the csr."""
+
+    def float_input(self, name: str, x: int) -> int:
+        """An input of floats, checked; `name` is what errors call it."""
+
+    def float_linear(self, x: int, weight: NDArray[np.float32], bias: NDArray[np.float32] | None) -> int:
+        """`x @ weight.T + bias`, `weight` of shape (outputs, inputs)."""
+
+    def float_aggregate(self, x: int, edges: int, bias: NDArray[np.float32] | None) -> int:
+        """Neighbour sums, with the factors that the form of the graph has, plus `bias`."""
+
+    def float_relu(self, x: int) -> int:
+        """`max(x, 0)`."""

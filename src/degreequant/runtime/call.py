@@ -14,9 +14,6 @@ from degreequant.runtime import arrays
 from degreequant.runtime.graph import Graph
 from degreequant.runtime.kernels import native
 
-Stored = npt.NDArray[Any]
-"""What an operation has stored: codes in their stored form (`degreequant.packing`), or float32 `[rows, channels]`."""
-
 EdgeInputs = tuple[str, str | None]
 """Names of the inputs that an aggregation reads: edges, and edge weights if it takes any."""
 
@@ -24,12 +21,11 @@ EdgeInputs = tuple[str, str | None]
 @dataclass
 class Call:
     """One run: the inputs with values by name, the graph of each pair of edges and edge weights, the nodes of each graph by the name of
-    the batch, and what the operations have stored."""
+    the batch."""
 
     inputs: dict[str, npt.NDArray[Any]]
     graphs: dict[EdgeInputs, Graph]
     batches: dict[str | None, native.Csr]
-    stored: dict[str, Stored]
 
 
 def bind(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> Call:
@@ -43,7 +39,7 @@ def bind(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> 
     count = next(iter(nodes.values()))
     graphs = {edges: _graph(program, given, edges, count) for edges in _edge_inputs(program)}
     batches = {name: _batch(given, name, count) for name in dict.fromkeys(op.batch for op in program.operations if isinstance(op, Pool))}
-    call = Call(values, graphs, batches, {})
+    call = Call(values, graphs, batches)
     _check_rows(program, call, {name: n for name, n in rows.items() if name not in nodes})
     return call
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from degreequant.errors import EngineError, InputTypeError
+from degreequant.errors import EngineError, InputError, InputTypeError
 from degreequant.operations import Operation
 from degreequant.packing import unpack
 from degreequant.program import Program
-from degreequant.runtime.call import Call, bind
+from degreequant.runtime.call import bind
 from degreequant.runtime.epilogue import EPILOGUES
-from degreequant.runtime.kernels import choose_isa
-from degreequant.runtime.steps import Target, make_step, real_values
+from degreequant.runtime.kernels import MAX_THREADS, choose_isa, native
+from degreequant.runtime.steps import EdgeSlot, build
 
 
 class Engine:
@@ -37,9 +37,9 @@ class Engine:
         self.program = _program(program)
         self.isa = choose_isa(isa)
         self.threads = _thread_count(threads)
-        target = Target(self.isa, self.threads)
-        self._steps = [(operation, make_step(operation, self.program, target)) for operation in self.program.operations]
-        self._last_read = _last_reads(self.program)
+        builder = build(self.program, self.isa, min(self.threads, MAX_THREADS))
+        self._plan = builder.plan
+        self._inputs, self._slots, self._stored = list(builder.inputs), list(builder.slots), builder.stored
 
     def __call__(self, /, *args: Any, **inputs: Any) -> npt.NDArray[np.float32]:
         """The model's output, float32 `[nodes, channels]`; after a readout `[graphs, channels]`; `[rows]` where it squeezes them.
@@ -52,37 +52,38 @@ class Engine:
             InputTypeError: If an argument is of the wrong kind.
             GraphError: If the edges do not make a graph on the nodes given.
         """
-        call = self._run(args, inputs, keep=False)
-        output = self.program[self.program.output]
-        result = EPILOGUES[self.program.epilogue](real_values(output, call.stored[output.name]))
+        values, edges = self._bind(args, inputs)
+        try:
+            real = self._plan.run(values, edges)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        result = EPILOGUES[self.program.epilogue](real)
         return result[:, 0] if self.program.squeeze else result
 
     def codes(self, /, *args: Any, **inputs: Any) -> dict[str, npt.NDArray[Any]]:
         """The codes that every integer operation stored, `[rows, channels]`, by the operation's name; arguments as in a call."""
-        stored = self._run(args, inputs, keep=True).stored
         integers = [operation for operation in self.program.operations if isinstance(operation, Operation)]
-        return {op.name: unpack(stored[op.name], op.grid.spec.code_type, op.channels) for op in integers}
+        values, edges = self._bind(args, inputs)
+        try:
+            stored = self._plan.codes(values, edges, [self._stored[operation.name] for operation in integers])
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        return {op.name: unpack(codes, op.grid.spec.code_type, op.channels) for op, codes in zip(integers, stored, strict=True)}
 
     def __repr__(self) -> str:
         names = ", ".join(entry.name for entry in self.program.inputs)
         return f"Engine(({names}) -> {self.program.output}, isa={self.isa!r}, threads={self.threads})"
 
-    def _run(self, args: tuple[Any, ...], inputs: Mapping[str, Any], *, keep: bool) -> Call:
+    def _bind(self, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> tuple[list[npt.NDArray[Any]], list[native.Edges]]:
+        """What the plan reads: the values of the inputs, and the graphs in the forms that its steps need."""
         call = bind(self.program, args, inputs)
-        for operation, step in self._steps:
-            call.stored[operation.name] = step(call)
-            for name in () if keep else self._last_read.get(operation.name, ()):
-                call.stored.pop(name, None)
-        return call
-
-
-def _last_reads(program: Program) -> dict[str, list[str]]:
-    """The stored tensors that nothing reads after an operation, by its name."""
-    last = {name: operation.name for operation in program.operations for name in operation.tensors() if name != program.output}
-    reads: dict[str, list[str]] = {}
-    for name, reader in last.items():
-        reads.setdefault(reader, []).append(name)
-    return reads
+        edges = [
+            call.graphs[slot.edge_index, slot.edge_weight].form(slot.form)
+            if isinstance(slot, EdgeSlot)
+            else slot.form.of(call.batches[slot.batch])
+            for slot in self._slots
+        ]
+        return [call.inputs[name] for name in self._inputs], edges
 
 
 def _program(program: Any) -> Program:

@@ -11,6 +11,7 @@ from degreequant.errors import GraphError, InputTypeError
 from degreequant.fixedpoint import FloatArray, Multiplier, from_real
 from degreequant.operations import EdgeNorm
 from degreequant.runtime import arrays
+from degreequant.runtime.forms import EdgeForm
 from degreequant.runtime.kernels import native
 
 MAX_NODES = 2**31 - 1
@@ -51,13 +52,20 @@ class Graph:
         self._weight = None if edge_weight is None else arrays.edge_weights(edge_weight, self.num_edges)
         self._weighed: dict[tuple[EdgeNorm, bool], WeighedEdges] = {}
         self._plain: dict[tuple[bool, bool], native.Csr] = {}
-        self._apart: tuple[npt.NDArray[np.int64], native.Csr] | None = None
         self._real: dict[tuple[EdgeNorm, bool], tuple[native.Csr, npt.NDArray[np.float32]]] = {}
+        self._forms: dict[EdgeForm, native.Edges] = {}
 
     @property
     def weighted(self) -> bool:
         """Whether the graph has edge weights."""
         return self._weight is not None
+
+    def form(self, form: EdgeForm) -> native.Edges:
+        """The graph as an operation reads it; made once."""
+        made = self._forms.get(form)
+        if made is None:
+            made = self._forms[form] = form.of(self)
+        return made
 
     def weighed(self, norm: EdgeNorm, *, weighted: bool) -> WeighedEdges:
         """The edges with the coefficients of `norm`, which come of the edge weights or of the edges alone; computed once."""
@@ -81,13 +89,6 @@ class Graph:
         if key not in self._plain:
             self._plain[key] = native.Csr(self._edges, self.num_nodes, "replace" if self_loops else "keep", ids)
         return self._plain[key]
-
-    def apart_from_loops(self) -> tuple[npt.NDArray[np.int64], native.Csr]:
-        """Positions of the edges that are no self loops, and which of these go into each node."""
-        if self._apart is None:
-            kept = np.flatnonzero(self._edges[0] != self._edges[1])
-            self._apart = kept, native.segments(np.ascontiguousarray(self._edges[1, kept]), self.num_nodes)
-        return self._apart
 
     def __repr__(self) -> str:
         return f"Graph(num_nodes={self.num_nodes}, num_edges={self.num_edges}{', weighted' if self.weighted else ''})"

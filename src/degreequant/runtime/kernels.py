@@ -10,8 +10,10 @@ except ImportError as error:
     raise ImportError("degreequant's compiled module is missing; build it with: pip install .") from error
 
 ISA_VARIABLE = "DEGREEQUANT_ISA"
+MAX_THREADS = 1024
+"""More are of no use to any call."""
 
-__all__ = ["ISA_VARIABLE", "available_isas", "choose_isa", "native"]
+__all__ = ["ISA_VARIABLE", "MAX_THREADS", "available_isas", "choose_isa", "native"]
 
 
 def available_isas() -> list[str]:

@@ -1,4 +1,4 @@
-"""What the engine does for each operation: a function made once, when the program is loaded, and called in each run."""
+"""From a program to its native plan: a function for each kind of operation, called once when the program is loaded."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,18 +22,23 @@ from degreequant.operations import (
     Rescale,
 )
 from degreequant.program import Program
+from degreequant.runtime.kernels import native
 from degreequant.runtime.steps import dense, floats, graph
-from degreequant.runtime.steps.base import Step, Target, real_values
+from degreequant.runtime.steps.base import BatchSlot, EdgeSlot, PlanBuilder
 
-__all__ = ["Step", "Target", "make_step", "real_values"]
-
-
-def make_step(operation: AnyOperation, program: Program, target: Target) -> Step:
-    """The function that computes what `operation` stores."""
-    return _STEPS[type(operation)](operation, program, target)
+__all__ = ["BatchSlot", "EdgeSlot", "PlanBuilder", "build"]
 
 
-_STEPS: dict[type[AnyOperation], Callable[[Any, Program, Target], Step]] = {
+def build(program: Program, isa: str, threads: int) -> PlanBuilder:
+    """The plan that runs `program`, finished: its output is that of the program as real values."""
+    builder = PlanBuilder(program, native.Plan(isa, threads))
+    for operation in program.operations:
+        builder.stored[operation.name] = _STEPS[type(operation)](builder, operation)
+    builder.plan.finish(builder.reals(program.output))
+    return builder
+
+
+_STEPS: dict[type[AnyOperation], Callable[[PlanBuilder, Any], int]] = {
     Quantize: dense.quantize,
     Embedding: dense.embedding,
     Linear: dense.linear,

@@ -1,41 +1,90 @@
-"""What every step of the engine uses."""
+"""`PlanBuilder`: what the steps of a program are added to, by name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
-from degreequant.operations import AnyOperation, FloatOperation, Operation, Requantize
-from degreequant.packing import STORAGE, row_width, unpack
+from degreequant.operations import ROWS, AnyOperation, FloatOperation, Operation, Requantize
 from degreequant.program import Program
-from degreequant.runtime.call import Call, Stored
+from degreequant.runtime.forms import BatchForm, EdgeForm
 from degreequant.runtime.kernels import native
 from degreequant.scheme import Grid
 
-Step = Callable[[Call], Stored]
+AddStep = Callable[["PlanBuilder", AnyOperation], int]
+"""Adds what an operation does to a plan, and gives the number of the tensor that it stores."""
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where the kernels run."""
+class EdgeSlot:
+    """A form of a graph that a plan reads in each call: of which inputs of the program."""
 
-    isa: str
-    threads: int
-
-
-def real_values(operation: AnyOperation, stored: Stored) -> npt.NDArray[np.float32]:
-    """The float32 values of what an operation has stored."""
-    if isinstance(operation, FloatOperation):
-        return stored
-    codes = unpack(stored, operation.grid.spec.code_type, operation.channels)
-    return (codes.astype(np.int32) - np.int32(operation.grid.zero_point)).astype(np.float32) * np.float32(operation.grid.scale)
+    edge_index: str
+    edge_weight: str | None
+    form: EdgeForm
 
 
-def room(rows: int, operation: Operation) -> Stored:
-    """An array for what an operation stores."""
-    code_type = operation.grid.spec.code_type
-    return np.empty((rows, row_width(code_type, operation.channels)), STORAGE[code_type])
+@dataclass(frozen=True)
+class BatchSlot:
+    """The nodes of each graph, as a plan reads them: of which input, or all nodes as one graph."""
+
+    batch: str | None
+    form: BatchForm
+
+
+@dataclass
+class PlanBuilder:
+    """A native plan while it is made.
+
+    Attributes:
+        program: What it is made of.
+        plan: The plan.
+        inputs: Its tensors by the names of the program's inputs with values.
+        stored: Its tensors by the names of the operations.
+        slots: The graphs that a call has to give it, in order.
+    """
+
+    program: Program
+    plan: native.Plan
+    inputs: dict[str, int] = field(default_factory=dict)
+    stored: dict[str, int] = field(default_factory=dict)
+    slots: dict[EdgeSlot | BatchSlot, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._nodes = self.plan.space()
+        self._graphs: dict[str | None, int] = {}
+        self._reals: dict[str, int] = {}
+        for entry in self.program.inputs:
+            if entry.role in ROWS:
+                space = self._nodes if ROWS[entry.role] == "nodes" else self.plan.space()
+                add = self.plan.features if entry.role in ("features", "edge_features") else self.plan.categories
+                self.inputs[entry.name] = add(space, entry.channels or 0)
+
+    def codes(self, name: str) -> int:
+        """The tensor of codes that an operation stored."""
+        return self.stored[name]
+
+    def reals(self, name: str) -> int:
+        """The float32 values of what an operation stored."""
+        source = self.program[name]
+        if isinstance(source, FloatOperation):
+            return self.stored[name]
+        if name not in self._reals:
+            self._reals[name] = self.plan.dequantize(self.stored[name], source.grid.scale)
+        return self._reals[name]
+
+    def edges(self, edge_index: str, edge_weight: str | None, form: EdgeForm) -> int:
+        """The graph of these inputs, in a form that an operation needs."""
+        return self._slot(EdgeSlot(edge_index, edge_weight, form), self._nodes)
+
+    def batch(self, name: str | None, form: BatchForm) -> int:
+        """The nodes of each graph."""
+        if name not in self._graphs:
+            self._graphs[name] = self.plan.space()
+        return self._slot(BatchSlot(name, form), self._graphs[name])
+
+    def _slot(self, slot: EdgeSlot | BatchSlot, rows: int) -> int:
+        if slot not in self.slots:
+            self.slots[slot] = self.plan.edges(rows, self._nodes)
+        return self.slots[slot]
 
 
 def integer(program: Program, name: str) -> Operation:

@@ -2,149 +2,70 @@
 
 import numpy as np
 
-from degreequant.errors import InputError
-from degreequant.operations import Add, Concat, Embedding, Linear, Lookup, Operation, Quantize, Relu, Rescale
-from degreequant.packing import CODE_RANGES, pack, unpack
-from degreequant.program import Program
-from degreequant.runtime.call import Call, Stored
-from degreequant.runtime.kernels import native
-from degreequant.runtime.steps.base import Step, Target, integer, requantize, room
+from degreequant.operations import Add, Concat, Embedding, Linear, Lookup, Quantize, Relu, Rescale
+from degreequant.packing import CODE_RANGES, pack
+from degreequant.runtime.steps.base import PlanBuilder, integer, requantize
 
 
-def quantize(operation: Quantize, program: Program, target: Target) -> Step:
+def quantize(builder: PlanBuilder, operation: Quantize) -> int:
     """Floats to codes."""
     grid = operation.grid
+    x = builder.inputs[operation.input] if builder.program.reads_input(operation) else builder.reals(operation.input)
     limits = (grid.inverse_scale, grid.zero_point, grid.spec.q_min, grid.spec.q_max)
-    reads_input = program.reads_input(operation)
-
-    def step(call: Call) -> Stored:
-        x = (call.inputs if reads_input else call.stored)[operation.input]
-        out = room(len(x), operation)
-        try:
-            native.quantize(x, *limits, out, grid.spec.code_type, target.isa, target.threads)
-        except ValueError as error:
-            raise InputError(f"{operation.input}: {error}") from None
-        return out
-
-    return step
+    return builder.plan.quantize(operation.input, x, *limits, grid.spec.code_type)
 
 
-def embedding(operation: Embedding, program: Program, target: Target) -> Step:
+def embedding(builder: PlanBuilder, operation: Embedding) -> int:
     """Rows of the packed table."""
-    table = pack(operation.table.codes, operation.grid.spec.code_type)
-    categories = len(table)
-
-    def step(call: Call) -> Stored:
-        index = call.inputs[operation.input][:, operation.column]
-        wrong = np.flatnonzero((index < 0) | (index >= categories))
-        if len(wrong):
-            raise InputError(
-                f"{operation.input} holds {index[wrong[0]]} at row {wrong[0]}, column {operation.column}; "
-                f"expected categories of at least 0 and below {categories}"
-            )
-        rows: Stored = table[index]
-        return rows
-
-    return step
-
-
-def linear(operation: Linear, program: Program, target: Target) -> Step:
-    """The matrix product with a packed weight."""
-    source = integer(program, operation.input)
-    weight = native.Weight(operation.weight.codes, source.grid.largest)
-    read = (source.grid.spec.code_type, source.channels, source.grid.zero_point, weight, requantize(operation.requantize, operation.grid))
     code_type = operation.grid.spec.code_type
-
-    def step(call: Call) -> Stored:
-        x = call.stored[operation.input]
-        out = room(len(x), operation)
-        native.linear(x, *read, out, code_type, target.isa, target.threads)
-        return out
-
-    return step
+    table = pack(operation.table.codes, code_type)
+    x = builder.inputs[operation.input]
+    return builder.plan.embedding(operation.input, x, operation.column, table, operation.channels, operation.grid.zero_point, code_type)
 
 
-def rescale(operation: Rescale, program: Program, target: Target) -> Step:
+def linear(builder: PlanBuilder, operation: Linear) -> int:
+    """The matrix product with a packed weight."""
+    rule = requantize(operation.requantize, operation.grid)
+    return builder.plan.linear(builder.codes(operation.input), operation.weight.codes, rule, operation.grid.spec.code_type)
+
+
+def rescale(builder: PlanBuilder, operation: Rescale) -> int:
     """A tensor on another grid."""
-    return _joined(operation, program, target, [operation.input], [requantize(operation.requantize, operation.grid)])
+    rule = requantize(operation.requantize, operation.grid)
+    return builder.plan.concat([builder.codes(operation.input)], [rule], operation.grid.spec.code_type)
 
 
-def concat(operation: Concat, program: Program, target: Target) -> Step:
+def concat(builder: PlanBuilder, operation: Concat) -> int:
     """Tensors side by side on another grid."""
     rules = [requantize(rule, operation.grid) for rule in operation.rules]
-    return _joined(operation, program, target, list(operation.tensors()), rules)
+    return builder.plan.concat([builder.codes(name) for name in operation.tensors()], rules, operation.grid.spec.code_type)
 
 
-def _joined(operation: Operation, program: Program, target: Target, names: list[str], rules: list[native.Requantize]) -> Step:
-    sources = [integer(program, name) for name in names]
-    offsets = np.cumsum([0, *(source.channels for source in sources)]).tolist()
-    code_type = operation.grid.spec.code_type
-
-    def step(call: Call) -> Stored:
-        out = room(len(call.stored[names[0]]), operation)
-        for source, rule, offset in zip(sources, rules, offsets, strict=False):
-            read = (call.stored[source.name], source.grid.spec.code_type, source.channels, source.grid.zero_point, rule)
-            native.rescale(*read, out, code_type, operation.channels, offset, target.isa, target.threads)
-        return out
-
-    return step
-
-
-def add(operation: Add, program: Program, target: Target) -> Step:
+def add(builder: PlanBuilder, operation: Add) -> int:
     """The sum of two tensors."""
-    a, b = (integer(program, name) for name in operation.tensors())
-    a_mantissa, b_mantissa = operation.mantissa.tolist()
     grid = operation.grid
-
-    def step(call: Call) -> Stored:
-        out = room(len(call.stored[a.name]), operation)
-        native.add(
-            call.stored[a.name],
-            a.grid.spec.code_type,
-            a.grid.zero_point,
-            call.stored[b.name],
-            b.grid.spec.code_type,
-            b.grid.zero_point,
-            operation.channels,
-            a_mantissa,
-            b_mantissa,
-            operation.shift,
-            operation.addend,
-            grid.zero_point,
-            grid.spec.q_min,
-            grid.spec.q_max,
-            out,
-            grid.spec.code_type,
-            target.isa,
-            target.threads,
-        )
-        return out
-
-    return step
+    a, b = operation.mantissa.tolist()
+    return builder.plan.add(
+        (builder.codes(operation.input), builder.codes(operation.other)),
+        (a, b),
+        operation.shift,
+        operation.addend,
+        [grid.zero_point, grid.spec.q_min, grid.spec.q_max],
+        grid.spec.code_type,
+    )
 
 
-def lookup(operation: Lookup, program: Program, target: Target) -> Step:
+def lookup(builder: PlanBuilder, operation: Lookup) -> int:
     """A table, one entry for each code that the storage can hold."""
-    source = integer(program, operation.input)
-    read, spec = source.grid.spec.code_type, source.grid.spec
-    low, high = CODE_RANGES[read]
+    spec = integer(builder.program, operation.input).grid.spec
+    low, high = CODE_RANGES[spec.code_type]
     table = np.pad(operation.table.astype(np.int32), (spec.q_min - low, high - spec.q_max), mode="edge")
-
-    def step(call: Call) -> Stored:
-        x = call.stored[operation.input]
-        out = room(len(x), operation)
-        native.lookup(x, read, operation.channels, table, out, operation.grid.spec.code_type, target.isa, target.threads)
-        return out
-
-    return step
+    return builder.plan.lookup(builder.codes(operation.input), table, operation.grid.zero_point, operation.grid.spec.code_type)
 
 
-def relu(operation: Relu, program: Program, target: Target) -> Step:
-    """A clamp."""
-    code_type = operation.grid.spec.code_type
-
-    def step(call: Call) -> Stored:
-        codes = unpack(call.stored[operation.input], code_type, operation.channels)
-        return pack(np.maximum(codes, operation.grid.zero_point), code_type)
-
-    return step
+def relu(builder: PlanBuilder, operation: Relu) -> int:
+    """A clamp, as a table of what the storage can hold."""
+    code_type, zero_point = operation.grid.spec.code_type, operation.grid.zero_point
+    low, high = CODE_RANGES[code_type]
+    table = np.arange(low, high + 1, dtype=np.int32).clip(zero_point)
+    return builder.plan.lookup(builder.codes(operation.input), table, zero_point, code_type)

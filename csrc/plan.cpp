@@ -1,0 +1,168 @@
+#include "plan.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+#include "parallel.h"
+
+namespace degreequant {
+namespace {
+
+constexpr int64_t kKeptBytes = int64_t{1} << 26;  // a workspace of at most so many bytes stays for the next call
+
+void set_rows(int64_t& rows, int64_t count) {
+  if (rows >= 0 && rows != count) {
+    throw std::invalid_argument("expected as many rows in all tensors that meet, got " + std::to_string(rows) + " and " +
+                                std::to_string(count));
+  }
+  rows = count;
+}
+
+}  // namespace
+
+SpaceId Plan::add_space() {
+  parents_.push_back(static_cast<SpaceId>(parents_.size()));
+  return parents_.back();
+}
+
+SpaceId Plan::root(SpaceId space) const {
+  while (parents_[space] != space) space = parents_[space];
+  return space;
+}
+
+void Plan::join(SpaceId a, SpaceId b) { parents_[root(b)] = root(a); }
+
+TensorId Plan::add(SpaceId space, int64_t row_bytes, bool input) {
+  tensors_.push_back({space, row_bytes, input});
+  return static_cast<TensorId>(tensors_.size() - 1);
+}
+
+EdgesId Plan::add_edges(SpaceId rows, SpaceId sources) {
+  const SpaceId ordered = add_space();
+  edges_.push_back({rows, sources, ordered, add_space()});
+  return static_cast<EdgesId>(edges_.size() - 1);
+}
+
+void Plan::add_step(std::unique_ptr<Step> step, Outline outline) {
+  for (const Read& read : outline.reads) {
+    if (!read.gathered) join(outline.rows, space_of(read.tensor));
+  }
+  steps_.push_back(std::move(step));
+  outlines_.push_back(std::move(outline));
+}
+
+void Plan::finish(TensorId output) {
+  output_ = output;
+  std::vector<TensorFacts> facts;
+  for (const Tensor& tensor : tensors_) facts.push_back({root(tensor.space), tensor.row_bytes, false});
+  facts[output].kept = true;
+  for (Outline& outline : outlines_) outline.rows = root(outline.rows);
+  Schedule result = schedule(outlines_, facts);
+  segments_ = std::move(result.segments);
+  lifetimes_ = std::move(result.lifetimes);
+}
+
+Call Plan::start(const std::vector<Bound>& inputs, std::vector<Edges> edges) const {
+  Call call{std::vector<Bound>(tensors_.size()), std::vector<int64_t>(parents_.size(), -1), std::move(edges)};
+  const auto count = [&](SpaceId space, int64_t rows) { set_rows(call.rows[root(space)], rows); };
+  size_t next = 0;
+  for (size_t t = 0; t < tensors_.size(); ++t) {
+    if (!tensors_[t].input) continue;
+    call.tensors[t] = inputs[next++];
+    count(tensors_[t].space, call.tensors[t].rows);
+  }
+  for (size_t e = 0; e < edges_.size(); ++e) {
+    const Edges& form = call.edges[e];
+    count(edges_[e].rows, form.csr.rows);
+    count(edges_[e].sources, form.csr.sources);
+    count(edges_[e].ordered, form.count);
+    if (form.ids != nullptr) count(edges_[e].listed, form.listed);
+  }
+  for (size_t t = 0; t < tensors_.size(); ++t) {
+    if (!tensors_[t].input) call.tensors[t] = {nullptr, call.rows[root(tensors_[t].space)], tensors_[t].row_bytes};
+  }
+  return call;
+}
+
+void Plan::run(Call& call) const {
+  std::unique_ptr<Workspace> workspace = take_workspace();
+  place(call, workspace->tensors);
+  Faults faults;
+  for (const Segment& segment : segments_) {
+    run_segment(segment, call, *workspace, faults);
+    if (faults.any()) break;
+  }
+  give_back(std::move(workspace));
+  if (faults.any()) throw std::invalid_argument(steps_[faults.step()]->explain(faults.position(), faults.value()));
+}
+
+// Gives every tensor that must exist as a whole its place.
+void Plan::place(Call& call, Buffer& buffer) const {
+  std::vector<TensorId> wanted;
+  std::vector<Interval> intervals;
+  for (size_t t = 0; t < tensors_.size(); ++t) {
+    if (call.tensors[t].data != nullptr || tensors_[t].input || lifetimes_[t].local) continue;
+    wanted.push_back(static_cast<TensorId>(t));
+    intervals.push_back({call.tensors[t].rows * tensors_[t].row_bytes, lifetimes_[t].first, lifetimes_[t].last});
+  }
+  const Layout layout = lay_out(intervals);
+  uint8_t* data = buffer.reserve(layout.bytes);
+  for (size_t i = 0; i < wanted.size(); ++i) call.tensors[wanted[i]].data = data + layout.offsets[i];
+}
+
+void Plan::run_segment(const Segment& segment, const Call& call, Workspace& workspace, Faults& faults) const {
+  const int64_t rows = call.rows[segment.rows];
+  const bool by_edges = segment.edges != kNone;
+  const int64_t edges = by_edges ? call.edges[segment.edges].count : 0;
+  const Work work = {rows, rows * segment.row_work + edges * segment.edge_work, by_edges ? call.edges[segment.edges].csr.indptr : nullptr};
+  const int64_t block_rows = std::min(rows, segment.block_rows);
+
+  // Each worker has a table of its own of where the tensors lie, and behind it the rows at hand of the local ones.
+  const int64_t table_bytes = static_cast<int64_t>(call.tensors.size() * sizeof(Bound));
+  int64_t bytes = aligned(table_bytes);
+  for (const TensorId tensor : segment.local) bytes += aligned(block_rows * tensors_[tensor].row_bytes);
+  uint8_t* scratch = workspace.scratch.reserve(bytes * std::min(threads_, block_count(work, threads_)));
+
+  run_workers(work, threads_, [&](int64_t begin, int64_t end, int64_t worker) noexcept {
+    uint8_t* table = scratch + worker * bytes;
+    std::memcpy(table, call.tensors.data(), static_cast<size_t>(table_bytes));
+    Frame frame = {reinterpret_cast<Bound*>(table), call.edges.data(), &faults, 0};
+    for (int64_t row = begin; row < end; row += block_rows) {
+      place_locals(segment, call, table, row, block_rows);
+      const int64_t stop = std::min(end, row + block_rows);
+      for (const int32_t step : segment.steps) {
+        frame.step = step;
+        steps_[step]->run(frame, row, stop);
+      }
+    }
+  });
+}
+
+// Makes the local tensors of a worker begin at `row`: row 0 would lie before its memory.
+void Plan::place_locals(const Segment& segment, const Call& call, uint8_t* table, int64_t row, int64_t block_rows) const noexcept {
+  Bound* tensors = reinterpret_cast<Bound*>(table);
+  auto place = reinterpret_cast<uintptr_t>(table) + aligned(static_cast<int64_t>(call.tensors.size() * sizeof(Bound)));
+  for (const TensorId tensor : segment.local) {
+    if (call.tensors[tensor].data != nullptr) continue;  // the caller wants it
+    const int64_t row_bytes = tensors_[tensor].row_bytes;
+    tensors[tensor].data = reinterpret_cast<uint8_t*>(place - static_cast<uintptr_t>(row * row_bytes));
+    place += aligned(block_rows * row_bytes);
+  }
+}
+
+std::unique_ptr<Plan::Workspace> Plan::take_workspace() const {
+  const std::lock_guard lock(mutex_);
+  if (workspaces_.empty()) return std::make_unique<Workspace>();
+  std::unique_ptr<Workspace> workspace = std::move(workspaces_.back());
+  workspaces_.pop_back();
+  return workspace;
+}
+
+void Plan::give_back(std::unique_ptr<Workspace> workspace) const {
+  if (workspace->tensors.capacity() + workspace->scratch.capacity() > kKeptBytes) return;
+  const std::lock_guard lock(mutex_);
+  workspaces_.push_back(std::move(workspace));
+}
+
+}  // namespace degreequant

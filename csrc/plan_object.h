@@ -1,0 +1,89 @@
+// The plan as Python builds it: every argument is checked before a step is added, every array before a run reads it.
+//
+// bind_plan.cpp has inputs, graphs and runs; the steps are added by bind_steps_dense.cpp, bind_steps_graph.cpp and bind_steps_float.cpp.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "arguments.h"
+#include "operands.h"
+#include "plan.h"
+#include "steps.h"
+
+namespace degreequant {
+
+// A form of a graph, and the arrays that it lies in.
+struct EdgesObject {
+  Edges view;
+  nb::object csr;
+  std::vector<InArray> arrays;
+  std::vector<int32_t> mantissa;  // of the rows, where they were computed here
+  std::vector<int32_t> shift;
+};
+
+class PlanObject {
+ public:
+  PlanObject(std::string_view isa, int64_t threads);
+
+  // -- inputs
+
+  SpaceId space() { return plan_.add_space(); }
+  TensorId features(SpaceId space, int64_t channels);
+  TensorId categories(SpaceId space, int64_t columns);
+  EdgesId edges(SpaceId rows, SpaceId sources);
+  void finish(TensorId output);
+
+  // -- runs
+
+  nb::object run(nb::list inputs, nb::list edges) const;
+  nb::list codes(nb::list inputs, nb::list edges, const std::vector<TensorId>& wanted) const;
+
+  // -- for the functions that add steps
+
+  const Kernels& kernels() const { return kernels_; }
+  Plan& plan() { return plan_; }
+  // The tensor of that number, which must hold codes, or floats.
+  CodesAt codes_at(TensorId tensor, const char* name) const;
+  int64_t floats_at(TensorId tensor, const char* name) const;  // its columns
+  int64_t categories_at(TensorId tensor, const char* name) const;
+  SpaceId space_of(TensorId tensor) const { return plan_.space_of(tensor); }
+  void check_edges(EdgesId edges) const;
+  // A new tensor for a step to write.
+  CodesAt store_codes(SpaceId space, int64_t cols, CodeType type, int32_t zero_point);
+  TensorId store_floats(SpaceId space, int64_t cols);
+  TensorId add(StepPtr step, Outline outline);
+
+ private:
+  enum class Kind : uint8_t { codes, floats, categories };
+  struct Content {
+    Kind kind;
+    CodesAt at;  // of floats and categories the columns
+  };
+
+  const Content& content(TensorId tensor, Kind kind, const char* name) const;
+  TensorId note(TensorId tensor, Kind kind, int64_t cols);
+  Call start(const nb::list& inputs, const nb::list& edges, std::vector<InArray>& keep) const;
+  nb::object new_matrix(const Bound& bound, const Content& content, Bound& place) const;
+
+  const Kernels& kernels_;
+  Plan plan_;
+  bool finished_ = false;
+  std::vector<Content> contents_;  // of each tensor
+  nb::object empty_;               // numpy.empty
+};
+
+EdgesObject make_edges(nb::object csr, nb::object listed, nb::object source_coefficient, nb::object edge_coefficient,
+                       nb::object row_mantissa, nb::object row_shift, nb::object source_factor, nb::object edge_factor,
+                       nb::object row_factor);
+// The nodes of each graph; with `mean` each row is multiplied by 1 / its nodes.
+EdgesObject make_batch_edges(nb::object csr, bool mean);
+
+void bind_plan(nb::module_& m);
+void bind_steps_dense(nb::class_<PlanObject>& plan);
+void bind_steps_graph(nb::class_<PlanObject>& plan);
+void bind_steps_float(nb::class_<PlanObject>& plan);
+
+}  // namespace degreequant

@@ -1,0 +1,92 @@
+// The steps of the operations: each function makes one (step.h). Everything is checked before; `y` is where a step stores.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "objects.h"
+#include "step.h"
+#include "weight.h"
+
+namespace degreequant {
+
+using StepPtr = std::unique_ptr<Step>;
+
+// -- row by row (steps_dense.cpp); `name` is what errors call the input
+
+StepPtr quantize_step(const Kernels& kernels, std::string name, TensorId x, float inverse_scale, Clamp clamp, CodesAt y);
+
+// Rows of codes in their stored form, one for each category, and the column of the input that chooses among them.
+struct EmbeddingTable {
+  std::vector<uint8_t> rows;
+  int64_t categories;
+  int64_t column;
+};
+StepPtr embedding_step(std::string name, TensorId x, EmbeddingTable table, CodesAt y);
+
+StepPtr linear_step(const Kernels& kernels, CodesAt x, std::unique_ptr<PackedWeight> weight, RequantizeObject rule, CodesAt y);
+
+struct Piece {
+  CodesAt x;
+  RequantizeObject rule;
+};
+StepPtr concat_step(const Kernels& kernels, std::vector<Piece> pieces, CodesAt y);
+
+struct Term {
+  CodesAt x;
+  int32_t mantissa;
+};
+struct AdditionRule {
+  int32_t shift;
+  std::vector<int32_t> addend;  // of each channel, or empty
+  Clamp clamp;
+};
+StepPtr add_step(const Kernels& kernels, Term a, Term b, AdditionRule rule, CodesAt y);
+
+// `table` has an entry for each code that the storage of x can hold.
+StepPtr lookup_step(const Kernels& kernels, CodesAt x, std::vector<int32_t> table, CodesAt y);
+
+// The real values, float32.
+StepPtr dequantize_step(CodesAt x, float scale, TensorId y);
+
+// -- along the edges (steps_graph.cpp)
+
+struct SelfTerm {
+  int32_t coefficient;
+  int32_t edge_shift;
+};
+StepPtr aggregate_step(const Kernels& kernels, CodesAt x, EdgesId edges, SelfTerm self, RequantizeObject rule, CodesAt y);
+
+StepPtr maximum_step(const Kernels& kernels, CodesAt x, EdgesId edges, CodesAt y);
+
+struct AttentionRule {
+  int64_t heads;
+  int32_t slope;
+  std::vector<int16_t> table;
+  bool average;
+};
+// `edge_logits` is kNone, or a tensor in the order of the csr.
+StepPtr attend_step(const Kernels& kernels, CodesAt x, TensorId logits, TensorId edge_logits, EdgesId edges, AttentionRule attention,
+                    RequantizeObject rule, CodesAt y);
+
+// What the last edge of each row gets from `order_step`.
+enum class LoopLogits : uint8_t { kept, constant, mean };
+// Logits of the caller's edges in the order of the csr; `constant` are those of every self loop, where there are any.
+StepPtr order_step(CodesAt logits, EdgesId edges, LoopLogits loops, std::vector<int8_t> constant, CodesAt y);
+
+// -- in float32 (steps_float.cpp)
+
+StepPtr float_input_step(std::string name, TensorId x, int64_t cols, TensorId y);
+struct FloatWeight {
+  std::vector<float> weight;  // [out, in]
+  std::vector<float> bias;    // [out], or empty
+  int64_t out;
+  int64_t in;
+};
+StepPtr float_linear_step(TensorId x, FloatWeight weight, TensorId y);
+StepPtr float_aggregate_step(TensorId x, int64_t cols, EdgesId edges, std::vector<float> bias, TensorId y);
+StepPtr float_relu_step(TensorId x, int64_t cols, TensorId y);
+
+}  // namespace degreequant

@@ -1,0 +1,205 @@
+#include <cstring>
+#include <utility>
+
+#include "finite.h"
+#include "steps.h"
+
+namespace degreequant {
+namespace {
+
+class QuantizeStep final : public Step {
+ public:
+  QuantizeStep(const Kernels& kernels, std::string name, TensorId x, float inverse_scale, Clamp clamp, CodesAt y)
+      : kernels_(kernels), name_(std::move(name)), x_(x), inverse_scale_(inverse_scale), clamp_(clamp), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    const float* x = frame.values<float>(x_);
+    const int64_t count = (end - begin) * y_.cols;
+    const int64_t bad = find_nonfinite(x + begin * y_.cols, count);
+    if (bad < count) return frame.fault(begin * y_.cols + bad, x[begin * y_.cols + bad]);
+    kernels_.quantize(x, inverse_scale_, clamp_, frame.mutable_codes(y_), begin, end);
+  }
+
+  std::string explain(int64_t position, double value) const override {
+    return name_ + ": expected finite features, got " + std::to_string(value) + " at row " + std::to_string(position / y_.cols) +
+           ", column " + std::to_string(position % y_.cols);
+  }
+
+ private:
+  const Kernels& kernels_;
+  std::string name_;
+  TensorId x_;
+  float inverse_scale_;
+  Clamp clamp_;
+  CodesAt y_;
+};
+
+class EmbeddingStep final : public Step {
+ public:
+  EmbeddingStep(std::string name, TensorId x, EmbeddingTable table, CodesAt y)
+      : name_(std::move(name)), x_(x), table_(std::move(table)), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    const int64_t row_bytes = frame.tensors[y_.id].row_bytes;
+    const int64_t columns = frame.tensors[x_].row_bytes / static_cast<int64_t>(sizeof(int64_t));
+    const int64_t* x = frame.values<int64_t>(x_);
+    uint8_t* y = frame.mutable_values<uint8_t>(y_.id);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t category = x[i * columns + table_.column];
+      if (category < 0 || category >= table_.categories) return frame.fault(i, static_cast<double>(category));
+      std::memcpy(y + i * row_bytes, table_.rows.data() + category * row_bytes, static_cast<size_t>(row_bytes));
+    }
+  }
+
+  std::string explain(int64_t position, double value) const override {
+    return name_ + " holds " + std::to_string(static_cast<int64_t>(value)) + " at row " + std::to_string(position) + ", column " +
+           std::to_string(table_.column) + "; expected categories of at least 0 and below " + std::to_string(table_.categories);
+  }
+
+ private:
+  std::string name_;
+  TensorId x_;
+  EmbeddingTable table_;
+  CodesAt y_;
+};
+
+class LinearStep final : public Step {
+ public:
+  LinearStep(const Kernels& kernels, CodesAt x, std::unique_ptr<PackedWeight> weight, RequantizeObject rule, CodesAt y)
+      : kernels_(kernels), x_(x), weight_(std::move(weight)), rule_(std::move(rule)), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    const Weight weight = weight_->view(max_distance(x_.type, x_.zero_point));
+    kernels_.linear(frame.codes(x_), x_.zero_point, weight, rule_.view({}), frame.mutable_codes(y_), begin, end);
+  }
+
+ private:
+  const Kernels& kernels_;
+  CodesAt x_;
+  std::unique_ptr<PackedWeight> weight_;
+  RequantizeObject rule_;
+  CodesAt y_;
+};
+
+class ConcatStep final : public Step {
+ public:
+  ConcatStep(const Kernels& kernels, std::vector<Piece> pieces, CodesAt y) : kernels_(kernels), pieces_(std::move(pieces)), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    int64_t offset = 0;
+    for (const Piece& piece : pieces_) {
+      kernels_.rescale(frame.codes(piece.x), piece.x.zero_point, piece.rule.view({}), frame.mutable_codes(y_), offset, begin, end);
+      offset += piece.x.cols;
+    }
+  }
+
+ private:
+  const Kernels& kernels_;
+  std::vector<Piece> pieces_;
+  CodesAt y_;
+};
+
+class AddStep final : public Step {
+ public:
+  AddStep(const Kernels& kernels, Term a, Term b, AdditionRule rule, CodesAt y)
+      : kernels_(kernels), a_(a), b_(b), rule_(std::move(rule)), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    const Addition addition = {{frame.codes(a_.x), a_.x.zero_point, a_.mantissa},
+                               {frame.codes(b_.x), b_.x.zero_point, b_.mantissa},
+                               rule_.shift,
+                               rule_.addend.empty() ? nullptr : rule_.addend.data(),
+                               rule_.clamp};
+    kernels_.add(addition, frame.mutable_codes(y_), begin, end);
+  }
+
+ private:
+  const Kernels& kernels_;
+  Term a_;
+  Term b_;
+  AdditionRule rule_;
+  CodesAt y_;
+};
+
+class LookupStep final : public Step {
+ public:
+  LookupStep(const Kernels& kernels, CodesAt x, std::vector<int32_t> table, CodesAt y)
+      : kernels_(kernels), x_(x), table_(std::move(table)), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    kernels_.lookup(frame.codes(x_), table_.data(), frame.mutable_codes(y_), begin, end);
+  }
+
+ private:
+  const Kernels& kernels_;
+  CodesAt x_;
+  std::vector<int32_t> table_;
+  CodesAt y_;
+};
+
+// The code at column c of a row.
+int32_t code_at(const uint8_t* row, CodeType type, int64_t c) noexcept {
+  switch (type) {
+    case CodeType::i4:
+      return static_cast<int32_t>(((row[c / 2] >> (c % 2 * 4)) & 15) ^ 8) - 8;
+    case CodeType::u4:
+      return (row[c / 2] >> (c % 2 * 4)) & 15;
+    case CodeType::i8:
+      return static_cast<int8_t>(row[c]);
+    case CodeType::u8:
+      return row[c];
+    case CodeType::i16:
+      return reinterpret_cast<const int16_t*>(row)[c];
+    default:
+      return reinterpret_cast<const uint16_t*>(row)[c];
+  }
+}
+
+class DequantizeStep final : public Step {
+ public:
+  DequantizeStep(CodesAt x, float scale, TensorId y) : x_(x), scale_(scale), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    const Bound& x = frame.tensors[x_.id];
+    for (int64_t i = begin; i < end; ++i) {
+      const uint8_t* row = x.data + i * x.row_bytes;
+      float* y = frame.mutable_values<float>(y_) + i * x_.cols;
+      for (int64_t c = 0; c < x_.cols; ++c) y[c] = static_cast<float>(code_at(row, x_.type, c) - x_.zero_point) * scale_;
+    }
+  }
+
+ private:
+  CodesAt x_;
+  float scale_;
+  TensorId y_;
+};
+
+}  // namespace
+
+StepPtr quantize_step(const Kernels& kernels, std::string name, TensorId x, float inverse_scale, Clamp clamp, CodesAt y) {
+  return std::make_unique<QuantizeStep>(kernels, std::move(name), x, inverse_scale, clamp, y);
+}
+
+StepPtr embedding_step(std::string name, TensorId x, EmbeddingTable table, CodesAt y) {
+  return std::make_unique<EmbeddingStep>(std::move(name), x, std::move(table), y);
+}
+
+StepPtr linear_step(const Kernels& kernels, CodesAt x, std::unique_ptr<PackedWeight> weight, RequantizeObject rule, CodesAt y) {
+  return std::make_unique<LinearStep>(kernels, x, std::move(weight), std::move(rule), y);
+}
+
+StepPtr concat_step(const Kernels& kernels, std::vector<Piece> pieces, CodesAt y) {
+  return std::make_unique<ConcatStep>(kernels, std::move(pieces), y);
+}
+
+StepPtr add_step(const Kernels& kernels, Term a, Term b, AdditionRule rule, CodesAt y) {
+  return std::make_unique<AddStep>(kernels, a, b, std::move(rule), y);
+}
+
+StepPtr lookup_step(const Kernels& kernels, CodesAt x, std::vector<int32_t> table, CodesAt y) {
+  return std::make_unique<LookupStep>(kernels, x, std::move(table), y);
+}
+
+StepPtr dequantize_step(CodesAt x, float scale, TensorId y) { return std::make_unique<DequantizeStep>(x, scale, y); }
+
+}  // namespace degreequant
