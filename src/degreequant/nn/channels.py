@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from degreequant.errors import PrepareError
-from degreequant.nn.plan import Ref, Step, references
-from degreequant.nn.symbol import count_rows
+from degreequant.nn.plan import Ref, Step, references, resolve
 
 RESHAPES: frozenset[object] = frozenset(
     {
@@ -85,7 +84,7 @@ class Chain:
         """The matrix `[outputs, inputs]` that the chain multiplies each row with; differentiable in the parameters."""
         device = next((value.device for value in values.values() if isinstance(value, Tensor)), None)
         rows = torch.eye(self.width, device=device).reshape(self.width, *self.tail)
-        return self.run(rows, values).reshape(self.width, -1).T  # type: ignore[no-any-return]
+        return self.run(rows, values).reshape(self.width, -1).T.contiguous()  # type: ignore[no-any-return]
 
     @property
     def factors_only(self) -> bool:
@@ -105,8 +104,8 @@ class Chain:
         rows = torch.eye(self.width).reshape(self.width, *self.tail)
         try:
             with torch.no_grad():
-                once, twice = self.run(rows, values), self.run(torch.cat([rows, rows]), values)
-                row_wise = isinstance(once, Tensor) and len(once) == self.width and torch.equal(torch.cat([once, once]), twice)
+                once, twice, first = (self.run(x, values) for x in (rows, torch.cat([rows, rows]), rows[:1]))
+                row_wise = torch.equal(torch.cat([once, once]), twice) and torch.equal(once[:1], first)
         except Exception:  # whatever the forward does, it does not do it row by row
             row_wise = False
         if not row_wise:
@@ -115,8 +114,6 @@ class Chain:
 
 def call(step: Step, values: Mapping[str, Any]) -> Any:
     """What a function or method step computes of these values."""
-    from degreequant.nn.plan import resolve
-
     args, kwargs = resolve((step.args, dict(step.kwargs)), values)
     return getattr(args[0], step.target)(*args[1:], **kwargs) if step.kind == "method" else step.target(*args, **kwargs)
 
@@ -124,11 +121,6 @@ def call(step: Step, values: Mapping[str, Any]) -> Any:
 def reads_one(step: Step, name: str) -> bool:
     """Whether a step reads a result once, and by position first or as a factor."""
     return list(references((step.args, dict(step.kwargs)))).count(name) == 1
-
-
-def is_count(step: Step) -> bool:
-    """Whether a step counts rows."""
-    return step.target is count_rows
 
 
 def other_operand(step: Step, name: str) -> tuple[Any, bool]:

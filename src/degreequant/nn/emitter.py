@@ -1,12 +1,14 @@
 """Where a rewritten plan grows: sites are made here, with what follows them fused, and results put on grids for whoever reads them."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from degreequant.errors import PrepareError
 from degreequant.nn.input import InputSite
+from degreequant.nn.lazy import Lazy
 from degreequant.nn.outlook import Fusion, Joins, Outlook
+from degreequant.nn.parts import Part
 from degreequant.nn.plan import CallNames, Ref, Step
 from degreequant.nn.site import Site, SiteSpec
 from degreequant.nn.values import ValueKind, Values
@@ -15,8 +17,38 @@ from degreequant.operations import Rows
 from degreequant.quant.grid import GridKind
 from degreequant.scheme import Recipe
 
+TABLE_BITS = 8
+"""What a function of each value reads has at least as many bits: they are indices of a table."""
+
 LOGIT_BITS = 8
 """A softmax reads logits as indices of a table."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A site as its step asks for it.
+
+    Attributes:
+        name: What it is called; a number is added where another has that name.
+        site: Its class.
+        args: What it is called with.
+        rows: What the rows of its result are.
+        joins: What may join its accumulator.
+        recipe: Settings, where they are not those in force for the step.
+        options: What its class needs to know.
+        parts: Its own parts, before those that follow.
+        finishes: Whether it ends in an accumulator.
+    """
+
+    name: str
+    site: type[Site]
+    args: tuple[Any, ...]
+    rows: Rows
+    joins: Joins = "none"
+    recipe: Recipe | None = None
+    options: Any = None
+    parts: tuple[Part, ...] = ()
+    finishes: bool = True
 
 
 class Emitter:
@@ -39,26 +71,45 @@ class Emitter:
         self.call_names = CallNames()
         self.materialize: Callable[[str], None] = lambda name: None
 
-    def site(self, step: Step, name: str, site: type[Site], args: tuple[Any, ...], rows: Rows, joins: Joins = "none", **more: Any) -> None:
-        """A site for `step`, with what follows and may join. `more` are `recipe`, `options`, `parts` (its own, before those that follow) and
-        whether it `finishes`."""
-        recipe: Recipe = more.get("recipe") or self.recipe_at(step)
-        fusion = self.outlook.fusion(step, joins, finishes=more.get("finishes", True))
+    def site(self, step: Step, draft: Draft) -> None:
+        """A site for `step`, with what follows and may join."""
+        recipe = draft.recipe or self.recipe_at(step)
+        fusion = self.outlook.fusion(step, draft.joins, finishes=draft.finishes)
         self.fused.update(fusion.skipped)
         self.values.alias.update(dict.fromkeys(fusion.skipped, step.name))
         if self.outlook.feeds_softmax(fusion.result):
             recipe = recipe.replace(activation_bits=LOGIT_BITS)
+        elif self.outlook.feeds_table(fusion.result):
+            recipe = recipe.replace(activation_bits=max(TABLE_BITS, recipe.activation_bits or TABLE_BITS))
         spec = SiteSpec(
-            self.call_names.next(name),
+            self.call_names.next(draft.name),
             recipe.replace(overrides=()),
             self.grid(fusion),
             step.target if step.kind == "module" else "",
-            (*more.get("parts", ()), *fusion.parts),
+            (*draft.parts, *fusion.parts),
             fusion.activation,
-            rows,
-            more.get("options"),
+            draft.rows,
+            draft.options,
         )
-        self.emit(step, spec, site, args)
+        self.emit(step, spec, draft.site, draft.args)
+
+    def named(self, step: Step, what: str) -> str:
+        """What the site of a step is called: after the layer that calls it, if any."""
+        return f"{step.scope}.{what}" if step.scope else what
+
+    def be_lazy(self, step: Step, lazy: Lazy) -> None:
+        """The result of a step is not stored yet."""
+        self.values.kinds[step.name] = "lazy"
+        self.values.lazy[step.name] = (lazy, step)
+
+    def lazy(self, value: Any) -> Lazy | None:
+        """What a result is, if it is not stored yet."""
+        known = self.values.lazy.get(self.values.name(value)) if isinstance(value, Ref) else None
+        return known[0] if known else None
+
+    def stored_for(self, reader: Step, value: Ref) -> Ref:
+        """The result on a grid, for a step that reads it."""
+        return self.stored(value, reader, self.recipe_at(reader))
 
     def recipe_at(self, step: Step) -> Recipe:
         """The settings in force for a step: those of its layer, or of the layer that calls it."""

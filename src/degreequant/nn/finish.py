@@ -25,8 +25,8 @@ TABLE_BITS = 8
 class Finish(nn.Module):
     """The end of a site: from what its accumulators mean to the stored tensor.
 
-    Factors, addends and BatchNorms join the multiplier and the addend, a ReLU is the clamp. Any other activation is a table on codes that are stored as
-    `NAME.pre`, with at least 8 bits.
+    Factors, addends and BatchNorms join the multiplier and the addend, a ReLU is the clamp. Any other activation is a table on codes
+    that are stored as `NAME.pre`, with at least 8 bits.
     """
 
     def __init__(self, spec: SiteSpec) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from degreequant.nn.channels import Chain
 from degreequant.nn.plan import Ref
+from degreequant.nn.pointwise import Pointwise
 from degreequant.nn.structure import Looped, Normed
 
 
@@ -32,4 +33,4 @@ class EdgeScalars:
     weight: Ref | Normed
 
 
-Lazy = Chain | Gathered | Weighed | EdgeScalars | Looped
+Lazy = Chain | Pointwise | Gathered | Weighed | EdgeScalars | Looped

@@ -51,7 +51,8 @@ class GatherSite(Site):
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` are `x` `[nodes, channels]` and the edges `[2, edges]`."""
         x, edge_index = args
-        return context.keep(self.spec.name, x.index_select(0, edge_list(edge_index)[self.spec.options.end]))
+        gathered: Tensor = x.index_select(0, edge_list(edge_index)[self.spec.options.end])
+        return context.keep(self.spec.name, gathered)
 
     def exact(self, context: Context, *args: Any) -> Codes:
         """The codes at the edges."""

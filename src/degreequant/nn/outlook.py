@@ -10,7 +10,8 @@ from degreequant.nn.activation import Activation, activation_problem
 from degreequant.nn.affine import keeps_channels, parts_of
 from degreequant.nn.norm import NORMS
 from degreequant.nn.parts import Part
-from degreequant.nn.plan import Plan, Ref, Step, references
+from degreequant.nn.plan import Plan, Step, references
+from degreequant.nn.pointwise import POINTWISE
 from degreequant.nn.registry import FUNCTIONS, LAYERS, Entry, altered
 from degreequant.nn.rows import infer_rows
 from degreequant.nn.structure import Structure
@@ -57,10 +58,11 @@ class Outlook:
         inside = what == "epilogue" and epilogue(step, self.model)[0] == "sigmoid" and not self.ends(step)
         return "activation" if inside else what
 
-    def ends(self, step: Step) -> bool:
-        """Whether only changes of shape, or nothing, come after a step."""
+    def ends(self, step: Step, *, epilogue: bool = False) -> bool:
+        """Whether only changes of shape, or an epilogue if that counts, or nothing, come after a step."""
+        last: tuple[Meaning, ...] = ("reshape", "epilogue") if epilogue else ("reshape",)
         readers = self.plan.readers(step.name)
-        return all(meaning(reader, self.model) == "reshape" and self.ends(reader) for reader in readers)
+        return all(meaning(reader, self.model) in last and self.ends(reader, epilogue=epilogue) for reader in readers)
 
     def entry(self, step: Step) -> Entry | None:
         """How a layer or a function is taken, if it is known."""
@@ -101,14 +103,18 @@ class Outlook:
         shaped = (step.name for step in readers if keeps_channels(step, name, tail))
         return any(step.target is softmax for step in readers) or any(map(self.feeds_softmax, shaped))
 
+    def feeds_table(self, name: str) -> bool:
+        """Whether a function of each value reads a result, looking through dropout."""
+        return any(step.target in POINTWISE for step in self.readers(name))
+
     def gathered(self, name: str) -> bool:
         """Whether a layer gathers this result, looking through dropout, casts, changes of shape, and what keeps a grid."""
         tail = self.tail(name)
         for step in self.readers(name):
             what = self.meaning(step)
-            if any(read in self.structure.ends for read in step.reads()):
-                if step.target is not scatter or self.gathered(step.name):
-                    return True
+            by_ends = any(read in self.structure.ends for read in step.reads())
+            if by_ends and (step.target is not scatter or self.gathered(step.name)):
+                return True
             clamps = what == "activation" and activation(step, self.model).clamps
             if (clamps or keeps_channels(step, name, tail)) and self.gathered(step.name):
                 return True

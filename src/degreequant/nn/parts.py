@@ -47,7 +47,8 @@ class Part:
         if self.kind == "norm":
             return module(str(self.value))(y)  # type: ignore[no-any-return]
         value = self._flat(values)
-        return y * value if self.kind == "mul" else y + value
+        applied: Tensor = y * value if self.kind == "mul" else y + value
+        return applied
 
     def fold(self, module: Callable[[str], nn.Module], values: Mapping[str, Any], affine: Affine) -> Affine:
         """The slope and intercept with this part behind them."""

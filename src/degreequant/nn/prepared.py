@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from degreequant.memo import TensorMemo
 from degreequant.nn.plan import Plan, Step, resolve
 from degreequant.nn.site import Context, Site
-from degreequant.nn.symbol import count_rows
+from degreequant.nn.symbol import COUNTS
 from degreequant.operations import Role
 from degreequant.protect import Protection
 from degreequant.quant.exact import Codes
@@ -162,8 +162,8 @@ def _call(model: nn.Module, step: Step, values: dict[str, Any], context: Context
     if step.kind == "attribute":
         owner, _, name = step.target.rpartition(".")
         return getattr(model.get_submodule(owner), name)
-    if step.target is count_rows:
-        return count_rows(resolve(step.args[0], values))
+    if step.target in COUNTS:
+        return step.target(resolve(step.args[0], values))
     args, kwargs = _floats(resolve((step.args, step.kwargs), values))
     if step.kind == "module":
         return model.get_submodule(step.target)(*args, **kwargs)

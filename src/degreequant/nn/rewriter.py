@@ -12,7 +12,7 @@ from degreequant.nn.activation import activation_problem
 from degreequant.nn.arguments import GRAPH_ROLES, Arguments
 from degreequant.nn.compose import Composer
 from degreequant.nn.elementwise import ReluSite, TableSite
-from degreequant.nn.emitter import Emitter
+from degreequant.nn.emitter import Draft, Emitter
 from degreequant.nn.outlook import Fusion, Outlook
 from degreequant.nn.plan import Form, Plan, Ref, Step, references
 from degreequant.nn.prepared import Roles
@@ -74,7 +74,8 @@ class Rewriter:
                 handlers[self.outlook.meaning(step)](step)
         self._store_lazy(list(references(self.plan.result)))
         result = self.values.renamed(self.plan.result)
-        return replace(self.plan, steps=(*self.reads, *_needed(self.emitter.steps, result, self.sites, self.outlook.structure.static)), result=result)
+        kept = _needed(self.emitter.steps, result, self.sites, self.outlook.structure.static)
+        return replace(self.plan, steps=(*self.reads, *kept), result=result)
 
     def _store_lazy(self, names: list[str]) -> None:
         for name in names:
@@ -138,7 +139,7 @@ class Rewriter:
     def _site(self, step: Step, entry: Entry, recipe: Recipe, name: str) -> None:
         args, rows = self.arguments.of(step, entry, recipe)
         layer = self.model.get_submodule(step.target) if step.kind == "module" else None
-        self.emitter.site(step, name, entry.site, args, rows, entry.joins(layer), recipe=recipe, finishes=entry.finishes)
+        self.emitter.site(step, Draft(name, entry.site, args, rows, entry.joins(layer), recipe=recipe, finishes=entry.finishes))
 
     def _activation(self, step: Step) -> None:
         source = operand(step)

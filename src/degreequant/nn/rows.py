@@ -17,7 +17,7 @@ _OF_EDGES = ("edge_attr", "edge_weight", "edge_type")
 
 
 def infer_rows(plan: Plan, structure: Structure, module: Callable[[str], Any]) -> dict[str, Rows]:
-    """The rows of inputs and results that are known to be of edges or of graphs; all others are nodes. `module` is that at a path."""
+    """The rows of inputs and results that are known to be of edges. `module` is that at a path."""
     rows: dict[str, Rows] = {}
     links: list[list[str]] = []
     for step in plan.steps:
@@ -41,14 +41,10 @@ def _read(step: Step, structure: Structure, module: Callable[[str], Any], rows: 
     by_ends = [name for name in step.reads() if name in structure.ends]
     if step.name in structure.looped:
         rows[step.name] = "edges"
-    elif structure.has(step.name) or step.target is getattr:
-        return
-    elif step.target in POOLS:
-        rows[step.name] = "graphs"
-    elif step.target is degree:
+    elif structure.has(step.name) or step.target is getattr or step.target in POOLS or step.target is degree:
         return
     elif step.target is scatter:
-        rows.update(dict.fromkeys(names[:1], "edges") if by_ends else {step.name: "graphs"})
+        rows.update(dict.fromkeys(names[:1], "edges") if by_ends else {})
     elif step.target is softmax:
         links.append([step.name, *names[:1]])
         rows.update(dict.fromkeys(names[:1], "edges") if by_ends else {})

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from degreequant.memo import TensorMemo
 from degreequant.nn.activation import Activation
-from degreequant.nn.channels import Chain
 from degreequant.nn.parts import Part
 from degreequant.operations import AnyOperation, Rows
 from degreequant.quant.exact import Codes
@@ -82,7 +81,7 @@ class SiteSpec:
     def reads(self) -> set[str]:
         """Names of the results, besides the arguments of the call, that the site reads: they follow from parameters."""
         of_parts = {part.value for part in self.parts if isinstance(part.value, str) and part.kind != "norm"}
-        return of_parts | (self.options.reads() if isinstance(self.options, Chain) else set())
+        return of_parts | (self.options.reads() if hasattr(self.options, "reads") else set())
 
 
 class Site(nn.Module):

@@ -13,9 +13,9 @@ from torch_geometric.utils import add_remaining_self_loops, add_self_loops, remo
 
 from degreequant.errors import PrepareError
 from degreequant.nn.plan import Plan, Ref, Step, references
-from degreequant.nn.symbol import count_rows
+from degreequant.nn.symbol import COUNTS
 from degreequant.operations import EdgeNorm
-from degreequant.operations.edges import EdgeSet
+from degreequant.operations.edges import EdgeSet, Loops
 
 _NORM = ("edge_index", "edge_weight", "num_nodes", "improved", "add_self_loops", "flow", "dtype")
 
@@ -71,7 +71,7 @@ class Structure:
         first = step.args[0].name if step.args and isinstance(step.args[0], Ref) else ""
         if plan.reads_argument(step):
             self.edges.update({step.name: EdgeSet(step.name)} if step.sort == "edges" else {})
-        elif step.target is count_rows:
+        elif step.target in COUNTS:
             self.counts.add(step.name)
         elif step.target in _PAIRS and first in self.edges:
             self.pairs[step.name] = self._pair(step, self.edges[first])
@@ -85,9 +85,9 @@ class Structure:
     def _pair(self, step: Step, edges: EdgeSet) -> tuple[EdgeSet, Normed | Looped | None]:
         if step.target is gcn_norm:
             return self._normed(step, edges)
-        after = {remove_self_loops: "drop", add_remaining_self_loops: "replace"}.get(step.target)
+        after: Loops | None = "drop" if step.target is remove_self_loops else "replace"
         if step.target is add_self_loops:
-            after = {"drop": "replace", "keep": "append"}.get(edges.loops)
+            after = _AFTER_ADDING.get(edges.loops)
         if after is None or (edges.loops != "keep" and step.target is not add_self_loops):
             raise PrepareError(f"{step.target.__name__}() works on edges whose self loops were changed twice; prepare takes one change")
         given = step.by_name(("edge_index", "edge_attr", "fill_value"))
@@ -122,6 +122,7 @@ class Structure:
             self.edges[step.name] = replace(self.edges[name], flip=not self.edges[name].flip)
 
 
+_AFTER_ADDING: dict[Loops, Loops] = {"drop": "replace", "keep": "append"}
 _PAIRS = (gcn_norm, remove_self_loops, add_self_loops, add_remaining_self_loops)
 
 

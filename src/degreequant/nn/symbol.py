@@ -19,13 +19,31 @@ NODES, EDGES, GRAPHS = 5, 7, 3
 EXAMPLE, GUESSED = "example", "guessed"
 """What a node's `meta` holds: the example, and whether its width is only a guess."""
 
-_ANSWERED = ("dtype", "device", "layout", "is_sparse", "is_cuda", "requires_grad", "is_quantized", "is_nested", "is_complex", "is_sparse_csr")
+_ANSWERED = (
+    "dtype",
+    "device",
+    "layout",
+    "is_sparse",
+    "is_cuda",
+    "requires_grad",
+    "is_quantized",
+    "is_nested",
+    "is_complex",
+    "is_sparse_csr",
+)
 
 
 def count_rows(x: Any) -> int:
-    """The number of rows of a tensor, or of the codes of one; of edges `[2, edges]`, that of the edges."""
-    shape = getattr(x, "codes", x).shape
-    return int(shape[_row_dimension(getattr(x, "codes", x))])
+    """The number of rows of a tensor, or of the codes of one."""
+    return int(getattr(x, "codes", x).shape[0])
+
+
+def count_edges(edge_index: Tensor) -> int:
+    """The number of edges of `edge_index` `[2, edges]`."""
+    return int(edge_index.shape[1])
+
+
+COUNTS = (count_rows, count_edges)
 
 
 class Symbol(fx.Proxy):
@@ -34,7 +52,7 @@ class Symbol(fx.Proxy):
     def __init__(self, node: fx.Node, tracer: fx.Tracer) -> None:
         super().__init__(node, tracer)
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:  # `isinstance(x, Tensor)` decides between a tensor and a pair of them in many layers
         return Tensor if isinstance(self.node.meta.get(EXAMPLE), Tensor) else Symbol
 
@@ -56,7 +74,7 @@ class Symbol(fx.Proxy):
 
     def _width(self, size: int) -> int:
         if self.node.meta.get(GUESSED):
-            raise PrepareError(f"the forward asks for the width of {self.node.name!r}, which a trace does not know: give it in example_inputs")
+            raise PrepareError(f"the forward asks for the width of {self.node.name!r}, which is not known: give it in example_inputs")
         return size
 
     def dim(self) -> int:
@@ -90,7 +108,8 @@ class Count(fx.Proxy):
     """A number of rows. Where a forward compares two of them, they are equal: the ends of all edges are the same nodes."""
 
     def __init__(self, of: Symbol) -> None:
-        made = of.tracer.create_node("call_function", count_rows, (of.node,), {})
+        function = count_rows if _row_dimension(of.example) == 0 else count_edges
+        made = of.tracer.create_node("call_function", function, (of.node,), {})
         super().__init__(made, of.tracer)
 
     def __eq__(self, other: object) -> bool:
@@ -135,8 +154,8 @@ def guessed(value: Any) -> bool:
 
 def _examples(value: Any) -> Any:
     if isinstance(value, fx.Node):
-        if value.target is count_rows:
-            return NODES
+        if value.target in COUNTS:
+            return NODES if value.target is count_rows else EDGES
         example = value.meta[EXAMPLE]
         return example.clone() if isinstance(example, Tensor) else example
     if isinstance(value, list | tuple):

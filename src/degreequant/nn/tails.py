@@ -11,6 +11,11 @@ Tail = tuple[int, ...]
 """Sizes of a tensor behind its rows."""
 
 
+def width(tail: Tail) -> int:
+    """Channels of these sizes."""
+    return prod(tail)
+
+
 def broadcast_tail(x: Tensor, tail: Tail) -> Tensor:
     """`x` `[rows, *sizes]` as `[rows, *tail]`."""
     missing = (1,) * (len(tail) - x.dim() + 1)
@@ -42,7 +47,7 @@ class Joined:
     def __call__(self, x: Tensor) -> Tensor:
         """`x` `[rows, all channels]`."""
         widths = [prod(tail) for tail in self.tails]
-        pieces = [piece.reshape(len(x), *tail) for piece, tail in zip(x.split(widths, dim=1), self.tails, strict=True)]
+        pieces = [piece.reshape(len(x), *tail) for piece, tail in zip(torch.split(x, widths, dim=1), self.tails, strict=True)]
         return torch.stack(pieces, self.dim) if self.stacks else torch.cat(pieces, self.dim)
 
 

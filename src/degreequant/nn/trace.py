@@ -20,7 +20,7 @@ from degreequant.errors import PrepareError
 from degreequant.nn.plan import Form, Plan, Ref, Sort, Step, StepKind
 from degreequant.nn.recorded import functions_as_steps
 from degreequant.nn.shapes import bind, example_of_argument, example_of_module
-from degreequant.nn.symbol import EXAMPLE, GUESSED, Symbol, count_rows, example_result, guessed
+from degreequant.nn.symbol import EXAMPLE, GUESSED, Symbol, example_result, guessed
 
 _KINDS: dict[str, StepKind] = {"call_module": "module", "call_function": "function", "call_method": "method", "get_attr": "attribute"}
 _LIBRARIES = tuple(str(Path(file).parent) for file in (torch.__file__, torch_geometric.__file__, __file__))
@@ -52,16 +52,24 @@ def trace(model: nn.Module, form: Form, whole: Whole = every_layer) -> Plan:
     except PrepareError:
         raise
     except Exception as error:
-        raise PrepareError(
-            f"the forward of {tracer.place(model)} cannot be traced: {_first_line(error)}{_location(error)}"
-        ) from error
+        raise PrepareError(f"the forward of {tracer.place(model)} cannot be traced: {_first_line(error)}{_location(error)}") from error
     finally:
         tracer.restore()
         tracer.root = nn.Module()  # tracer and graph hold each other; the model must not have to wait for the garbage collector
-    steps = tuple(_step(node) for node in graph.nodes if node.op in _KINDS and (node.users or node.op != "get_attr"))
+    _drop_unread(graph)
+    steps = tuple(_step(node) for node in graph.nodes if node.op in _KINDS)
     result = next(_plain(node.args[0]) for node in graph.nodes if node.op == "output")
     arguments = tuple(_argument(node) for node in graph.nodes if node.op == "placeholder")
     return Plan(form, steps, result, arguments)
+
+
+def _drop_unread(graph: fx.Graph) -> None:
+    """Takes out what nobody reads, but for modules, which may keep statistics, and what changes a tensor in place."""
+    for node in reversed(graph.nodes):
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+        changes = (name.endswith("_") and not name.endswith("__")) or bool(node.kwargs.get("inplace"))
+        if not node.users and node.op in ("get_attr", "call_function", "call_method") and not changes:
+            graph.erase_node(node)
 
 
 def is_leaf(module: nn.Module) -> bool:
@@ -182,8 +190,9 @@ def _scope(node: fx.Node) -> str:
 def _tail(node: fx.Node) -> tuple[int, ...] | None:
     """The sizes of a result behind its rows, where they are known."""
     example = node.meta.get(EXAMPLE)
-    known = isinstance(example, torch.Tensor) and example.dim() > 0 and not node.meta.get(GUESSED)
-    return tuple(example.shape[1:]) if known else None
+    if not isinstance(example, torch.Tensor) or example.dim() == 0 or node.meta.get(GUESSED):
+        return None
+    return tuple(example.shape[1:])
 
 
 def _plain(value: Any) -> Any:

@@ -20,13 +20,13 @@ from degreequant.operations.base import (
     parameter_bytes,
 )
 from degreequant.operations.dense import Add, Concat, Embedding, Linear, Lookup, Multiply, Quantize, Relu, Rescale
-from degreequant.operations.edges import EdgeSet, Gather, OnEdges, Scatter, Softmax
+from degreequant.operations.edges import Degree, EdgeSet, Gather, OnEdges, Scatter, Softmax
 from degreequant.operations.floats import FloatAggregate, FloatArray32, FloatInput, FloatLinear, FloatRelu
 from degreequant.operations.graph import Aggregate, Attend, EdgeNorm, Pool, Reduce
 
 _KINDS: tuple[type[AnyOperation], ...] = (
     *(Quantize, Embedding, Linear, Rescale, Add, Concat, Lookup, Relu, Aggregate, Attend, Pool),
-    *(Multiply, Gather, Scatter, Softmax),
+    *(Multiply, Gather, Scatter, Softmax, Degree),
     *(FloatInput, FloatLinear, FloatAggregate, FloatRelu),
 )
 OPERATIONS: dict[str, type[AnyOperation]] = {operation.kind: operation for operation in _KINDS}
@@ -39,6 +39,7 @@ __all__ = [
     "AnyOperation",
     "Attend",
     "Concat",
+    "Degree",
     "EdgeNorm",
     "EdgeSet",
     "Embedding",

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from degreequant.operations.base import Operation, Requantize, Role, Rows, Values, expect
 from degreequant.operations.graph import expect_rows
+from degreequant.packing import CODES
 from degreequant.scheme import CodeType
 
 Loops = Literal["keep", "drop", "append", "replace"]
@@ -16,6 +17,9 @@ End = Literal["source", "target"]
 Collect = Literal["sum", "mean", "max", "min"]
 
 LOGIT_TYPES: tuple[CodeType, ...] = ("i8", "u8")
+MAX_DEGREES = 2**12
+"""Degrees that a table tells apart."""
+
 WEIGHTS = 256
 """Distances between two logits of 8 bits."""
 
@@ -121,3 +125,30 @@ class Softmax(OnEdges):
         expect(self.table.dtype == np.int16 and self.table.shape == (WEIGHTS,), self.name, f"expected an int16 table of {WEIGHTS} entries")
         expect(bool((self.table >= 0).all()) and self.table[0] > 0, self.name, "an entry of the table is negative")
         self.requantize.validate(self.name, self.channels)
+
+
+@dataclass(frozen=True, eq=False)
+class Degree(OnEdges):
+    """`y[i] = table[number of edges at node i]`, one column; a number beyond the table counts as its last. It has no `input`."""
+
+    kind = "degree"
+
+    end: End
+    table: npt.NDArray[Any]
+
+    def tensors(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+        """Nodes."""
+        return "nodes"
+
+    def validate(self, values: Values) -> None:
+        """Checks the table against the grid."""
+        super().validate(values)
+        spec = self.grid.spec
+        expect(self.channels == 1 and self.input == "", self.name, "a function of degrees has one channel and no input")
+        fits = self.table.dtype == CODES[spec.code_type] and self.table.ndim == 1 and 0 < len(self.table) <= MAX_DEGREES
+        expect(fits, self.name, f"expected a table of 1 to {MAX_DEGREES} codes")
+        expect(bool(((self.table >= spec.q_min) & (self.table <= spec.q_max)).all()), self.name, "an entry of the table is off the grid")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from degreequant.errors import InputError
-from degreequant.operations import ROWS, Aggregate, Attend, FloatAggregate, Pool, Role
+from degreequant.operations import ROWS, Aggregate, Attend, FloatAggregate, OnEdges, Pool, Role
 from degreequant.program import Program
 from degreequant.runtime import arrays
 from degreequant.runtime.graph import Graph
@@ -75,7 +75,12 @@ def _by_name(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any])
 def _edge_inputs(program: Program) -> list[EdgeInputs]:
     """What the aggregations read, each pair once."""
     sums = [(op.edge_index, op.edge_weight) for op in program.operations if isinstance(op, Aggregate | FloatAggregate)]
-    return list(dict.fromkeys([*sums, *((op.edge_index, None) for op in program.operations if isinstance(op, Attend))]))
+    others = [
+        (op.edges.index if isinstance(op, OnEdges) else op.edge_index, None)
+        for op in program.operations
+        if isinstance(op, Attend | OnEdges)
+    ]
+    return list(dict.fromkeys([*sums, *others]))
 
 
 def _check_rows(program: Program, call: Call, edge_rows: Mapping[str, int]) -> None:
@@ -90,8 +95,8 @@ def _check_rows(program: Program, call: Call, edge_rows: Mapping[str, int]) -> N
         if len(set(read.values())) > 1:
             counts = ", ".join(f"{count} of {name}" for name, count in read.items())
             raise InputError(f"operation {op.name!r} joins rows of different numbers: {counts}")
-        if isinstance(op, Attend):
-            _check_edges(read, call.graphs[op.edge_index, None])
+        if isinstance(op, Attend | OnEdges):
+            _check_edges(read, call.graphs[op.graph_inputs()[0][0], None])
             read = {}
         behind[op.name] = {op.batch or "the whole": call.batches[op.batch].rows} if isinstance(op, Pool) else read
 

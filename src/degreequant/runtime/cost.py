@@ -15,10 +15,15 @@ from degreequant.operations import (
     FloatAggregate,
     FloatLinear,
     FloatOperation,
+    Gather,
     Linear,
+    Multiply,
+    OnEdges,
     Pool,
     Quantize,
     Rescale,
+    Scatter,
+    Softmax,
     parameter_bytes,
 )
 from degreequant.packing import STORAGE, row_width
@@ -86,6 +91,9 @@ def stored_bytes(operation: AnyOperation) -> int:
 def _rows(operation: AnyOperation, program: Program, call: Call) -> int:
     if isinstance(operation, Pool):
         return call.batches[operation.batch].rows
+    if isinstance(operation, OnEdges):
+        graph = call.graphs[operation.edges.index, None]
+        return graph.changed(operation.edges.loops).shape[1] if isinstance(operation, Gather | Softmax) else graph.num_nodes
     if program.reads_input(operation):
         return len(call.inputs[operation.input])
     return _rows(program[operation.input], program, call)
@@ -105,6 +113,8 @@ def _edges(operation: AnyOperation, call: Call) -> int | None:
         return graph.weighed(operation.norm, weighted=operation.edge_weight is not None).csr.num_edges
     if isinstance(operation, Attend):
         return call.graphs[operation.edge_index, None].edges(self_loops=operation.add_self_loops, ids=False).num_edges
+    if isinstance(operation, Scatter):
+        return int(call.graphs[operation.edges.index, None].changed(operation.edges.loops).shape[1])
     return call.batches[operation.batch].num_edges if isinstance(operation, Pool) else None
 
 
@@ -133,6 +143,9 @@ _MULTIPLICATIONS: dict[type[AnyOperation], Callable[[Any, Program, Call, int], i
     FloatAggregate: lambda op, program, call, rows: (_edges(op, call) or 0) * op.channels,
     Attend: lambda op, program, call, rows: (_edges(op, call) or 0) * (_width(op, program) + op.heads),
     Pool: lambda op, program, call, rows: (_edges(op, call) or 0) * op.channels,
+    Scatter: lambda op, program, call, rows: (_edges(op, call) or 0) * op.channels,
+    Multiply: lambda op, program, call, rows: rows * op.channels,
+    Softmax: lambda op, program, call, rows: rows * op.channels,
     Add: lambda op, program, call, rows: 2 * rows * op.channels,
     Concat: lambda op, program, call, rows: rows * op.channels,
     Rescale: lambda op, program, call, rows: rows * op.channels,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from degreequant.operations import EdgeNorm
+from degreequant.operations.edges import End, Loops
 from degreequant.runtime.kernels import native
 
 if TYPE_CHECKING:
@@ -63,6 +64,42 @@ class Neighbours:
         """Raises nothing."""
         csr = graph.edges(self_loops=self.self_loops, ids=self.ids)
         return native.Edges(csr, listed=graph.num_edges if self.ids else None)
+
+
+@dataclass(frozen=True)
+class Picks:
+    """A row for each edge, whose source is the node at one end."""
+
+    loops: Loops
+    flip: bool
+    end: End
+
+    def of(self, graph: "Graph") -> native.Edges:
+        """Raises nothing."""
+        ends = graph.changed(self.loops)
+        return native.Edges(native.picks(ends[_row(self.end, self.flip)], graph.num_nodes))
+
+
+@dataclass(frozen=True)
+class Collects:
+    """The edges at one end of each, or with `gathers` the nodes at the other; with `mean` a sum of them is divided by their number."""
+
+    loops: Loops
+    flip: bool
+    end: End
+    gathers: bool
+    mean: bool
+
+    def of(self, graph: "Graph") -> native.Edges:
+        """Raises nothing."""
+        ends, at = graph.changed(self.loops), _row(self.end, self.flip)
+        if self.gathers:
+            return native.Edges.of_batch(native.Csr(ends[[1 - at, at]], graph.num_nodes, "keep", False), self.mean)
+        return native.Edges.of_batch(native.segments(ends[at], graph.num_nodes), self.mean)
+
+
+def _row(end: End, flip: bool) -> int:
+    return int((end == "target") != flip)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from degreequant.coefficients import degree, inverse_root, per_edge, per_source
 from degreequant.errors import GraphError, InputTypeError
 from degreequant.fixedpoint import FloatArray, Multiplier, from_real
 from degreequant.operations import EdgeNorm
+from degreequant.operations.edges import Loops
 from degreequant.runtime import arrays
 from degreequant.runtime.forms import EdgeForm
 from degreequant.runtime.kernels import native
@@ -89,6 +90,15 @@ class Graph:
         if key not in self._plain:
             self._plain[key] = native.Csr(self._edges, self.num_nodes, "replace" if self_loops else "keep", ids)
         return self._plain[key]
+
+    def changed(self, loops: Loops) -> npt.NDArray[np.int32]:
+        """The edges `[2, edges]` as they were given, with other self loops; those that are added lie behind all others."""
+        edges = self._edges
+        if loops in ("drop", "replace"):
+            edges = edges[:, edges[0] != edges[1]]
+        if loops in ("append", "replace"):
+            edges = np.concatenate([edges, np.tile(np.arange(self.num_nodes, dtype=np.int32), (2, 1))], axis=1)
+        return np.ascontiguousarray(edges)
 
     def __repr__(self) -> str:
         return f"Graph(num_nodes={self.num_nodes}, num_edges={self.num_edges}{', weighted' if self.weighted else ''})"

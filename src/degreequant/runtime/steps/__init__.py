@@ -9,21 +9,26 @@ from degreequant.operations import (
     AnyOperation,
     Attend,
     Concat,
+    Degree,
     Embedding,
     FloatAggregate,
     FloatInput,
     FloatLinear,
     FloatRelu,
+    Gather,
     Linear,
     Lookup,
+    Multiply,
     Pool,
     Quantize,
     Relu,
     Rescale,
+    Scatter,
+    Softmax,
 )
 from degreequant.program import Program
 from degreequant.runtime.kernels import native
-from degreequant.runtime.steps import dense, floats, graph
+from degreequant.runtime.steps import dense, edges, floats, graph
 from degreequant.runtime.steps.base import BatchSlot, EdgeSlot, PlanBuilder
 
 __all__ = ["BatchSlot", "EdgeSlot", "PlanBuilder", "build"]
@@ -50,6 +55,11 @@ _STEPS: dict[type[AnyOperation], Callable[[PlanBuilder, Any], int]] = {
     Aggregate: graph.aggregate,
     Attend: graph.attend,
     Pool: graph.pool,
+    Gather: edges.gather,
+    Scatter: edges.scatter,
+    Multiply: edges.multiply,
+    Softmax: edges.softmax,
+    Degree: edges.degree,
     FloatInput: floats.float_input,
     FloatLinear: floats.float_linear,
     FloatAggregate: floats.float_aggregate,
