@@ -63,10 +63,11 @@ DEGREEQUANT_INLINE void requantize_wide_end(const Aggregation& a, int64_t row, i
 
 // The codes of a vector of sums and of the node's own terms.
 template <typename Simd>
-DEGREEQUANT_INLINE typename Simd::Vector codes_with_self(const Aggregation& a, RowWidth width, int64_t row, int64_t col, int64_t count,
-                                                         typename Simd::Vector sum, typename Simd::Vector own) noexcept {
+DEGREEQUANT_INLINE typename Simd::Vector codes_with_self(const Aggregation& a, const typename Simd::Requantizer& rule, RowWidth width,
+                                                         int64_t row, int64_t col, int64_t count, typename Simd::Vector sum,
+                                                         typename Simd::Vector own) noexcept {
   if (width == RowWidth::narrow) {
-    return Simd::requantize(Simd::add(Simd::shift_left(sum, a.sum.edge_shift), own), a.rule, row, col, count);
+    return rule.codes(Simd::add(Simd::shift_left(sum, a.sum.edge_shift), own), col, count);
   }
   alignas(64) int32_t sums[Simd::kLanes], owns[Simd::kLanes], codes[Simd::kLanes] = {};
   Simd::store(sums, sum);
@@ -77,7 +78,8 @@ DEGREEQUANT_INLINE typename Simd::Vector codes_with_self(const Aggregation& a, R
 
 // Columns [first, first + count) of one row that is not RowWidth::wide.
 template <typename Simd, typename Loader, Terms kTerms, typename Shape>
-DEGREEQUANT_INLINE void aggregate_block(const Aggregation& a, RowWidth width, int64_t row, int64_t first, int64_t count) noexcept {
+DEGREEQUANT_INLINE void aggregate_block(const Aggregation& a, const typename Simd::Requantizer& rule, RowWidth width, int64_t row,
+                                        int64_t first, int64_t count) noexcept {
   using Vector = typename Simd::Vector;
   const typename Simd::template Block<Loader, Shape> block(a.sum.x, first, count);
   const auto offset_of = [&](uint32_t coefficients) {  // wraps around as the accumulators may: the difference, which fits, has not
@@ -110,22 +112,25 @@ DEGREEQUANT_INLINE void aggregate_block(const Aggregation& a, RowWidth width, in
     const int64_t col = first + v * Simd::kLanes;
     const int64_t lanes = Shape::kPartial ? first + count - col : Simd::kLanes;
     if (lanes <= 0) return;
-    const Vector codes = kTerms == Terms::with_self ? codes_with_self<Simd>(a, width, row, col, lanes, sum.acc[v], own.acc[v])
-                                                    : Simd::requantize(sum.acc[v], a.rule, row, col, lanes);
+    const Vector codes = kTerms == Terms::with_self ? codes_with_self<Simd>(a, rule, width, row, col, lanes, sum.acc[v], own.acc[v])
+                                                    : rule.codes(sum.acc[v], col, lanes);
     Simd::store_codes(a.out.type, a.out.data + row * a.out_stride, col, lanes, codes);
   }
 }
 
 template <typename Simd, typename Loader, Terms kTerms>
 void aggregate_rows(const Aggregation& a, int64_t begin, int64_t end) noexcept {
+  if (begin == end) return;
+  typename Simd::Requantizer rule(a.rule);
   for (int64_t row = begin; row < end; ++row) {
     const RowWidth width = width_of(a.sum, row);
     if (width == RowWidth::wide) {
       reference::aggregate(a.sum, a.rule, a.out, row, row + 1);
       continue;
     }
+    rule.start_row(row);
     for_blocks<Simd::kMaxTiles>(0, a.out.cols, [&](auto shape, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
-      aggregate_block<Simd, Loader, kTerms, decltype(shape)>(a, width, row, first, count);
+      aggregate_block<Simd, Loader, kTerms, decltype(shape)>(a, rule, width, row, first, count);
     });
   }
 }

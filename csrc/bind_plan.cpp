@@ -86,8 +86,12 @@ EdgesObject make_batch_edges(nb::object csr, bool mean) {
     const Multiplier each = from_real(count == 0 ? 0.0 : 1.0 / static_cast<double>(count));
     edges.mantissa.push_back(each.mantissa);
     edges.shift.push_back(each.shift);
+    edges.factor.push_back(count == 0 ? 0.0F : 1.0F / static_cast<float>(count));
   }
-  if (mean) edges.view.row = {edges.mantissa.data(), edges.shift.data(), graph.rows};
+  if (mean) {
+    edges.view.row = {edges.mantissa.data(), edges.shift.data(), graph.rows};
+    edges.view.row_factor = edges.factor.data();
+  }
   return edges;
 }
 

@@ -56,7 +56,8 @@ TensorId add_embedding(PlanObject& plan, std::string name, TensorId x, int64_t c
   const uint8_t* bytes = data_of<uint8_t>(rows);
   const CodesAt y = plan.store_codes(plan.space_of(x), channels, type, zero_point);
   EmbeddingTable embedding{{bytes, bytes + rows.nbytes()}, static_cast<int64_t>(rows.shape(0)), column};
-  return plan.add(embedding_step(std::move(name), x, std::move(embedding), y), row_by_row(plan, {x}, y.id, 8 + row_bytes(type, channels)));
+  return plan.add(embedding_step(std::move(name), x, std::move(embedding), y.id),
+                  row_by_row(plan, {x}, y.id, 8 + row_bytes(type, channels)));
 }
 
 TensorId add_linear(PlanObject& plan, TensorId x, nb::object codes, const RequantizeObject& requantize, std::string_view code_type) {
@@ -124,13 +125,6 @@ TensorId add_lookup(PlanObject& plan, TensorId x, nb::object table, int32_t zero
   return plan.add(lookup_step(plan.kernels(), from, std::move(values), y), row_by_row(plan, {x}, y.id, 2 * from.cols));
 }
 
-TensorId add_dequantize(PlanObject& plan, TensorId x, double scale) {
-  const CodesAt from = plan.codes_at(x, "x");
-  const float value = checked_scale(scale, "scale");
-  const TensorId y = plan.store_floats(plan.space_of(x), from.cols);
-  return plan.add(dequantize_step(from, value, y), row_by_row(plan, {x}, y, 5 * from.cols));
-}
-
 }  // namespace
 
 void bind_steps_dense(nb::class_<PlanObject>& plan) {
@@ -139,8 +133,7 @@ void bind_steps_dense(nb::class_<PlanObject>& plan) {
       .def("linear", &add_linear, "x"_a, "codes"_a, "requantize"_a, "code_type"_a)
       .def("concat", &add_concat, "xs"_a, "rules"_a, "code_type"_a)
       .def("add", &add_add, "tensors"_a, "mantissas"_a, "shift"_a, "addend"_a.none(), "grid"_a, "code_type"_a)
-      .def("lookup", &add_lookup, "x"_a, "table"_a, "zero_point"_a, "code_type"_a)
-      .def("dequantize", &add_dequantize, "x"_a, "scale"_a);
+      .def("lookup", &add_lookup, "x"_a, "table"_a, "zero_point"_a, "code_type"_a);
 }
 
 }  // namespace degreequant

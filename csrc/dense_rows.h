@@ -40,9 +40,10 @@ DEGREEQUANT_INLINE void rescale_with(Codes x, int32_t zero_point, const Requanti
                                      int64_t end) noexcept {
   const bool on_bytes = row_bytes(out.type, 2) > 1 || offset % 2 == 0;
   if (!on_bytes) return reference::rescale(x, zero_point, rule, out, offset, begin, end);
+  const typename Simd::Requantizer requantizer(rule);
   for_vectors<Simd>(x.cols, begin, end, [&](int64_t row, int64_t col, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
     const auto acc = Simd::subtract(load_vector<Simd>(x, row, col, count), Simd::set(zero_point));
-    store_vector<Simd>(out, row, offset + col, count, Simd::requantize(acc, rule, row, col, count));
+    store_vector<Simd>(out, row, offset + col, count, requantizer.codes(acc, col, count));
   });
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 
+#include "float_kernels.h"
 #include "kernels_reference.h"
 
 #ifdef DEGREEQUANT_X86
@@ -17,6 +18,7 @@ bool always() noexcept { return true; }
 constexpr Kernels reference_kernels = {
     .name = "reference",
     .supported = always,
+    .floats = &reference::float_kernels,
     .quantize = reference::quantize,
     .linear = reference::linear,
     .aggregate = reference::aggregate,
@@ -28,7 +30,7 @@ constexpr Kernels reference_kernels = {
 };
 
 #ifdef DEGREEQUANT_X86
-bool has_avx2() noexcept { return __builtin_cpu_supports("avx2"); }
+bool has_avx2() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 
 bool has_avx512() noexcept {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
@@ -40,6 +42,7 @@ constexpr Kernels make_avx2() noexcept {
   Kernels table = reference_kernels;
   table.name = "avx2";
   table.supported = has_avx2;
+  table.floats = &avx2::float_kernels;
   table.quantize = avx2::quantize;
   table.linear = avx2::linear;
   table.aggregate = avx2::aggregate;
@@ -54,6 +57,7 @@ constexpr Kernels make_avx512() noexcept {
   Kernels table = reference_kernels;
   table.name = "avx512";
   table.supported = has_avx512;
+  table.floats = &avx512::float_kernels;
   table.quantize = avx512::quantize;
   table.linear = avx512::linear;
   table.aggregate = avx512::aggregate;

@@ -2,7 +2,7 @@
 // be taken back.
 #include "kernels_reference.h"
 #include "kernels_x86.h"
-#include "simd_avx2.h"
+#include "requantize_avx2.h"
 
 namespace degreequant::avx2 {
 namespace {
@@ -20,7 +20,6 @@ struct Panel {
 struct Linear {
   Codes x;
   const Weight& weight;
-  const Requantize& rule;
   MutableCodes out;
   int32_t zero_point;
 };
@@ -93,24 +92,23 @@ DEGREEQUANT_INLINE __m256i add_pairs(__m256i low, __m256i high) noexcept {
   return _mm256_permute4x64_epi64(_mm256_hadd_epi32(low, high), 0xd8);
 }
 
-DEGREEQUANT_INLINE void store_tile(const Linear& a, const Tile& tile, int64_t row, int64_t rows, int64_t output) noexcept {
-  for (int half = 0; half < 2; ++half) {
-    const int64_t first = output + half * kLanes;
-    const int64_t count = a.out.cols - first;
-    if (count <= 0) return;
-    const __m256i addend = load_addend8(a.rule, first, count);
-    Multiplier8 m = load_multiplier8(a.rule, row, first, count);
-    for (int64_t r = 0; r < rows; ++r) {
-      if (a.rule.row.count > 1 && r > 0) m = load_multiplier8(a.rule, row + r, first, count);
+DEGREEQUANT_INLINE void store_tile(const Linear& a, Requantizer& rule, const Tile& tile, int64_t row, int64_t rows,
+                                   int64_t output) noexcept {
+  const int64_t stride = row_bytes(a.out.type, a.out.cols);
+  for (int64_t r = 0; r < rows; ++r) {
+    rule.start_row(row + r);
+    for (int half = 0; half < 2; ++half) {
+      const int64_t col = output + half * kLanes;
+      const int64_t count = a.out.cols - col;
+      if (count <= 0) continue;
       const __m256i acc = add_pairs(tile.acc[r][2 * half], tile.acc[r][2 * half + 1]);
-      const __m256i codes = requantize8(acc, m, addend, a.rule.clamp);
-      store8(a.out.type, a.out.data + (row + r) * row_bytes(a.out.type, a.out.cols), first, count, codes);
+      store8(a.out.type, a.out.data + (row + r) * stride, col, count, rule.codes(acc, col, count));
     }
   }
 }
 
 // Outputs [output, output + 16) of `rows` rows. The panel holds the rows already where all inputs fit it at once.
-DEGREEQUANT_INLINE void compute_tile(const Linear& a, Panel& panel, int64_t row, int64_t rows, int64_t output) noexcept {
+DEGREEQUANT_INLINE void compute_tile(const Linear& a, Requantizer& rule, Panel& panel, int64_t row, int64_t rows, int64_t output) noexcept {
   const int64_t block_stride = (a.x.cols + kWeightGroup - 1) / kWeightGroup * kBlockBytes;
   const int8_t* weights = a.weight.packed + output / kWeightBlock * block_stride;
   Tile tile = {};
@@ -122,7 +120,7 @@ DEGREEQUANT_INLINE void compute_tile(const Linear& a, Panel& panel, int64_t row,
     }
     multiply(panel, (count + kWeightGroup - 1) / kWeightGroup, weights + first * kWeightBlock, tile);
   }
-  store_tile(a, tile, row, rows, output);
+  store_tile(a, rule, tile, row, rows, output);
 }
 
 }  // namespace
@@ -132,11 +130,13 @@ void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize&
   if (weight.wide || x.type == CodeType::i16 || x.type == CodeType::u16) {
     return reference::linear(x, zero_point, weight, requantize, out, begin, end);
   }
-  const Linear a = {x, weight, requantize, out, zero_point};
+  const Linear a = {x, weight, out, zero_point};
+  if (begin == end || weight.out == 0) return;
+  Requantizer rule(requantize);
   Panel panel;
   for (int64_t row = begin; row < end; row += kRows) {
     const int64_t rows = end - row < kRows ? end - row : kRows;
-    for (int64_t output = 0; output < weight.out; output += kWeightBlock) compute_tile(a, panel, row, rows, output);
+    for (int64_t output = 0; output < weight.out; output += kWeightBlock) compute_tile(a, rule, panel, row, rows, output);
   }
 }
 

@@ -3,18 +3,26 @@
 // not.
 #include "kernels_reference.h"
 #include "kernels_x86.h"
-#include "simd_avx512.h"
+#include "requantize_avx512.h"
 
 namespace degreequant::avx512 {
 namespace {
 
-constexpr int kRows = 12;         // x rows a tile multiplies with the same weights
-constexpr int64_t kPanel = 1024;  // inputs unpacked at a time: kRows of them stay in the first-level cache
+constexpr int kMaxRows = 6;       // x rows a tile multiplies with the same weights
+constexpr int64_t kPanel = 2048;  // inputs unpacked at a time: kMaxRows of them stay in the first-level cache
 constexpr int64_t kBlockBytes = kWeightBlock * kWeightGroup;
 static_assert(kWeightBlock == kLanes && kPanel % 64 == 0);
 
 struct Panel {
-  alignas(64) uint8_t rows[kRows][kPanel];
+  alignas(64) uint8_t rows[kMaxRows][kPanel];
+};
+
+struct Linear {
+  Codes x;
+  const Weight& weight;
+  MutableCodes out;
+  int32_t taken_back;  // what each x is too large by
+  int64_t block_stride;
 };
 
 DEGREEQUANT_INLINE int32_t offset_of(CodeType type) noexcept { return type == CodeType::i8 ? 128 : type == CodeType::i4 ? 8 : 0; }
@@ -37,22 +45,19 @@ DEGREEQUANT_INLINE void unpack_row(Codes x, int64_t row, int64_t first, int64_t 
   }
 }
 
-DEGREEQUANT_INLINE void unpack(Codes x, int64_t row, int64_t rows, int64_t first, int64_t count, Panel& panel) noexcept {
-  // Rows beyond the last repeat it; they are computed and not stored.
-  for (int64_t r = 0; r < kRows; ++r) unpack_row(x, row + (r < rows ? r : rows - 1), first, count, panel.rows[r]);
-}
-
-template <int kBlocks>
+template <int kRows, int kBlocks>
 struct Tile {
   __m512i acc[kRows][kBlocks];
 };
 
-// Adds the products of `groups` groups of inputs to the tile; `weights` is where they begin in its first block.
-template <int kBlocks>
-DEGREEQUANT_INLINE void multiply(const Panel& panel, int64_t groups, const int8_t* weights, int64_t block_stride,
-                                 Tile<kBlocks>& tile) noexcept {
-  Tile<kBlocks> sums = tile;
+// Adds the products of `groups` groups of inputs to the tile; `weights` is where they begin in its first block. Meanwhile the rows that
+// follow, from `next` on, come nearer: unpacking them would wait for memory.
+template <int kRows, int kBlocks>
+DEGREEQUANT_INLINE void multiply(const Panel& panel, int64_t groups, const int8_t* weights, int64_t block_stride, const uint8_t* next,
+                                 Tile<kRows, kBlocks>& tile) noexcept {
+  Tile<kRows, kBlocks> sums = tile;
   for (int64_t g = 0; g < groups; ++g) {
+    __builtin_prefetch(next + g * kRows * kWeightGroup);
     __m512i w[kBlocks];
     for (int b = 0; b < kBlocks; ++b) w[b] = _mm512_load_si512(weights + b * block_stride + g * kBlockBytes);
     for (int r = 0; r < kRows; ++r) {
@@ -65,42 +70,45 @@ DEGREEQUANT_INLINE void multiply(const Panel& panel, int64_t groups, const int8_
   tile = sums;
 }
 
-struct Linear {
-  Codes x;
-  const Weight& weight;
-  const Requantize& rule;
-  MutableCodes out;
-  int32_t zero_point;
-};
-
-// Requantizes and stores one block of outputs of a tile.
-template <int kBlocks>
-DEGREEQUANT_INLINE void store_block(const Linear& a, const Tile<kBlocks>& tile, int b, int64_t row, int64_t rows, int64_t output) noexcept {
-  const int64_t count = a.out.cols - output;
-  const __mmask16 mask = static_cast<__mmask16>(first_lanes(count));
-  const int32_t taken_back = a.zero_point + offset_of(a.x.type);
-  const __m512i correction = _mm512_mullo_epi32(_mm512_loadu_si512(a.weight.column_sums + output), _mm512_set1_epi32(taken_back));
-  const __m512i addend = load_addend16(a.rule, output, mask);
-  Multiplier16 m = load_multiplier16(a.rule, row, output, mask);
-  for (int64_t r = 0; r < rows; ++r) {
-    if (a.rule.row.count > 1 && r > 0) m = load_multiplier16(a.rule, row + r, output, mask);
-    const __m512i codes = requantize16(_mm512_sub_epi32(tile.acc[r][b], correction), m, addend, a.rule.clamp);
-    store16(a.out.type, a.out.data + (row + r) * row_bytes(a.out.type, a.out.cols), output, count, codes);
+// Outputs [output, output + 16 * kBlocks) of kRows rows. The panel holds the rows already where all inputs fit it at once.
+template <int kRows, int kBlocks>
+DEGREEQUANT_INLINE void compute_tile(const Linear& a, Requantizer& rule, Panel& panel, int64_t row, int64_t output) noexcept {
+  const int8_t* weights = a.weight.packed + output / kWeightBlock * a.block_stride;
+  Tile<kRows, kBlocks> tile;
+  for (int b = 0; b < kBlocks; ++b) {
+    const __m512i sums = _mm512_loadu_si512(a.weight.column_sums + output + b * kWeightBlock);
+    const __m512i start = _mm512_mullo_epi32(sums, _mm512_set1_epi32(-a.taken_back));
+    for (int r = 0; r < kRows; ++r) tile.acc[r][b] = start;
+  }
+  for (int64_t first = 0; first < a.x.cols; first += kPanel) {
+    const int64_t count = a.x.cols - first < kPanel ? a.x.cols - first : kPanel;
+    if (output == 0 || a.x.cols > kPanel) {
+      for (int r = 0; r < kRows; ++r) unpack_row(a.x, row + r, first, count, panel.rows[r]);
+    }
+    const uint8_t* next = a.x.data + (row + kRows) * row_bytes(a.x.type, a.x.cols) + kRows * first;
+    multiply(panel, (count + kWeightGroup - 1) / kWeightGroup, weights + first * kWeightBlock, a.block_stride, next, tile);
+  }
+  const int64_t stride = row_bytes(a.out.type, a.out.cols);
+  for (int r = 0; r < kRows; ++r) {
+    rule.start_row(row + r);
+    for (int b = 0; b < kBlocks; ++b) {
+      const int64_t col = output + b * kWeightBlock;
+      const int64_t count = a.out.cols - col;
+      const __m512i codes = rule.codes(tile.acc[r][b], col, count);
+      store16(a.out.type, a.out.data + (row + r) * stride, col, count, codes);
+    }
   }
 }
 
-// Outputs [output, output + 16 * kBlocks) of `rows` rows. The panel holds the rows already where all inputs fit it at once.
-template <int kBlocks>
-DEGREEQUANT_INLINE void compute_tile(const Linear& a, Panel& panel, int64_t row, int64_t rows, int64_t output) noexcept {
-  const int64_t block_stride = (a.x.cols + kWeightGroup - 1) / kWeightGroup * kBlockBytes;
-  const int8_t* weights = a.weight.packed + output / kWeightBlock * block_stride;
-  Tile<kBlocks> tile = {};
-  for (int64_t first = 0; first < a.x.cols; first += kPanel) {
-    const int64_t count = a.x.cols - first < kPanel ? a.x.cols - first : kPanel;
-    if (output == 0 || a.x.cols > kPanel) unpack(a.x, row, rows, first, count, panel);
-    multiply<kBlocks>(panel, (count + kWeightGroup - 1) / kWeightGroup, weights + first * kWeightBlock, block_stride, tile);
+// All outputs of the rows [begin, end), as many as whole tiles take; returns the first row that is left.
+template <int kRows>
+DEGREEQUANT_INLINE int64_t compute_rows(const Linear& a, Requantizer& rule, Panel& panel, int64_t begin, int64_t end) noexcept {
+  for (; end - begin >= kRows; begin += kRows) {
+    int64_t output = 0;
+    for (; output + kWeightBlock < a.weight.out; output += 2 * kWeightBlock) compute_tile<kRows, 2>(a, rule, panel, begin, output);
+    if (output < a.weight.out) compute_tile<kRows, 1>(a, rule, panel, begin, output);
   }
-  for (int b = 0; b < kBlocks; ++b) store_block<kBlocks>(a, tile, b, row, rows, output + b * kWeightBlock);
+  return begin;
 }
 
 }  // namespace
@@ -110,14 +118,14 @@ void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize&
   if (weight.wide || x.type == CodeType::i16 || x.type == CodeType::u16) {
     return reference::linear(x, zero_point, weight, requantize, out, begin, end);
   }
-  const Linear a = {x, weight, requantize, out, zero_point};
+  const int64_t block_stride = (x.cols + kWeightGroup - 1) / kWeightGroup * kBlockBytes;
+  const Linear a = {x, weight, out, zero_point + offset_of(x.type), block_stride};
+  if (begin == end || weight.out == 0) return;
+  Requantizer rule(requantize);
   Panel panel;
-  for (int64_t row = begin; row < end; row += kRows) {
-    const int64_t rows = end - row < kRows ? end - row : kRows;
-    int64_t output = 0;
-    for (; output + kWeightBlock < weight.out; output += 2 * kWeightBlock) compute_tile<2>(a, panel, row, rows, output);
-    if (output < weight.out) compute_tile<1>(a, panel, row, rows, output);
-  }
+  begin = compute_rows<kMaxRows>(a, rule, panel, begin, end);
+  begin = compute_rows<2>(a, rule, panel, begin, end);
+  compute_rows<1>(a, rule, panel, begin, end);
 }
 
 }  // namespace degreequant::avx512

@@ -78,12 +78,22 @@ struct Multipliers {
   }
 };
 
+// What the vectorised kernels need of a rule's channels, worked out once (rule.h): 64-bit lanes, zeros up to a whole vector.
+struct ChannelRule {
+  const int64_t* bias;      // addend + 2^13, which is a half and the addend at a shift of kAddendBits; null without addends
+  const int64_t* mantissa;  // of the bounded multipliers, where there is one for each channel; else null, as the next two
+  const int64_t* shift;
+  const int64_t* rounding;  // bias * 2^(shift - kAddendBits)
+  CodeRange shifts;         // least and most shift, not bounded
+};
+
 // How an accumulator becomes a code. With `row` present, its multiplier and the channel's are combined before the one rounding.
 struct Requantize {
   Multipliers channel;    // count 1 or cols
   Multipliers row;        // count 0 or rows
   const int32_t* addend;  // per channel, or null
   Clamp clamp;
+  ChannelRule prepared;
 
   DEGREEQUANT_INLINE constexpr Multiplier multiplier(int64_t r, int64_t c) const noexcept {
     return bounded(row.count == 0 ? channel.at(c) : combine(row.at(r), channel.at(c)));
@@ -165,12 +175,15 @@ struct Weight {
   bool wide;                   // in * max|x - zero_point| * max|w| >= 2^31: accumulate in 64 bits
 };
 
+struct FloatKernels;  // float_kernels.h
+
 struct Kernels {
   const char* name;
   bool (*supported)() noexcept;
+  const FloatKernels* floats;
 
-  // code = clamp(zero_point + roundf(x * inverse_scale)); x is finite.
-  void (*quantize)(const float* x, float inverse_scale, Clamp clamp, MutableCodes out, int64_t begin, int64_t end) noexcept;
+  // code = clamp(zero_point + roundf(x * inverse_scale)). Returns whether all of the rows are finite; their codes are undefined if not.
+  bool (*quantize)(const float* x, float inverse_scale, Clamp clamp, MutableCodes out, int64_t begin, int64_t end) noexcept;
 
   // acc[i,o] = sum_k (x[i,k] - zero_point) * w[o,k]
   void (*linear)(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,

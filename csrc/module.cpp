@@ -21,6 +21,7 @@
 #include "kernels.h"
 #include "objects.h"
 #include "operations.h"
+#include "operations_float.h"
 #include "plan_object.h"
 #include "weight.h"
 
@@ -111,13 +112,12 @@ RequantizeObject make_requantize(nb::object mantissa, nb::object shift, nb::obje
   const InArray mantissas = input_array(mantissa, "mantissa", {nb::dtype<int32_t>()}, 1);
   const InArray shifts = input_array(shift, "shift", {nb::dtype<int32_t>()}, 1);
   check_multipliers(mantissas, shifts, "mantissa", "shift");
-  RequantizeObject result{copy_of<int32_t>(mantissas), copy_of<int32_t>(shifts), {}, !addend.is_none(), {zero_point, q_min, q_max}};
-  check_clamp(result.clamp);
-  if (result.has_addend) {
-    result.addend = copy_of<int32_t>(input_array(addend, "addend", {nb::dtype<int32_t>()}, 1));
-    for (const int32_t value : result.addend) check_range(value, -kMaxAddend, kMaxAddend, "addend");
-  }
-  return result;
+  const Clamp clamp = {zero_point, q_min, q_max};
+  check_clamp(clamp);
+  std::vector<int32_t> addends;
+  if (!addend.is_none()) addends = copy_of<int32_t>(input_array(addend, "addend", {nb::dtype<int32_t>()}, 1));
+  for (const int32_t value : addends) check_range(value, -kMaxAddend, kMaxAddend, "addend");
+  return {copy_of<int32_t>(mantissas), copy_of<int32_t>(shifts), std::move(addends), !addend.is_none(), clamp};
 }
 
 template <typename T>
@@ -193,5 +193,6 @@ NB_MODULE(_kernels, m) {
         "offset"_a, "isa"_a, "threads"_a);
   m.def("lookup", &lookup, "x"_a.none(), "x_type"_a, "cols"_a, "table"_a.none(), "out"_a.none(), "out_type"_a, "isa"_a, "threads"_a);
 
+  bind_floats(m);
   bind_plan(m);
 }

@@ -6,6 +6,7 @@
 
 #include "csr.h"
 #include "kernels.h"
+#include "rule.h"
 
 namespace degreequant {
 
@@ -20,17 +21,6 @@ struct CsrObject {
   int64_t edges() const noexcept { return static_cast<int64_t>(arrays.indices.size()); }
 };
 
-struct RequantizeObject {
-  std::vector<int32_t> mantissa;
-  std::vector<int32_t> shift;
-  std::vector<int32_t> addend;
-  bool has_addend;
-  Clamp clamp;
-
-  Requantize view(Multipliers row) const noexcept {
-    const Multipliers channel = {mantissa.data(), shift.data(), static_cast<int64_t>(mantissa.size())};
-    return {channel, row, has_addend ? addend.data() : nullptr, clamp};
-  }
-};
+using RequantizeObject = Rule;
 
 }  // namespace degreequant

@@ -10,26 +10,16 @@
 namespace degreequant {
 namespace {
 
-constexpr int64_t kScanFloats = 4096;
-
-// Position of the first float that is not finite, or their number. A few rows are searched, then quantized while the cache still has them.
+// Position of the first float that is not finite, or their number.
 int64_t quantize_rows(const Kernels& kernels, const float* x, float inverse_scale, Clamp clamp, MutableCodes out, int64_t threads) {
   const nb::gil_scoped_release release;
-  const int64_t step = std::max<int64_t>(1, kScanFloats / std::max<int64_t>(1, out.cols));
   std::mutex mutex;
   int64_t first_bad = out.rows * out.cols;
   run({out.rows, out.rows * out.cols * int64_t{sizeof(float)}}, threads, [&](int64_t begin, int64_t end) noexcept {
-    for (int64_t row = begin; row < end; row += step) {
-      const int64_t stop = std::min(end, row + step);
-      const int64_t count = (stop - row) * out.cols;
-      const int64_t bad = find_nonfinite(x + row * out.cols, count);
-      if (bad < count) {
-        const std::lock_guard lock(mutex);
-        first_bad = std::min(first_bad, row * out.cols + bad);
-        return;
-      }
-      kernels.quantize(x, inverse_scale, clamp, out, row, stop);
-    }
+    if (kernels.quantize(x, inverse_scale, clamp, out, begin, end)) return;
+    const int64_t bad = begin * out.cols + find_nonfinite(x + begin * out.cols, (end - begin) * out.cols);
+    const std::lock_guard lock(mutex);
+    first_bad = std::min(first_bad, bad);
   });
   return first_bad;
 }

@@ -22,6 +22,7 @@ struct EdgesObject {
   std::vector<InArray> arrays;
   std::vector<int32_t> mantissa;  // of the rows, where they were computed here
   std::vector<int32_t> shift;
+  std::vector<float> factor;
 };
 
 class PlanObject {

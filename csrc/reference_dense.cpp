@@ -7,17 +7,20 @@
 
 namespace degreequant::reference {
 
-void quantize(const float* x, float inverse_scale, Clamp clamp, MutableCodes out, int64_t begin, int64_t end) noexcept {
+bool quantize(const float* x, float inverse_scale, Clamp clamp, MutableCodes out, int64_t begin, int64_t end) noexcept {
   // Clamped before it becomes an integer: a huge product fits none.
   const float low = static_cast<float>(clamp.q_min - clamp.zero_point);
   const float high = static_cast<float>(clamp.q_max - clamp.zero_point);
   const int64_t stride = row_bytes(out.type, out.cols);
   for (int64_t row = begin; row < end; ++row) {
     for (int64_t col = 0; col < out.cols; ++col) {
-      const float steps = std::clamp(std::round(x[row * out.cols + col] * inverse_scale), low, high);
+      const float value = x[row * out.cols + col];
+      if (!std::isfinite(value)) return false;
+      const float steps = std::clamp(std::round(value * inverse_scale), low, high);
       store_code(out.type, out.data + row * stride, col, clamp.zero_point + static_cast<int32_t>(steps));
     }
   }
+  return true;
 }
 
 void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,

@@ -34,8 +34,6 @@ DEGREEQUANT_INLINE __m256i limit_to(__m256i value, int64_t low, int64_t high) no
   return _mm256_blendv_epi8(at_least, most, _mm256_cmpgt_epi64(at_least, most));
 }
 
-DEGREEQUANT_INLINE Multiplier4 broadcast(Multiplier m) noexcept { return {_mm256_set1_epi64x(m.mantissa), _mm_set1_epi32(m.shift)}; }
-
 DEGREEQUANT_INLINE Multiplier4 combine(Multiplier4 a, Multiplier4 b) noexcept {
   const __m256i product = _mm256_mul_epi32(a.mantissa, b.mantissa);
   return {round_shift(product, _mm_set1_epi32(31)), _mm_add_epi32(_mm_add_epi32(a.shift, b.shift), _mm_set1_epi32(-31))};
@@ -70,20 +68,6 @@ struct Multiplier8 {
 DEGREEQUANT_INLINE Multiplier8 widen(__m256i mantissa, __m256i shift) noexcept {
   return {{_mm256_cvtepi32_epi64(_mm256_castsi256_si128(mantissa)), _mm256_castsi256_si128(shift)},
           {_mm256_cvtepi32_epi64(_mm256_extracti128_si256(mantissa, 1)), _mm256_extracti128_si256(shift, 1)}};
-}
-
-DEGREEQUANT_INLINE Multiplier8 load_multiplier8(const Requantize& rule, int64_t row, int64_t channel, int64_t count) noexcept {
-  if (rule.channel.count == 1) {
-    const Multiplier4 all = broadcast(rule.multiplier(row, 0));
-    return {all, all};
-  }
-  Multiplier8 m = widen(_mm256_maskload_epi32(rule.channel.mantissa + channel, first_lanes(count)),
-                        _mm256_maskload_epi32(rule.channel.shift + channel, first_lanes(count)));
-  if (rule.row.count != 0) {
-    const Multiplier4 of_row = broadcast(rule.row.at(row));
-    m = {combine(of_row, m.low), combine(of_row, m.high)};
-  }
-  return {bounded(m.low), bounded(m.high)};
 }
 
 DEGREEQUANT_INLINE __m256i load_addend8(const Requantize& rule, int64_t channel, int64_t count) noexcept {

@@ -58,22 +58,6 @@ struct Multiplier16 {
   Multiplier8 high;
 };
 
-DEGREEQUANT_INLINE Multiplier8 load_multiplier8(const Requantize& rule, int64_t row, int64_t channel, __mmask8 mask) noexcept {
-  Multiplier8 m =
-      widen(_mm256_maskz_loadu_epi32(mask, rule.channel.mantissa + channel), _mm256_maskz_loadu_epi32(mask, rule.channel.shift + channel));
-  if (rule.row.count != 0) m = combine(broadcast(rule.row.at(row)), m);
-  return bounded(m);
-}
-
-DEGREEQUANT_INLINE Multiplier16 load_multiplier16(const Requantize& rule, int64_t row, int64_t channel, __mmask16 mask) noexcept {
-  if (rule.channel.count == 1) {
-    const Multiplier8 all = broadcast(rule.multiplier(row, 0));
-    return {all, all};
-  }
-  return {load_multiplier8(rule, row, channel, static_cast<__mmask8>(mask)),
-          load_multiplier8(rule, row, channel + 8, static_cast<__mmask8>(mask >> 8))};
-}
-
 DEGREEQUANT_INLINE __m512i load_addend16(const Requantize& rule, int64_t channel, __mmask16 mask) noexcept {
   return rule.addend == nullptr ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi32(mask, rule.addend + channel);
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "float_weight.h"
 #include "objects.h"
 #include "step.h"
 #include "weight.h"
@@ -18,13 +19,14 @@ using StepPtr = std::unique_ptr<Step>;
 
 StepPtr quantize_step(const Kernels& kernels, std::string name, TensorId x, float inverse_scale, Clamp clamp, CodesAt y);
 
-// Rows of codes in their stored form, one for each category, and the column of the input that chooses among them.
+// Rows in their stored form, one for each category, and the column of the input that chooses among them.
 struct EmbeddingTable {
   std::vector<uint8_t> rows;
   int64_t categories;
   int64_t column;
 };
-StepPtr embedding_step(std::string name, TensorId x, EmbeddingTable table, CodesAt y);
+// Of codes or floats: rows are copied.
+StepPtr embedding_step(std::string name, TensorId x, EmbeddingTable table, TensorId y);
 
 StepPtr linear_step(const Kernels& kernels, CodesAt x, std::unique_ptr<PackedWeight> weight, RequantizeObject rule, CodesAt y);
 
@@ -47,9 +49,6 @@ StepPtr add_step(const Kernels& kernels, Term a, Term b, AdditionRule rule, Code
 
 // `table` has an entry for each code that the storage of x can hold.
 StepPtr lookup_step(const Kernels& kernels, CodesAt x, std::vector<int32_t> table, CodesAt y);
-
-// The real values, float32.
-StepPtr dequantize_step(CodesAt x, float scale, TensorId y);
 
 // -- along the edges (steps_graph.cpp)
 
@@ -86,17 +85,50 @@ StepPtr degree_step(EdgesId edges, std::vector<int32_t> table, CodesAt y);
 // The sources of `edges` are the edges of a list, its rows their nodes.
 StepPtr softmax_step(CodesAt logits, EdgesId edges, std::vector<int16_t> table, RequantizeObject rule, CodesAt y);
 
-// -- in float32 (steps_float.cpp)
+// -- in float32 (steps_float.cpp); `finish` is how what they compute ends
 
-StepPtr float_input_step(std::string name, TensorId x, int64_t cols, TensorId y);
-struct FloatWeight {
-  std::vector<float> weight;  // [out, in]
-  std::vector<float> bias;    // [out], or empty
-  int64_t out;
-  int64_t in;
+// A tensor of floats, as steps know it before any call.
+struct FloatsAt {
+  TensorId id;
+  int64_t cols;
 };
-StepPtr float_linear_step(TensorId x, FloatWeight weight, TensorId y);
-StepPtr float_aggregate_step(TensorId x, int64_t cols, EdgesId edges, std::vector<float> bias, TensorId y);
-StepPtr float_relu_step(TensorId x, int64_t cols, TensorId y);
+
+// `name` is what errors call the input.
+StepPtr float_input_step(std::string name, TensorId x, FloatsAt y);
+
+StepPtr float_linear_step(const Kernels& kernels, FloatsAt x, std::unique_ptr<PackedFloatWeight> weight, FloatFinishObject finish,
+                          FloatsAt y);
+
+StepPtr float_aggregate_step(const Kernels& kernels, FloatsAt x, EdgesId edges, float self_coefficient, FloatFinishObject finish,
+                             FloatsAt y);
+
+StepPtr float_maximum_step(const Kernels& kernels, FloatsAt x, EdgesId edges, FloatsAt y);
+
+struct FloatAttentionRule {
+  int64_t heads;
+  float slope;
+  bool average;
+};
+// `edge_logits` is kNone, or a tensor in the order of the csr.
+StepPtr float_attend_step(const Kernels& kernels, FloatsAt x, TensorId logits, TensorId edge_logits, EdgesId edges,
+                          FloatAttentionRule attention, FloatFinishObject finish, FloatsAt y);
+
+// As order_step.
+StepPtr float_order_step(FloatsAt logits, EdgesId edges, LoopLogits loops, std::vector<float> constant, FloatsAt y);
+
+// Side by side.
+StepPtr float_concat_step(const Kernels& kernels, std::vector<FloatsAt> pieces, FloatFinishObject finish, FloatsAt y);
+
+StepPtr float_add_step(const Kernels& kernels, FloatsAt a, FloatsAt b, FloatFinishObject finish, FloatsAt y);
+
+struct FloatFunction {
+  Activation activation;
+  float a;
+  float b;
+};
+StepPtr float_activate_step(const Kernels& kernels, FloatsAt x, FloatFunction function, FloatsAt y);
+
+// The real values of codes.
+StepPtr dequantize_step(const Kernels& kernels, CodesAt x, float scale, FloatsAt y);
 
 }  // namespace degreequant

@@ -14,10 +14,9 @@ class QuantizeStep final : public Step {
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
     const float* x = frame.values<float>(x_);
-    const int64_t count = (end - begin) * y_.cols;
-    const int64_t bad = find_nonfinite(x + begin * y_.cols, count);
-    if (bad < count) return frame.fault(begin * y_.cols + bad, x[begin * y_.cols + bad]);
-    kernels_.quantize(x, inverse_scale_, clamp_, frame.mutable_codes(y_), begin, end);
+    if (kernels_.quantize(x, inverse_scale_, clamp_, frame.mutable_codes(y_), begin, end)) return;
+    const int64_t bad = begin * y_.cols + find_nonfinite(x + begin * y_.cols, (end - begin) * y_.cols);
+    frame.fault(bad, x[bad]);
   }
 
   std::string explain(int64_t position, double value) const override {
@@ -36,14 +35,14 @@ class QuantizeStep final : public Step {
 
 class EmbeddingStep final : public Step {
  public:
-  EmbeddingStep(std::string name, TensorId x, EmbeddingTable table, CodesAt y)
+  EmbeddingStep(std::string name, TensorId x, EmbeddingTable table, TensorId y)
       : name_(std::move(name)), x_(x), table_(std::move(table)), y_(y) {}
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
-    const int64_t row_bytes = frame.tensors[y_.id].row_bytes;
+    const int64_t row_bytes = frame.tensors[y_].row_bytes;
     const int64_t columns = frame.tensors[x_].row_bytes / static_cast<int64_t>(sizeof(int64_t));
     const int64_t* x = frame.values<int64_t>(x_);
-    uint8_t* y = frame.mutable_values<uint8_t>(y_.id);
+    uint8_t* y = frame.mutable_values<uint8_t>(y_);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t category = x[i * columns + table_.column];
       if (category < 0 || category >= table_.categories) return frame.fault(i, static_cast<double>(category));
@@ -60,7 +59,7 @@ class EmbeddingStep final : public Step {
   std::string name_;
   TensorId x_;
   EmbeddingTable table_;
-  CodesAt y_;
+  TensorId y_;
 };
 
 class LinearStep final : public Step {
@@ -137,50 +136,13 @@ class LookupStep final : public Step {
   CodesAt y_;
 };
 
-// The code at column c of a row.
-int32_t code_at(const uint8_t* row, CodeType type, int64_t c) noexcept {
-  switch (type) {
-    case CodeType::i4:
-      return static_cast<int32_t>(((row[c / 2] >> (c % 2 * 4)) & 15) ^ 8) - 8;
-    case CodeType::u4:
-      return (row[c / 2] >> (c % 2 * 4)) & 15;
-    case CodeType::i8:
-      return static_cast<int8_t>(row[c]);
-    case CodeType::u8:
-      return row[c];
-    case CodeType::i16:
-      return reinterpret_cast<const int16_t*>(row)[c];
-    default:
-      return reinterpret_cast<const uint16_t*>(row)[c];
-  }
-}
-
-class DequantizeStep final : public Step {
- public:
-  DequantizeStep(CodesAt x, float scale, TensorId y) : x_(x), scale_(scale), y_(y) {}
-
-  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
-    const Bound& x = frame.tensors[x_.id];
-    for (int64_t i = begin; i < end; ++i) {
-      const uint8_t* row = x.data + i * x.row_bytes;
-      float* y = frame.mutable_values<float>(y_) + i * x_.cols;
-      for (int64_t c = 0; c < x_.cols; ++c) y[c] = static_cast<float>(code_at(row, x_.type, c) - x_.zero_point) * scale_;
-    }
-  }
-
- private:
-  CodesAt x_;
-  float scale_;
-  TensorId y_;
-};
-
 }  // namespace
 
 StepPtr quantize_step(const Kernels& kernels, std::string name, TensorId x, float inverse_scale, Clamp clamp, CodesAt y) {
   return std::make_unique<QuantizeStep>(kernels, std::move(name), x, inverse_scale, clamp, y);
 }
 
-StepPtr embedding_step(std::string name, TensorId x, EmbeddingTable table, CodesAt y) {
+StepPtr embedding_step(std::string name, TensorId x, EmbeddingTable table, TensorId y) {
   return std::make_unique<EmbeddingStep>(std::move(name), x, std::move(table), y);
 }
 
@@ -199,7 +161,5 @@ StepPtr add_step(const Kernels& kernels, Term a, Term b, AdditionRule rule, Code
 StepPtr lookup_step(const Kernels& kernels, CodesAt x, std::vector<int32_t> table, CodesAt y) {
   return std::make_unique<LookupStep>(kernels, x, std::move(table), y);
 }
-
-StepPtr dequantize_step(CodesAt x, float scale, TensorId y) { return std::make_unique<DequantizeStep>(x, scale, y); }
 
 }  // namespace degreequant

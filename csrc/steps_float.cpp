@@ -7,111 +7,273 @@
 namespace degreequant {
 namespace {
 
+Floats read(const Frame& frame, FloatsAt at) noexcept { return {frame.values<float>(at.id), frame.tensors[at.id].rows, at.cols}; }
+
+MutableFloats written(const Frame& frame, FloatsAt at) noexcept {
+  return {frame.mutable_values<float>(at.id), frame.tensors[at.id].rows, at.cols};
+}
+
 class FloatInputStep final : public Step {
  public:
-  FloatInputStep(std::string name, TensorId x, int64_t cols, TensorId y) : name_(std::move(name)), x_(x), cols_(cols), y_(y) {}
+  FloatInputStep(std::string name, TensorId x, FloatsAt y) : name_(std::move(name)), x_(x), y_(y) {}
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
-    const float* x = frame.values<float>(x_) + begin * cols_;
-    const int64_t count = (end - begin) * cols_;
+    const float* x = frame.values<float>(x_) + begin * y_.cols;
+    const int64_t count = (end - begin) * y_.cols;
     const int64_t bad = find_nonfinite(x, count);
-    if (bad < count) frame.fault(begin * cols_ + bad, x[bad]);
-    if (count > 0) std::memcpy(frame.mutable_values<float>(y_) + begin * cols_, x, static_cast<size_t>(count) * sizeof(float));
+    if (bad < count) frame.fault(begin * y_.cols + bad, x[bad]);
+    if (count > 0) std::memcpy(frame.mutable_values<float>(y_.id) + begin * y_.cols, x, static_cast<size_t>(count) * sizeof(float));
   }
 
   std::string explain(int64_t position, double value) const override {
-    return name_ + ": expected finite features, got " + std::to_string(value) + " at row " + std::to_string(position / cols_) +
-           ", column " + std::to_string(position % cols_);
+    return name_ + ": expected finite features, got " + std::to_string(value) + " at row " + std::to_string(position / y_.cols) +
+           ", column " + std::to_string(position % y_.cols);
   }
 
  private:
   std::string name_;
   TensorId x_;
-  int64_t cols_;
-  TensorId y_;
+  FloatsAt y_;
 };
 
 class FloatLinearStep final : public Step {
  public:
-  FloatLinearStep(TensorId x, FloatWeight weight, TensorId y) : x_(x), weight_(std::move(weight)), y_(y) {}
+  FloatLinearStep(const Kernels& kernels, FloatsAt x, std::unique_ptr<PackedFloatWeight> weight, FloatFinishObject finish, FloatsAt y)
+      : kernels_(*kernels.floats), x_(x), weight_(std::move(weight)), finish_(std::move(finish)), y_(y) {}
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
-    for (int64_t i = begin; i < end; ++i) {
-      const float* x = frame.values<float>(x_) + i * weight_.in;
-      float* y = frame.mutable_values<float>(y_) + i * weight_.out;
-      for (int64_t o = 0; o < weight_.out; ++o) {
-        float sum = 0;
-        for (int64_t k = 0; k < weight_.in; ++k) sum += x[k] * weight_.weight[o * weight_.in + k];
-        y[o] = weight_.bias.empty() ? sum : sum + weight_.bias[o];
-      }
-    }
+    kernels_.linear(read(frame, x_), weight_->view(), finish_.view(), written(frame, y_), begin, end);
   }
 
  private:
-  TensorId x_;
-  FloatWeight weight_;
-  TensorId y_;
+  const FloatKernels& kernels_;
+  FloatsAt x_;
+  std::unique_ptr<PackedFloatWeight> weight_;
+  FloatFinishObject finish_;
+  FloatsAt y_;
 };
 
 class FloatAggregateStep final : public Step {
  public:
-  FloatAggregateStep(TensorId x, int64_t cols, EdgesId edges, std::vector<float> bias, TensorId y)
-      : x_(x), cols_(cols), edges_(edges), bias_(std::move(bias)), y_(y) {}
+  FloatAggregateStep(const Kernels& kernels, FloatsAt x, EdgesId edges, float self_coefficient, FloatFinishObject finish, FloatsAt y)
+      : kernels_(*kernels.floats), x_(x), edges_(edges), self_coefficient_(self_coefficient), finish_(std::move(finish)), y_(y) {}
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
     const Edges& edges = frame.edges[edges_];
+    const FloatSum sum = {read(frame, x_), edges.csr, edges.source_factor, edges.edge_factor, edges.row_factor, self_coefficient_};
+    kernels_.aggregate(sum, finish_.view(), written(frame, y_), begin, end);
+  }
+
+ private:
+  const FloatKernels& kernels_;
+  FloatsAt x_;
+  EdgesId edges_;
+  float self_coefficient_;
+  FloatFinishObject finish_;
+  FloatsAt y_;
+};
+
+class FloatMaximumStep final : public Step {
+ public:
+  FloatMaximumStep(const Kernels& kernels, FloatsAt x, EdgesId edges, FloatsAt y)
+      : kernels_(*kernels.floats), x_(x), edges_(edges), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    kernels_.maximum(read(frame, x_), frame.edges[edges_].csr, written(frame, y_), begin, end);
+  }
+
+ private:
+  const FloatKernels& kernels_;
+  FloatsAt x_;
+  EdgesId edges_;
+  FloatsAt y_;
+};
+
+class FloatAttendStep final : public Step {
+ public:
+  FloatAttendStep(const Kernels& kernels, FloatsAt x, TensorId logits, TensorId edge_logits, EdgesId edges, FloatAttentionRule attention,
+                  FloatFinishObject finish, FloatsAt y)
+      : kernels_(*kernels.floats),
+        x_(x),
+        logits_(logits),
+        edge_logits_(edge_logits),
+        edges_(edges),
+        attention_(attention),
+        head_of_column_(heads_of_columns(x.cols, attention.heads)),
+        finish_(std::move(finish)),
+        y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    const FloatAttention attention = {read(frame, x_),
+                                      frame.edges[edges_].csr,
+                                      frame.values<float>(logits_),
+                                      edge_logits_ == kNone ? nullptr : frame.values<float>(edge_logits_),
+                                      head_of_column_.data(),
+                                      attention_.heads,
+                                      attention_.slope,
+                                      attention_.average};
+    kernels_.attend(attention, finish_.view(), written(frame, y_), begin, end);
+  }
+
+ private:
+  const FloatKernels& kernels_;
+  FloatsAt x_;
+  TensorId logits_;
+  TensorId edge_logits_;
+  EdgesId edges_;
+  FloatAttentionRule attention_;
+  std::vector<int32_t> head_of_column_;
+  FloatFinishObject finish_;
+  FloatsAt y_;
+};
+
+// Counts rows of the graph; what it writes are the edges of these rows.
+class FloatOrderStep final : public Step {
+ public:
+  FloatOrderStep(FloatsAt logits, EdgesId edges, LoopLogits loops, std::vector<float> constant, FloatsAt y)
+      : logits_(logits), edges_(edges), loops_(loops), constant_(std::move(constant)), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    const Edges& edges = frame.edges[edges_];
+    const float* from = frame.values<float>(logits_.id);
+    float* to = frame.mutable_values<float>(y_.id);
+    const int64_t heads = y_.cols;
+    const size_t bytes = static_cast<size_t>(heads) * sizeof(float);
     for (int64_t row = begin; row < end; ++row) {
-      float* y = frame.mutable_values<float>(y_) + row * cols_;
-      for (int64_t c = 0; c < cols_; ++c) y[c] = 0;
-      for (int64_t e = edges.csr.indptr[row]; e < edges.csr.indptr[row + 1]; ++e) {
-        const int64_t source = edges.csr.indices[e];
-        const float* x = frame.values<float>(x_) + source * cols_;
-        const float factor = edges.edge_factor != nullptr     ? edges.edge_factor[e]
-                             : edges.source_factor != nullptr ? edges.source_factor[source]
-                                                              : 1.0F;
-        for (int64_t c = 0; c < cols_; ++c) y[c] += factor * x[c];
-      }
-      const float factor = edges.row_factor != nullptr ? edges.row_factor[row] : 1.0F;
-      for (int64_t c = 0; c < cols_; ++c) y[c] = y[c] * factor + (bias_.empty() ? 0.0F : bias_[c]);
+      const int64_t first = edges.csr.indptr[row];
+      const int64_t listed_end = edges.csr.indptr[row + 1] - (loops_ != LoopLogits::kept);
+      for (int64_t e = first; e < listed_end; ++e) std::memcpy(to + e * heads, from + edges.ids[e] * heads, bytes);
+      if (loops_ == LoopLogits::constant) std::memcpy(to + listed_end * heads, constant_.data(), bytes);
+      if (loops_ == LoopLogits::mean) write_mean(to + first * heads, listed_end - first, heads);
     }
   }
 
  private:
-  TensorId x_;
-  int64_t cols_;
+  // The mean of `count` rows, behind them.
+  static void write_mean(float* rows, int64_t count, int64_t heads) noexcept {
+    for (int64_t h = 0; h < heads; ++h) {
+      float sum = 0;
+      for (int64_t e = 0; e < count; ++e) sum += rows[e * heads + h];
+      rows[count * heads + h] = count == 0 ? 0.0F : sum / static_cast<float>(count);
+    }
+  }
+
+  FloatsAt logits_;
   EdgesId edges_;
-  std::vector<float> bias_;
-  TensorId y_;
+  LoopLogits loops_;
+  std::vector<float> constant_;
+  FloatsAt y_;
 };
 
-class FloatReluStep final : public Step {
+class FloatConcatStep final : public Step {
  public:
-  FloatReluStep(TensorId x, int64_t cols, TensorId y) : x_(x), cols_(cols), y_(y) {}
+  FloatConcatStep(const Kernels& kernels, std::vector<FloatsAt> pieces, FloatFinishObject finish, FloatsAt y)
+      : kernels_(*kernels.floats), pieces_(std::move(pieces)), finish_(std::move(finish)), y_(y) {}
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
-    const float* x = frame.values<float>(x_);
-    float* y = frame.mutable_values<float>(y_);
-    for (int64_t i = begin * cols_; i < end * cols_; ++i) y[i] = x[i] < 0 ? 0.0F : x[i];
+    int64_t offset = 0;
+    for (const FloatsAt piece : pieces_) {
+      kernels_.rescale(read(frame, piece), finish_.view(), written(frame, y_), offset, begin, end);
+      offset += piece.cols;
+    }
   }
 
  private:
-  TensorId x_;
-  int64_t cols_;
-  TensorId y_;
+  const FloatKernels& kernels_;
+  std::vector<FloatsAt> pieces_;
+  FloatFinishObject finish_;
+  FloatsAt y_;
+};
+
+class FloatAddStep final : public Step {
+ public:
+  FloatAddStep(const Kernels& kernels, FloatsAt a, FloatsAt b, FloatFinishObject finish, FloatsAt y)
+      : kernels_(*kernels.floats), a_(a), b_(b), finish_(std::move(finish)), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    kernels_.add(read(frame, a_), read(frame, b_), finish_.view(), written(frame, y_), begin, end);
+  }
+
+ private:
+  const FloatKernels& kernels_;
+  FloatsAt a_;
+  FloatsAt b_;
+  FloatFinishObject finish_;
+  FloatsAt y_;
+};
+
+class FloatActivateStep final : public Step {
+ public:
+  FloatActivateStep(const Kernels& kernels, FloatsAt x, FloatFunction function, FloatsAt y)
+      : kernels_(*kernels.floats), x_(x), function_(function), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    kernels_.activate(read(frame, x_), function_.activation, function_.a, function_.b, written(frame, y_), begin, end);
+  }
+
+ private:
+  const FloatKernels& kernels_;
+  FloatsAt x_;
+  FloatFunction function_;
+  FloatsAt y_;
+};
+
+class DequantizeStep final : public Step {
+ public:
+  DequantizeStep(const Kernels& kernels, CodesAt x, float scale, FloatsAt y) : kernels_(*kernels.floats), x_(x), scale_(scale), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    kernels_.dequantize(frame.codes(x_), x_.zero_point, scale_, written(frame, y_), begin, end);
+  }
+
+ private:
+  const FloatKernels& kernels_;
+  CodesAt x_;
+  float scale_;
+  FloatsAt y_;
 };
 
 }  // namespace
 
-StepPtr float_input_step(std::string name, TensorId x, int64_t cols, TensorId y) {
-  return std::make_unique<FloatInputStep>(std::move(name), x, cols, y);
+StepPtr float_input_step(std::string name, TensorId x, FloatsAt y) { return std::make_unique<FloatInputStep>(std::move(name), x, y); }
+
+StepPtr float_linear_step(const Kernels& kernels, FloatsAt x, std::unique_ptr<PackedFloatWeight> weight, FloatFinishObject finish,
+                          FloatsAt y) {
+  return std::make_unique<FloatLinearStep>(kernels, x, std::move(weight), std::move(finish), y);
 }
 
-StepPtr float_linear_step(TensorId x, FloatWeight weight, TensorId y) { return std::make_unique<FloatLinearStep>(x, std::move(weight), y); }
-
-StepPtr float_aggregate_step(TensorId x, int64_t cols, EdgesId edges, std::vector<float> bias, TensorId y) {
-  return std::make_unique<FloatAggregateStep>(x, cols, edges, std::move(bias), y);
+StepPtr float_aggregate_step(const Kernels& kernels, FloatsAt x, EdgesId edges, float self_coefficient, FloatFinishObject finish,
+                             FloatsAt y) {
+  return std::make_unique<FloatAggregateStep>(kernels, x, edges, self_coefficient, std::move(finish), y);
 }
 
-StepPtr float_relu_step(TensorId x, int64_t cols, TensorId y) { return std::make_unique<FloatReluStep>(x, cols, y); }
+StepPtr float_maximum_step(const Kernels& kernels, FloatsAt x, EdgesId edges, FloatsAt y) {
+  return std::make_unique<FloatMaximumStep>(kernels, x, edges, y);
+}
+
+StepPtr float_attend_step(const Kernels& kernels, FloatsAt x, TensorId logits, TensorId edge_logits, EdgesId edges,
+                          FloatAttentionRule attention, FloatFinishObject finish, FloatsAt y) {
+  return std::make_unique<FloatAttendStep>(kernels, x, logits, edge_logits, edges, attention, std::move(finish), y);
+}
+
+StepPtr float_order_step(FloatsAt logits, EdgesId edges, LoopLogits loops, std::vector<float> constant, FloatsAt y) {
+  return std::make_unique<FloatOrderStep>(logits, edges, loops, std::move(constant), y);
+}
+
+StepPtr float_concat_step(const Kernels& kernels, std::vector<FloatsAt> pieces, FloatFinishObject finish, FloatsAt y) {
+  return std::make_unique<FloatConcatStep>(kernels, std::move(pieces), std::move(finish), y);
+}
+
+StepPtr float_add_step(const Kernels& kernels, FloatsAt a, FloatsAt b, FloatFinishObject finish, FloatsAt y) {
+  return std::make_unique<FloatAddStep>(kernels, a, b, std::move(finish), y);
+}
+
+StepPtr float_activate_step(const Kernels& kernels, FloatsAt x, FloatFunction function, FloatsAt y) {
+  return std::make_unique<FloatActivateStep>(kernels, x, function, y);
+}
+
+StepPtr dequantize_step(const Kernels& kernels, CodesAt x, float scale, FloatsAt y) {
+  return std::make_unique<DequantizeStep>(kernels, x, scale, y);
+}
 
 }  // namespace degreequant

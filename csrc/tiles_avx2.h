@@ -2,7 +2,7 @@
 #pragma once
 
 #include "gather.h"
-#include "simd_avx2.h"
+#include "requantize_avx2.h"
 
 namespace degreequant::avx2 {
 
@@ -70,6 +70,7 @@ struct Simd {
   static constexpr int kMaxTiles = 2;
   static constexpr int kTileVectors = avx2::kTileVectors;
   using Vector = __m256i;
+  using Requantizer = avx2::Requantizer;
   template <bool kSigned>
   using Bytes = ByteLoader<kSigned>;
   template <bool kSigned>
@@ -85,10 +86,6 @@ struct Simd {
   // What multiplies a code: the upper half of a lane meets the sign bits of the code, so it is 0.
   DEGREEQUANT_INLINE static Vector factor(int32_t coefficient) noexcept { return set(coefficient & 0xffff); }
 
-  // The codes of the first `count` accumulators, of a row's columns from `col` on.
-  DEGREEQUANT_INLINE static Vector requantize(Vector acc, const Requantize& rule, int64_t row, int64_t col, int64_t count) noexcept {
-    return requantize8(acc, load_multiplier8(rule, row, col, count), load_addend8(rule, col, count), rule.clamp);
-  }
   DEGREEQUANT_INLINE static void store_codes(CodeType type, uint8_t* row, int64_t col, int64_t count, Vector codes) noexcept {
     store8(type, row, col, count, codes);
   }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "gather.h"
-#include "simd_avx512.h"
+#include "requantize_avx512.h"
 
 namespace degreequant::avx512 {
 
@@ -73,6 +73,7 @@ struct Simd {
   static constexpr int kMaxTiles = 2;
   static constexpr int kTileVectors = avx512::kTileVectors;
   using Vector = __m512i;
+  using Requantizer = avx512::Requantizer;
   template <bool kSigned>
   using Bytes = ByteLoader<kSigned>;
   template <bool kSigned>
@@ -88,11 +89,6 @@ struct Simd {
   // What multiplies a code: the upper half of a lane meets the sign bits of the code, so it is 0.
   DEGREEQUANT_INLINE static Vector factor(int32_t coefficient) noexcept { return set(coefficient & 0xffff); }
 
-  // The codes of the first `count` accumulators, of a row's columns from `col` on.
-  DEGREEQUANT_INLINE static Vector requantize(Vector acc, const Requantize& rule, int64_t row, int64_t col, int64_t count) noexcept {
-    const __mmask16 mask = static_cast<__mmask16>(first_lanes(count));
-    return requantize16(acc, load_multiplier16(rule, row, col, mask), load_addend16(rule, col, mask), rule.clamp);
-  }
   DEGREEQUANT_INLINE static void store_codes(CodeType type, uint8_t* row, int64_t col, int64_t count, Vector codes) noexcept {
     store16(type, row, col, count, codes);
   }

@@ -126,5 +126,5 @@ def _check_shape(program: Program, output: np.ndarray, sizes: arguments.Sizes) -
     """A row for each node where nothing pools; one dimension where the output is squeezed."""
     channels = program[program.output].channels
     assert output.shape[1:] == (() if program.squeeze else (channels,)), output.shape
-    if not any(operation.kind == "pool" for operation in program.operations):
+    if not any(operation.kind in ("pool", "float_pool") for operation in program.operations):
         assert len(output) == sizes.nodes, output.shape

@@ -9,17 +9,18 @@ import torch
 import torch_geometric.nn.conv
 
 sys.path += [str(Path(__file__).parent / "nn")]
-import convolutions  # noqa: E402
+import convolutions
 
-import degreequant as dq  # noqa: E402
-from degreequant.nn.prepared import stored_codes  # noqa: E402
+import degreequant as dq
+from degreequant.nn.prepared import stored_codes
 
 PAGE = Path(__file__).parents[1] / "docs" / "coverage.md"
 HEAD = """# Coverage
 
-What becomes of every convolution of `torch_geometric.nn.conv` ({version}). Written by `python tests/coverage_table.py`, which puts each between two linear
-layers, prepares, trains it a few steps at INT8 and converts. *Codes that differ* counts codes of the engine, on every instruction set of the machine, that
-are not those of the model's `eval()`. *Error* is the largest difference from the float model, as a share of its largest output.
+What becomes of every convolution of `torch_geometric.nn.conv` ({version}). Written by `python tests/coverage_table.py`, which puts each
+between two linear layers, prepares, trains it a few steps at INT8 and converts. *Codes that differ* counts codes of the engine, on every
+instruction set of the machine, that are not those of the model's `eval()`. *Error* is the largest difference from the float model, as a
+share of its largest output.
 
 {summary}
 

@@ -212,7 +212,6 @@ class Pair(nets.One):
 
 REFUSED = {
     "not prepared": (lambda: nets.Net(), ConvertError, "takes what prepare returned, got Net"),
-    "float": (lambda: dq.prepare(nets.Net(), dq.Recipe.fp32()), ConvertError, r"Recipe.fp32\(\)"),
     "not trained": (lambda: dq.prepare(nets.Net(), INT8), NotCalibratedError, "'x' was never observed"),
     "compiled": (lambda: torch.compile(dq.prepare(nets.Net(), INT8), backend="eager"), ConvertError, "if it is wrapped .* give its module"),
     "two results": (lambda: nets.trained(Pair(), INT8, X, EDGES), ConvertError, "returns something else than one"),

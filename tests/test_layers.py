@@ -42,6 +42,7 @@ LAYERS = {
     # on top
     "experiments": 4,
     "report": 5,
+    "bench": 5,
     "cli": 6,
     "__main__": 7,
 }

@@ -1,73 +1,59 @@
 """`convert`: from a prepared model to a `Program`. The only bridge between torch and the integers.
 
-It walks the plan of `eval()` once. Each site says itself which operations it is (`Site.lower`), with the integers that it computes with.
+It walks the plan of `eval()` once. Each site says itself which operations it is: those of the integers that it computes with
+(`Site.lower`), or of a model in float (`Site.lower_float`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
-import torch_geometric.nn
 from torch import nn
 
 from degreequant.errors import ConvertError
-from degreequant.nn.gcn import edge_norm
+from degreequant.nn.floats import NOMINAL, SitedPlan, activation_site, float_form, layer_site, width_of
+from degreequant.nn.input import InputSite
 from degreequant.nn.outlook import Outlook
 from degreequant.nn.plan import CallNames, Ref, Step
-from degreequant.nn.prepared import SITES, PreparedModel, Roles, original_class
-from degreequant.nn.registry import LAYERS
+from degreequant.nn.prepared import SITES, PreparedModel, original_class
 from degreequant.nn.site import Context, Site
 from degreequant.nn.statics import Statics
 from degreequant.nn.vocabulary import activation, describe, drops_last_dimension, epilogue, operand, selected_column
-from degreequant.operations import (
-    ROWS,
-    AnyOperation,
-    Embedding,
-    Epilogue,
-    FloatAggregate,
-    FloatArray32,
-    FloatInput,
-    FloatLinear,
-    FloatRelu,
-    Input,
-    Quantize,
-    Role,
-)
+from degreequant.operations import ROWS, AnyOperation, Embedding, Epilogue, FloatEmbedding, FloatInput, Input, Quantize, Role
 from degreequant.program import Program
 
 
 def convert(qmodel: nn.Module) -> Program:
-    """The integers of a prepared model, as it is now. The model may be in either mode and is not changed.
+    """The integers of a prepared model, as it is now; of one prepared with `Recipe.fp32()`, float32 operations of the same names. The model
+    may be in either mode and is not changed.
 
     Raises:
-        ConvertError: If the model was not prepared, is in float, or has a part without an integer form; names the part and what to do.
+        ConvertError: If the model was not prepared, or has a part that the engine has no form of; names the part and what to do.
         NotCalibratedError: If a range was never observed, because the model was not trained yet.
     """
     if not isinstance(qmodel, PreparedModel):
         raise ConvertError(
             f"convert takes what prepare returned, got {type(qmodel).__name__}; if it is wrapped (DDP, compile), give its module"
         )
-    if qmodel.dq.recipe.is_float or qmodel.dq.roles is None:
-        raise ConvertError("the model was prepared with Recipe.fp32(), so it has no integers; prepare it with bits")
     for name, value in (*qmodel.named_parameters(), *qmodel.named_buffers()):
         if value.is_floating_point() and SITES not in name and not bool(value.isfinite().all()):
             raise ConvertError(f"{name!r} holds NaN or infinite values, which have no codes: did the training diverge?")
     with torch.no_grad():
-        return Conversion(qmodel, qmodel.dq.roles).program()
+        return Conversion(qmodel).program()
 
 
 class Conversion:
     """Walks the plan of `eval()` once and collects operations."""
 
-    def __init__(self, qmodel: PreparedModel, roles: Roles) -> None:
+    def __init__(self, qmodel: PreparedModel) -> None:
         self.qmodel = qmodel
-        self.plan = qmodel.dq.eval
-        self.outlook = Outlook(self.plan, qmodel, qmodel.dq.recipe)
-        self.roles = roles
-        self.sites = cast("dict[str, Site]", dict(getattr(qmodel, SITES).items()))
+        self.in_float = qmodel.dq.recipe.is_float
+        self.form = float_form(qmodel) if self.in_float else _integer_form(qmodel)
+        self.plan, self.sites, self.roles = self.form.plan, self.form.sites, self.form.roles
+        self.outlook = Outlook(self.plan, qmodel, NOMINAL if self.in_float else qmodel.dq.recipe)
         self.context = Context(qmodel.dq.graphs, qmodel.get_submodule, values=Statics(self.plan, qmodel))
         self.stored: dict[str, AnyOperation] = {}
-        self.given: dict[str, tuple[str, int]] = {name: (name, 0) for name, _ in roles.ordered}
+        self.given: dict[str, tuple[str, int]] = {name: (name, 0) for name, _ in self.roles.ordered}
         self.operations: list[AnyOperation] = []
         self.call_names = CallNames()
         self.epilogue: Epilogue = "none"
@@ -86,7 +72,7 @@ class Conversion:
             elif what in ("reshape", "cast"):
                 self._reshape(step)
             elif what != "attribute":
-                self._add(step, lower_float(self, step))
+                self._add(step, self._skipped(step))
         result = self.plan.result
         if not isinstance(result, Ref) or result.name not in self.stored:
             raise ConvertError(
@@ -98,7 +84,45 @@ class Conversion:
         return Program(inputs, tuple(self.operations), output.name, self.epilogue, source, self._squeezes(output))
 
     def _lower(self, step: Step) -> None:
-        self._add(step, self.sites[step.target].lower(self.context, *(self._argument(arg) for arg in step.args)))
+        site = self.sites[step.target]
+        if not self.in_float:
+            self._add(step, site.lower(self.context, *map(self._argument, step.args)))
+        elif isinstance(site, InputSite):
+            self._add(step, site.lower_float(self.context, (self._argument(*step.args), self._width(step))))
+        else:
+            self._add(step, site.lower_float(self.context, *map(self._argument, step.args)))
+
+    def _width(self, step: Step) -> int:
+        width = width_of(self.form, self.context, step.name)
+        if width is None:
+            raise ConvertError(f"no layer says how many channels the input {step.target!r} has; convert a model that reads it in a layer")
+        return width
+
+    def _skipped(self, step: Step) -> list[AnyOperation]:
+        """The float operations of a step that the recipe left in float by name."""
+        if self.outlook.meaning(step) == "activation":
+            site = activation_site(f"{step.name}.float", activation(step, self.qmodel))
+            return site.lower_float(self.context, self.stored[operand(step).name])
+        layer = self.qmodel.get_submodule(step.target)
+        found = layer_site(f"{self.call_names.next(step.target)}.float", step.target, layer)
+        if isinstance(found, str):
+            raise ConvertError(f"{describe(step)} was left in float, and {found}")
+        site, entry = found
+        given = step.by_name(entry.arguments)
+        args = [self._read_by(site, position, given.get(name)) for position, name in enumerate(entry.arguments)]
+        return site.lower_float(self.context, *args)
+
+    def _read_by(self, site: Site, position: int, value: Any) -> Any:
+        """As `_argument`, for a layer in float: an input with values is brought in as it is."""
+        read = self._argument(value)
+        if not isinstance(read, str) or ROWS.get(dict(self.roles.ordered)[read]) is None:
+            return read
+        if read not in self.stored:
+            width = site.width(self.context, position)
+            assert width is not None
+            self.operations.append(FloatInput(f"{read}.float", read, width))
+            self.stored[read] = self.operations[-1]
+        return self.stored[read]
 
     def _argument(self, value: Any) -> Any:
         """What a site's `lower` gets for an argument: the operation that stores it, or the name of an input (and the column of one with
@@ -120,7 +144,7 @@ class Conversion:
         if role not in ROWS:
             return Input(name, role)
         readers = [op for op in self.operations if op.input == name]
-        columns = [op.column + 1 for op in readers if isinstance(op, Embedding)]
+        columns = [op.column + 1 for op in readers if isinstance(op, Embedding | FloatEmbedding)]
         widths = columns or [op.channels for op in readers if isinstance(op, Quantize | FloatInput)]
         return Input(name, role, max(widths))
 
@@ -156,56 +180,7 @@ class Conversion:
             raise ConvertError(f"{describe(self.flattened)} changes the shape of the result in a way that the engine has no form of")
         return output.channels == 1
 
-    def reads_float(self, value: Any, width: int) -> str:
-        """Name of the operation that a float part reads; an input of the program gets one that brings it in as it is."""
-        if value.name in self.stored:
-            return self.stored[value.name].name
-        read, _ = self.given[value.name]
-        if read not in self.stored:
-            self.operations.append(FloatInput(f"{read}.float", read, width))
-            self.stored[read] = self.operations[-1]
-        return self.stored[read].name
 
-
-def lower_float(conversion: Conversion, step: Step) -> list[AnyOperation]:
-    """The float operations of a step that the recipe left in float by name."""
-    if conversion.outlook.meaning(step) == "activation" and activation(step, conversion.qmodel).clamps:
-        source = conversion.stored[step.args[0].name]
-        return [FloatRelu(f"{step.name}.float", source.name, source.channels)]
-    layer = conversion.qmodel.get_submodule(step.target) if step.kind == "module" else None
-    lowering = _FLOAT_LOWERINGS.get(type(layer))
-    if lowering is None:
-        raise ConvertError(
-            f"{describe(step)} was left in float, and the engine has no float form of it; it has them for "
-            f"{', '.join(dict.fromkeys(cls.__name__ for cls in _FLOAT_LOWERINGS))} and ReLU"
-        )
-    assert layer is not None
-    return lowering(conversion, conversion.call_names.next(step.target), layer, step.by_name(LAYERS[type(layer)].arguments))
-
-
-def _float_linear(conversion: Conversion, name: str, layer: Any, arguments: dict[str, Any]) -> list[AnyOperation]:
-    weight = _float32(layer.weight)
-    return [FloatLinear(f"{name}.float", conversion.reads_float(arguments["x"], weight.shape[1]), len(weight), weight, _bias(layer))]
-
-
-def _float_gcn(conversion: Conversion, name: str, layer: Any, arguments: dict[str, Any]) -> list[AnyOperation]:
-    weight = _float32(layer.lin.weight)
-    features = FloatLinear(f"{name}.lin.float", conversion.reads_float(arguments["x"], weight.shape[1]), len(weight), weight, None)
-    edge_weight = arguments.get("edge_weight")
-    edges = (arguments["edge_index"].name, None if edge_weight is None else edge_weight.name)
-    return [features, FloatAggregate(f"{name}.float", features.name, len(weight), *edges, edge_norm(layer), _bias(layer))]
-
-
-def _float32(tensor: torch.Tensor) -> FloatArray32:
-    return tensor.detach().cpu().numpy()
-
-
-def _bias(layer: Any) -> FloatArray32 | None:
-    return None if layer.bias is None else _float32(layer.bias)
-
-
-_FLOAT_LOWERINGS: dict[type, Callable[[Conversion, str, Any, dict[str, Any]], list[AnyOperation]]] = {
-    nn.Linear: _float_linear,
-    torch_geometric.nn.Linear: _float_linear,
-    torch_geometric.nn.GCNConv: _float_gcn,
-}
+def _integer_form(qmodel: PreparedModel) -> SitedPlan:
+    assert qmodel.dq.roles is not None
+    return SitedPlan(qmodel.dq.eval, cast("dict[str, Site]", dict(getattr(qmodel, SITES).items())), qmodel.dq.roles)

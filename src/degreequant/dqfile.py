@@ -31,7 +31,10 @@ Fields = dict[str, Any]
 Parts = tuple[tuple[Input, ...], tuple[AnyOperation, ...], str, Epilogue, dict[str, str], bool]
 """A program's fields, in their order."""
 
-UPGRADES: dict[tuple[str, int], Callable[[Fields], Fields]] = {}
+UPGRADES: dict[tuple[str, int], Callable[[Fields], Fields]] = {
+    ("float_linear", 1): lambda fields: fields | {"relu": False},
+    ("float_aggregate", 1): lambda fields: fields | {"self_coefficient": 0.0, "scale": None, "relu": False},
+}
 """By kind and earlier version: an operation's fields as the next version writes them, with their old meaning (docs/compatibility.md)."""
 
 

@@ -12,6 +12,8 @@ DegreeQuantError
 ├── EngineError        (ValueError)  an instruction set or a thread count that is not to be had
 ├── DatasetError       (ValueError)  a dataset that is unknown, missing or damaged
 ├── TrainingError      (ValueError)  a training that came to nothing
+├── BenchError         (ValueError)  a case to be timed that is unknown or not to be had, or a contender whose answer is wrong
+├── ExperimentError    (ValueError)  a table or cells of one that are unknown, or runs of it that failed
 ├── CheckpointError    (ValueError)  a checkpoint that is damaged, or of another model
 └── MissingExtraError  (ImportError) a part of the package whose optional dependencies are not installed
 """
@@ -63,6 +65,14 @@ class DatasetError(DegreeQuantError, ValueError):
 
 class TrainingError(DegreeQuantError, ValueError):
     """A training came to nothing: no epoch had a finite validation loss."""
+
+
+class BenchError(DegreeQuantError, ValueError):
+    """A case to be timed is unknown or not to be had, or a contender's answer is wrong."""
+
+
+class ExperimentError(DegreeQuantError, ValueError):
+    """A table, or cells of one, are unknown, or runs of it failed."""
 
 
 class CheckpointError(DegreeQuantError, ValueError):

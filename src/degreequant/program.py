@@ -10,12 +10,24 @@ from typing import Self, get_args
 
 from degreequant.errors import ProgramError
 from degreequant.files import write_atomically
-from degreequant.operations import OPERATIONS, ROWS, AnyOperation, Embedding, Epilogue, FloatOperation, Input, Role, Rows, Values
+from degreequant.operations import (
+    OPERATIONS,
+    ROWS,
+    AnyOperation,
+    Embedding,
+    Epilogue,
+    FloatEmbedding,
+    FloatOperation,
+    Input,
+    Role,
+    Rows,
+    Values,
+)
 
 
 @dataclass(frozen=True)
 class Program:
-    """What the engine runs: integers only.
+    """What the engine runs: integers only, but for what a recipe left in float.
 
     Attributes:
         inputs: What the program is called with, in the order of the model's forward.
@@ -112,7 +124,7 @@ class Program:
 
     @property
     def float_parts(self) -> list[str]:
-        """Names of the operations that the recipe left in float; an integer-only program has none."""
+        """Names of the operations that the recipe left in float (all of `Recipe.fp32()`); an integer-only program has none."""
         return [operation.name for operation in self.operations if isinstance(operation, FloatOperation)]
 
     def reads_input(self, operation: AnyOperation) -> bool:
@@ -148,6 +160,6 @@ class Program:
 
 def _check_width(operation: AnyOperation, entry: Input) -> None:
     assert entry.channels is not None
-    fits = operation.column < entry.channels if isinstance(operation, Embedding) else operation.channels == entry.channels
+    fits = operation.column < entry.channels if isinstance(operation, Embedding | FloatEmbedding) else operation.channels == entry.channels
     if not fits:
         raise ProgramError(f"operation {operation.name!r} does not fit the width of the input {entry.name!r}, {entry.channels}")

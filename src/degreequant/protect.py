@@ -85,7 +85,7 @@ class Protection:
         elif rank.shape != (num_nodes,):
             raise GraphError(f"degree_rank has shape {tuple(rank.shape)}; expected one value for each of the {num_nodes} nodes")
         rank = rank.to(edge_index.device, torch.float32)
-        probability = torch.lerp(rank.new_tensor(self.p_min), rank.new_tensor(self.p_max), rank)  # exactly p_max at rank 1
+        probability = self.p_max - (1 - rank) * (self.p_max - self.p_min)  # exactly p_max at rank 1
         return torch.rand(num_nodes, device=edge_index.device) < probability
 
 

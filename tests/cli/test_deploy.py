@@ -72,9 +72,11 @@ def test_names_by_default(folder):
     assert np.load("logits.npy").shape == (2, 3)
 
 
-def test_a_float_checkpoint_has_no_integers(folder, capsys):
+def test_a_float_checkpoint_gives_a_program_in_float(folder, capsys):
     checkpoint("float.safetensors", dq.Recipe.fp32())
-    failed(capsys, ["convert", "float.safetensors"], "Recipe.fp32()")
+    assert run(["convert", "float.safetensors"]) == 0
+    program = dq.Program.load("model.dq")
+    assert program.float_parts == [operation.name for operation in program.operations]
 
 
 def test_what_is_no_checkpoint(folder, capsys):

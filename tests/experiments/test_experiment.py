@@ -19,6 +19,7 @@ CHANGES = {
     "dropout": 0.6,
     "settings": Settings(epochs=100),
     "fold": 3,
+    "start": "fp32",
 }
 
 

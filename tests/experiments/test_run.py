@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -7,9 +8,10 @@ import torch
 
 import degreequant as dq
 from degreequant.errors import DatasetError
-from degreequant.experiments import run as module
+from degreequant.experiments import measure as module
 from degreequant.experiments.experiment import Experiment, recipe_for
-from degreequant.experiments.run import engine_metric, run
+from degreequant.experiments.measure import of_engine
+from degreequant.experiments.run import Curve, Way, run
 from degreequant.train.loop import Settings
 from degreequant.train.task import GraphTask, NodeTask, evaluate
 
@@ -26,7 +28,7 @@ def test_accuracy_is_that_of_the_integers(method, bits):
     row = outcome.row
     output = dq.Engine(outcome.program)(DATA.x, DATA.edge_index)
     right = output.argmax(axis=1) == DATA.y.numpy()
-    assert row["test_accuracy"] == engine_metric(outcome.program, NodeTask(DATA)) == np.mean(right[DATA.test_mask.numpy()])
+    assert row["test_accuracy"] == of_engine(outcome.program, NodeTask(DATA)).metric == np.mean(right[DATA.test_mask.numpy()])
     assert row["model_test_accuracy"] == pytest.approx(row["test_accuracy"])
     assert row["bytes"] == outcome.program.nbytes
 
@@ -72,9 +74,9 @@ def test_the_engine_is_measured_over_all_batches(monkeypatch):
         given.append(batch.max() + 1)
         return np.eye(3, dtype=np.float32)[np.zeros(batch.max() + 1, dtype=int)]
 
-    monkeypatch.setattr(module, "Engine", lambda program: engine)
+    monkeypatch.setattr(module, "Engine", lambda program, threads: engine)
     labels = task.graphs.y[task.split.test]
-    assert engine_metric(None, task) == float((labels == 0).double().mean())
+    assert of_engine(None, task).metric == float((labels == 0).double().mean())
     assert len(given) == 3
     assert sum(given) == len(labels)
 
@@ -100,8 +102,26 @@ def test_everything_random_follows_from_the_seed():
 
 def test_progress_is_told():
     seen = []
-    run(experiment(epochs=3), DATA, lambda epoch, loss: seen.append(epoch))
-    assert seen == [1, 2, 3]
+    row = run(experiment(epochs=3), DATA, Way(lambda epoch, loss: seen.append(epoch))).row
+    assert seen == [1, 2, 3] == [epoch for epoch, _ in row["curve"]]
+
+
+def test_a_long_curve_is_thinned():
+    curve = Curve(None)
+    for epoch in range(1, 1001):
+        curve(epoch, 1 / epoch)
+    assert len(curve.points()) == 50
+    assert curve.points()[-1] == [1000, 0.001]
+
+
+def test_parts_of_the_test_graphs_are_measured_apart():
+    graphs = tiny.graphs()
+    test = graphs.splits[0].test
+    graphs = dataclasses.replace(graphs, test_parts={"first": test[:4], "rest": test[4:]})
+    asked = Experiment("tiny", "reddit-gin", "degree-quant-int4", recipe_for("degree-quant", 4), 0, 5, settings=Settings(epochs=2))
+    row = run(asked, graphs).row
+    right = 4 * row["test_parts"]["first"] + (len(test) - 4) * row["test_parts"]["rest"]
+    assert right == pytest.approx(len(test) * row["test_accuracy"])
 
 
 def test_an_unknown_architecture():

@@ -142,9 +142,7 @@ CONVOLUTIONS: dict[str, Convolution] = {
     ),
     "PointNetConv": Convolution(lambda: pyg.PointNetConv(mlp(C + 3)), call=lambda conv, x, edges: conv(x, x[:, :3], edges)),
     "PointTransformerConv": Convolution(lambda: pyg.PointTransformerConv(C, W), call=lambda conv, x, edges: conv(x, x[:, :3], edges)),
-    "PPFConv": Convolution(
-        lambda: pyg.PPFConv(mlp(C + 4)), call=lambda conv, x, edges: conv(x, x[:, :3], x[:, 3:6], edges)
-    ),
+    "PPFConv": Convolution(lambda: pyg.PPFConv(mlp(C + 4)), call=lambda conv, x, edges: conv(x, x[:, :3], x[:, 3:6], edges)),
     "ResGatedGraphConv": Convolution(lambda: pyg.ResGatedGraphConv(C, W)),
     "ResGatedGraphConv, edge features": Convolution(lambda: pyg.ResGatedGraphConv(C, W, edge_dim=E), ("edge_attr",)),
     "RGATConv": Convolution(lambda: pyg.RGATConv(C, W, 3, heads=1), ("edge_type",)),

@@ -1,3 +1,5 @@
+import warnings
+
 import nets
 import pytest
 import torch
@@ -42,6 +44,18 @@ def test_floats_are_those_of_pyg(graph, norm):
     matrix = float_adjacency(*graph, norm)
     torch.testing.assert_close(matrix.forward.to_dense().double(), propagated(*graph, norm), rtol=1e-5, atol=1e-7)
     assert torch.equal(matrix.backward.to_dense(), matrix.forward.to_dense().T)
+
+
+@given(graphs(), st.sampled_from(NORMS))
+def test_the_matrix_of_a_device_is_that_of_the_cpu(graph, norm):
+    edge_index, edge_weight, nodes = graph
+    edges, weight = float_edges(edge_index, edge_weight, nodes, norm)
+    expected = adjacency.csr_matrix(edges[1], edges[0], weight, nodes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        found = adjacency.sorted_csr(edges[1], edges[0], weight, nodes)
+    torch.testing.assert_close(found.to_dense(), expected.to_dense())
+    torch.testing.assert_close(found @ torch.eye(nodes), expected @ torch.eye(nodes))
 
 
 @given(graphs(), st.sampled_from(NORMS))

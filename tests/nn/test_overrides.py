@@ -77,6 +77,8 @@ PLACES = {
     "a piece of a concatenation": ("joined: jumping", "convs.0"),
     "the first layer of a model on data": ("inputs: data that is read again", "skip"),
     "the end of a model that is flat": ("whole: flat", "head"),
+    "an attention": ("GAT: heads side by side", "layers.0"),
+    "a norm": ("norm: after an activation", "layers.2"),
 }
 
 

@@ -78,7 +78,7 @@ def test_a_relu_that_joins_is_a_relu_before(kind, estimator, protected, compilin
     found = run(with_gradient, lambda x: joined(x, protected, relu=True), x)
     expected = run(with_gradient, lambda x: apart(F.relu(x), protected), x)
     assert same(found, expected)
-    assert joined.state_dict() == apart.state_dict()
+    assert torch.equal(joined.range.ends, apart.range.ends)
 
 
 @pytest.mark.parametrize("recipe", RANGES.values(), ids=RANGES)

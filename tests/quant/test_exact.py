@@ -73,11 +73,9 @@ def test_requantize_is_the_page(accs, channels, addends, grid):
 
 @given(st.lists(st.tuples(accumulators, mantissas, shifts), min_size=1, max_size=10), st.tuples(mantissas, shifts))
 def test_rows_have_multipliers_of_their_own(rows, channel):
-    from degreequant import fixedpoint
-
     row = Multiplier(*(np.array([[pair[k]] for pair in rows], np.int32) for k in (1, 2)))
-    combined = fixedpoint.combine(row, Multiplier(*(np.array([part], np.int32) for part in channel)))
-    found = exact.requantize(torch.tensor([[acc] for acc, _, _ in rows]), combined, None, WIDE)
+    multiplier = Multiplier(*(np.array([part], np.int32) for part in channel))
+    found = exact.requantize(torch.tensor([[acc] for acc, _, _ in rows]), multiplier, None, WIDE, row)
     expected = rule(WIDE, [channel], None, [(mantissa, shift) for _, mantissa, shift in rows])
     assert found.codes.flatten().tolist() == [expected.code(acc, i, 0) for i, (acc, _, _) in enumerate(rows)]
 

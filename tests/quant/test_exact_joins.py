@@ -116,12 +116,10 @@ def test_joined_shares_are_the_page(totals, addend, grid):
 @example([(-(2**62) + 1, (2**31 - 1, 45))], (2**31 - 1, 31), -(2**30), Grid(TensorSpec(16), 1.0, 0))
 def test_requantize_with_rows_and_addends_is_the_page(rows, channel, addend, grid):
     """Every size of accumulator at once with every shift: the two limbs of the product, and what is carried between them."""
-    from degreequant import fixedpoint
-
     row = Multiplier(*(np.array([[pair[1][k]] for pair in rows], np.int32) for k in (0, 1)))
-    factor = fixedpoint.combine(row, Multiplier(*(np.array([part], np.int32) for part in channel)))
+    multiplier = Multiplier(*(np.array([part], np.int32) for part in channel))
     acc = torch.tensor([[value] for value, _ in rows])
-    found = exact.requantize(acc, factor, None if addend is None else np.array([addend], np.int32), grid)
+    found = exact.requantize(acc, multiplier, None if addend is None else np.array([addend], np.int32), grid, row)
     page = rule(grid, None if addend is None else [addend], [channel])
     assert found.codes.flatten().tolist() == [page.code_times(value, factor, 0) for value, factor in rows]
 

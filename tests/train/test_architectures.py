@@ -11,7 +11,7 @@ from degreequant.train.task import GraphTask, NodeTask
 
 
 def task(name):
-    if name in ("gcn", "gat", "gin"):
+    if name in ("gcn", "gat", "gin", "linear-gin"):
         return NodeTask(tiny.task())
     return GraphTask(tiny.graphs(types=name.startswith("zinc"), numbers=name.startswith("zinc")))
 
@@ -42,7 +42,7 @@ def test_every_architecture_can_be_quantized(name):
 
 
 def test_an_unknown_architecture():
-    with pytest.raises(DatasetError, match=r"unknown architecture 'gat3'; expected one of gcn, gat, gin, zinc-gcn"):
+    with pytest.raises(DatasetError, match=r"unknown architecture 'gat3'; expected one of gcn, gat, gin, linear-gin, zinc-gcn"):
         Architecture("gat3", 8, 5, 3).build()
 
 

@@ -49,7 +49,7 @@ def test_plateau_ends_below_the_least_rate():
     assert rates(settings, [1] * 50) == [1e-3, 1e-3, 5e-4, 2.5e-4]
 
 
-@pytest.mark.parametrize("schedule", ["fixed", "plateau", "step"])
+@pytest.mark.parametrize("schedule", ["fixed", "plateau", "step", "cosine"])
 def test_a_schedule_goes_on_from_its_state(schedule):
     settings = Settings(lr=0.8, schedule=schedule, lr_patience=1, lr_step=3)
     losses = [5, 4, 4, 4, 3, 3, 3, 2, 2, float("nan"), float("inf"), 2]
@@ -58,5 +58,20 @@ def test_a_schedule_goes_on_from_its_state(schedule):
 
 
 def test_an_unknown_schedule():
-    with pytest.raises(TrainingError, match="schedule is 'cosine'; expected one of fixed, plateau, step"):
-        Settings(schedule="cosine")
+    with pytest.raises(TrainingError, match="schedule is 'linear'; expected one of fixed, plateau, step, cosine"):
+        Settings(schedule="linear")
+
+
+def test_a_cosine_uses_up_its_epochs_step_by_step():
+    settings = Settings(epochs=20, lr=0.4, schedule="cosine")
+    adam = optimizer(settings.lr)
+    schedule, found = Schedule(adam, settings), []
+    for step in range(41):
+        schedule.before_step(step / 2)
+        found.append(adam.param_groups[0]["lr"])
+        schedule.after_epoch(1.0)
+    assert found[:5] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    assert found[4:] == sorted(found[4:], reverse=True)
+    assert found[22] == pytest.approx(0.2)
+    assert found[40] == pytest.approx(0, abs=1e-12)
+    assert not schedule.is_over

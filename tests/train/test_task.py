@@ -46,10 +46,10 @@ def test_graphs_of_a_part(part, fold):
 
 
 def test_many_graphs_come_in_batches():
-    task = GraphTask(tiny.graphs(count=3 * EVALUATION_BATCH + 3))
+    task = GraphTask(tiny.graphs(count=3 * EVALUATION_BATCH["cpu"] + 3))
     sizes = [len(example.target) for example in task.examples("test")]
     assert sum(sizes) == len(task.split.test)
-    assert max(sizes) == EVALUATION_BATCH or len(sizes) == 1
+    assert max(sizes) == EVALUATION_BATCH["cpu"] or len(sizes) == 1
 
 
 @pytest.mark.parametrize("size", [1, 4, 100])
@@ -141,7 +141,7 @@ def test_evaluation_of_nodes():
 
 @pytest.mark.parametrize("part", PARTS)
 def test_evaluation_of_graphs_is_over_all_batches(part):
-    graphs = tiny.graphs(count=4 * EVALUATION_BATCH + 30)
+    graphs = tiny.graphs(count=4 * EVALUATION_BATCH["cpu"] + 30)
     net = RedditGIN(4, 5, 3).eval()
     batch = graphs.batch(getattr(graphs.splits[0], part))
     output = net(batch.x, batch.edge_index, batch.batch).detach()

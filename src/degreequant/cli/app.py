@@ -6,9 +6,11 @@ from typing import Any
 
 import typer
 
+from degreequant.cli.bench import bench
 from degreequant.cli.datasets import datasets
 from degreequant.cli.demo import demo
 from degreequant.cli.deploy import convert, inspect, run_program
+from degreequant.cli.reproduce import reproduce
 from degreequant.cli.train import train
 from degreequant.errors import DegreeQuantError
 
@@ -28,7 +30,15 @@ GROUPS: tuple[list[str], ...] = ([], ["datasets"])
 _UsageError: Any = typer.BadParameter.__mro__[1]
 """The base of all of typer's errors of usage, which has no public name of its own."""
 
-COMMANDS: dict[str, Callable[..., None]] = {"demo": demo, "train": train, "convert": convert, "run": run_program, "inspect": inspect}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo,
+    "train": train,
+    "convert": convert,
+    "run": run_program,
+    "inspect": inspect,
+    "reproduce": reproduce,
+    "bench": bench,
+}
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(datasets, name="datasets")

@@ -30,7 +30,7 @@ def demo(
     from degreequant.cli.files import output_folder
     from degreequant.cli.screen import ERR, OUT, print_json, progress_bars, say
     from degreequant.experiments.record import environment
-    from degreequant.experiments.run import run
+    from degreequant.experiments.run import Way, run
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -40,7 +40,7 @@ def demo(
     outcomes: dict[str, Outcome] = {}
     with progress_bars() as bars:
         for label, experiment in _experiments(name, epochs, seed).items():
-            outcomes[label] = run(experiment, data, _epoch_bar(bars, label, epochs))
+            outcomes[label] = run(experiment, data, Way(_epoch_bar(bars, label, epochs)))
     _save(outcomes, out)
     _check(outcomes, data)
     rows = _time(outcomes, data, torch.get_num_threads())

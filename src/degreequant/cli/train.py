@@ -38,13 +38,14 @@ def train(
     """
     import torch
 
+    from degreequant.cli.device import check_device
     from degreequant.cli.files import output_folder
     from degreequant.cli.screen import print_json, say
     from degreequant.data import find
 
     if threads is not None:
         torch.set_num_threads(threads)
-    _check_device(device)
+    check_device(device)
     recipe, label = _method(method, bits, ranges, estimator)
     entry = find(dataset)
     experiments, stem = _experiments(entry, arch, label, recipe, epochs, seeds)
@@ -55,17 +56,6 @@ def train(
         return
     say(f"{label} on {entry.name}, {len(rows)} seeds: test {_summary(rows)}")
     say(f"rows in {results}, checkpoints and programs in {out} ({stem(rows[-1])}.safetensors ...)", style="dim")
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    from degreequant.errors import EngineError
-
-    if device not in ("cpu", "cuda"):
-        raise EngineError(f"unknown device {device!r}; expected cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise EngineError("this torch sees no CUDA device; expected one, or --device cpu")
 
 
 def _method(method: str, bits: int | None, ranges: str | None, estimator: str | None) -> "tuple[Recipe, str]":

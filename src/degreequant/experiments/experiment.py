@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from degreequant.errors import RecipeError
@@ -10,15 +10,22 @@ from degreequant.scheme import Estimator, Ranges, Recipe
 from degreequant.train.loop import Settings
 
 Method = Literal["fp32", "qat", "nqat", "degree-quant"]
-
+Start = Literal["scratch", "fp32"]
 
 FIRST_SETTINGS = ("epochs", "lr", "weight_decay", "patience")
 """Settings that are in every key, at their defaults too."""
 
+LATE_FIELDS = {"fold": 0, "start": "scratch"}
+"""Fields that are in a key only where they are not at these defaults."""
+
 
 @dataclass(frozen=True)
 class Experiment:
-    """A run: data (and its fold), architecture, recipe, hyperparameters and seed. Two equal experiments have one `key`."""
+    """A run: data (and its fold), architecture, recipe, hyperparameters and seed. Two equal experiments have one `key`.
+
+    `start` says where the weights come from: new ones, or those that the float experiment of the same data, sizes, hyperparameters and seed
+    ends with (`float_start`).
+    """
 
     dataset: str
     architecture: str
@@ -29,6 +36,7 @@ class Experiment:
     dropout: float = 0.5
     settings: Settings = field(default_factory=Settings)
     fold: int = 0
+    start: Start = "scratch"
 
     @property
     def key(self) -> str:
@@ -39,14 +47,20 @@ class Experiment:
         values = self.to_dict()
         values["recipe"] = _changed(values["recipe"], Recipe().to_dict())
         values["settings"] = _changed(values["settings"], asdict(Settings()), always=FIRST_SETTINGS)
-        if values["fold"] == 0:
-            del values["fold"]
+        for name, usual in LATE_FIELDS.items():
+            if values[name] == usual:
+                del values[name]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def bits(self) -> int | None:
         """Bits of the activations; None in float."""
         return self.recipe.activation_bits
+
+    @property
+    def float_start(self) -> "Experiment":
+        """The experiment that gives a run with `start="fp32"` its weights."""
+        return replace(self, method="fp32", recipe=Recipe.fp32(), start="scratch")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""

@@ -1,53 +1,38 @@
-"""Which model, sizes and hyperparameters an architecture has on a data set: those of the reference implementations that the paper names."""
+"""Which model, sizes and hyperparameters an architecture has on a data set: read from `protocols.toml`, for every method the same."""
 
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
 
 from degreequant.data import Dataset
 from degreequant.errors import DatasetError
 from degreequant.train.settings import Settings
 
-BENCHMARK = Settings(epochs=1000, lr=1e-3, weight_decay=0.0, schedule="plateau")
-"""Of "Benchmarking Graph Neural Networks": until the learning rate has fallen below 1e-5."""
+SETTINGS = {field.name for field in fields(Settings)}
+ARCHITECTURES = ("gcn", "gat", "gin")
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How one architecture is trained on one kind of data.
+    """How one architecture is trained on one data set.
 
     Attributes:
         architecture: A name that `degreequant.train.architectures` knows.
         hidden_channels: Its width; in a GAT that of each head.
         dropout: Its dropout.
         settings: Hyperparameters.
+        seeds: How many runs a published figure is a mean over.
     """
 
     architecture: str
     hidden_channels: int
     dropout: float
     settings: Settings
-
-
-CITATION = {
-    "gcn": Protocol("gcn", 16, 0.5, Settings()),
-    "gat": Protocol("gat", 8, 0.6, Settings(epochs=300, lr=0.005)),
-    "gin": Protocol("gin", 64, 0.5, Settings(epochs=100, weight_decay=5e-3)),
-}
-CITESEER_GIN = Protocol("gin", 64, 0.5, Settings(epochs=80, lr=0.005))
-"""On CiteSeer the other settings do not train a GIN: its validation accuracy stays below 50 %."""
-
-ZINC = {
-    "gcn": Protocol("zinc-gcn", 145, 0.0, BENCHMARK),
-    "gat": Protocol("zinc-gat", 18, 0.0, BENCHMARK),
-    "gin": Protocol("zinc-gin", 110, 0.0, BENCHMARK),
-}
-SUPERPIXELS = {
-    "gcn": Protocol("superpixel-gcn", 146, 0.0, BENCHMARK),
-    "gat": Protocol("superpixel-gat", 19, 0.0, BENCHMARK),
-    "gin": Protocol("superpixel-gin", 110, 0.0, BENCHMARK),
-}
-TU = {"gin": Protocol("reddit-gin", 64, 0.5, Settings(lr=0.005, weight_decay=2e-4, schedule="step"))}
+    seeds: int
 
 
 def protocols(dataset: Dataset) -> Mapping[str, Protocol]:
@@ -57,11 +42,9 @@ def protocols(dataset: Dataset) -> Mapping[str, Protocol]:
     >>> list(protocols(find("reddit-binary")))
     ['gin']
     """
-    if dataset.statistics.graphs == 1:
-        return MappingProxyType(CITATION | ({"gin": CITESEER_GIN} if dataset.name == "citeseer" else {}))
-    if dataset.statistics.directed:
-        return MappingProxyType(SUPERPIXELS)
-    return MappingProxyType(TU if dataset.statistics.classes else ZINC)
+    section = _section(dataset.name)
+    common = {name: value for name, value in section.items() if name not in ARCHITECTURES}
+    return MappingProxyType({arch: _protocol({**common, **section[arch]}) for arch in ARCHITECTURES if arch in section})
 
 
 def protocol(dataset: Dataset, arch: str) -> Protocol:
@@ -78,3 +61,19 @@ def protocol(dataset: Dataset, arch: str) -> Protocol:
     if arch not in known:
         raise DatasetError(f"unknown architecture {arch!r}; expected one of {', '.join(known)} on {dataset.name}")
     return known[arch]
+
+
+@cache
+def _sections() -> dict[str, dict[str, Any]]:
+    return tomllib.loads((files("degreequant.experiments") / "protocols.toml").read_text())
+
+
+def _section(name: str) -> dict[str, Any]:
+    section = dict(_sections()[name])
+    like = section.pop("like", None)
+    return section if like is None else {**_section(like), **section}
+
+
+def _protocol(values: dict[str, Any]) -> Protocol:
+    settings = Settings(**{name: values.pop(name) for name in SETTINGS & set(values)})
+    return Protocol(**values, settings=settings)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from degreequant.errors import DatasetError
 
@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 
 def append(path: str | PathLike[str], row: Row) -> None:
-    """Adds a row in one write; where an earlier write was cut short, what it left is removed first.
+    """Adds a row; where an earlier write was cut short, what it left is removed first. Several processes may do so at once.
 
     Raises:
         DatasetError: If the file cannot be written.
@@ -26,8 +26,9 @@ def append(path: str | PathLike[str], row: Row) -> None:
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _mend(target)
         with target.open("a") as stream:
+            _lock(stream)
+            _mend(target)
             stream.write(json.dumps(row, sort_keys=True) + "\n")
     except OSError as error:
         raise DatasetError(f"{path}: cannot be written ({error.strerror})") from None
@@ -51,6 +52,15 @@ def read(path: str | PathLike[str]) -> list[Row]:
         elif line.strip() and number < len(lines):
             raise DatasetError(f"{path}, line {number}: not a result row; expected one JSON object a line")
     return rows
+
+
+def read_all(folder: str | PathLike[str]) -> dict[str, Row]:
+    """The rows of runs in all `.jsonl` files of a folder, by the keys of their experiments; none if there is no folder.
+
+    Raises:
+        DatasetError: If a file cannot be read, or is something else.
+    """
+    return {row["key"]: row for path in sorted(Path(folder).glob("*.jsonl")) for row in read(path) if "key" in row}
 
 
 def environment() -> Row:
@@ -86,6 +96,15 @@ def _mend(target: Path) -> None:
             stream.write(b"\n")
     elif start < len(content):
         os.truncate(target, start)
+
+
+def _lock(stream: IO[str]) -> None:
+    """Waits until no other process writes here; until the stream is closed. Where the platform has no such locks, nothing is done."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        return
+    fcntl.flock(stream, fcntl.LOCK_EX)
 
 
 def _git(*arguments: str) -> str:

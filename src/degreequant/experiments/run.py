@@ -4,21 +4,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from degreequant.conversion import convert
 from degreequant.data.graphs import GraphSet
 from degreequant.experiments.experiment import Experiment
+from degreequant.experiments.measure import Measured, of_engine, of_model
 from degreequant.experiments.record import Row, environment
 from degreequant.nn.gap import training_gap
 from degreequant.nn.prepared import PreparedModel
 from degreequant.nn.rewrite import prepare
 from degreequant.program import Program
-from degreequant.runtime.engine import Engine
 from degreequant.train.architectures import Architecture
 from degreequant.train.loop import Fit, Progress, Resume, fit
-from degreequant.train.task import Part, Task, evaluate, task_of
+from degreequant.train.task import Task, task_of
+
+Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -31,49 +33,78 @@ class Outcome:
     row: Row
 
 
-def run(
-    experiment: Experiment,
-    data: Data | GraphSet,
-    progress: Progress | None = None,
-    resume: Resume | None = None,
-    device: torch.device | str = "cpu",
-) -> Outcome:
-    """Trains on `device` and measures on the CPU. The test figure is the engine's; in float it is the model's.
+@dataclass(frozen=True)
+class Way:
+    """How a run is carried out; what comes out does not depend on it, but for the device's rounding.
 
-    Everything random follows from the seed.
+    Attributes:
+        progress: Is told every epoch.
+        resume: Where its state is kept while it is not finished.
+        device: Where it trains, and where the model is measured; the engine runs on the CPU.
+        weights: Of a float model of the same architecture, to start from.
     """
+
+    progress: Progress | None = None
+    resume: Resume | None = None
+    device: torch.device | str = "cpu"
+    weights: Weights | None = None
+
+
+def run(experiment: Experiment, data: Data | GraphSet, way: Way | None = None) -> Outcome:
+    """Trains and measures. The test figure is the engine's; in float it is the model's. Everything random follows from the seed."""
+    way = way or Way()
+    device = torch.device(way.device)
     torch.manual_seed(experiment.seed)
     task = task_of(data, experiment.fold)
     architecture = Architecture(
         experiment.architecture, task.in_channels, experiment.hidden_channels, task.out_channels, experiment.dropout
     )
-    model = prepare(architecture.build(), experiment.recipe).to(device)
-    trained = fit(model, task.to(device), experiment.settings, progress, resume)
+    model = prepare(architecture.build(), experiment.recipe)
+    if way.weights is not None:
+        model.load_state_dict(way.weights, strict=False)
+    there, curve = task.to(device), Curve(way.progress)
+    trained = fit(model.to(device), there, experiment.settings, curve, way.resume)
+    model_test = of_model(model, there)
     model.cpu()
     program = None if experiment.recipe.is_float else convert(model)
-    row = experiment.to_dict() | {"key": experiment.key} | _result(model, task, trained, program)
-    row |= {"device": torch.device(device).type, "threads": torch.get_num_threads()} | environment()
+    row = experiment.to_dict() | {"key": experiment.key} | _result(model, task, trained, program, model_test) | {"curve": curve.points()}
+    row |= {"device": device_name(device), "threads": torch.get_num_threads()} | environment()
     return Outcome(model, architecture, program, row)
 
 
-def engine_metric(program: Program, task: Task, part: Part = "test") -> float:
-    """Accuracy, or mean absolute error, of the integers on a part of the data."""
-    engine, total, count = Engine(program), 0.0, 0
-    for example in task.examples(part):
-        inputs = {name: tensor.cpu().numpy() for name, tensor in example.inputs.items()}
-        output = example.of(torch.from_numpy(engine(**inputs)))
-        total += float(task.objective.total(output, example.target))
-        count += example.target.shape[0]
-    return total / count
+def device_name(device: torch.device | str) -> str:
+    """`cpu`, or what a GPU calls itself."""
+    kind = torch.device(device)
+    return torch.cuda.get_device_name(kind) if kind.type == "cuda" else kind.type
 
 
-def _result(model: nn.Module, task: Task, trained: Fit, program: Program | None) -> dict[str, Any]:
+class Curve:
+    """Keeps the validation loss of each epoch, and passes it on."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._losses: list[list[float]] = []
+
+    def __call__(self, epoch: int, loss: float) -> None:
+        """To be told every epoch."""
+        self._losses.append([epoch, float(f"{loss:.5g}")])
+        if self._progress is not None:
+            self._progress(epoch, loss)
+
+    def points(self, count: int = 50) -> list[list[float]]:
+        """Epoch and loss of at most `count` epochs, evenly spread up to the last; of a run that was interrupted, the epochs since."""
+        step = max(1, -(-len(self._losses) // count))
+        return self._losses[::-step][::-1]
+
+
+def _result(model: nn.Module, task: Task, trained: Fit, program: Program | None, model_test: Measured) -> dict[str, Any]:
     metric = task.objective.metric
-    of_model = evaluate(model, task, "test").metric
+    test = model_test if program is None else of_engine(program, task)
     parameters = sum(4 * parameter.numel() for parameter in model.parameters())
     return {
-        f"test_{metric}": of_model if program is None else engine_metric(program, task),
-        f"model_test_{metric}": of_model,
+        f"test_{metric}": test.metric,
+        "test_parts": test.pieces,
+        f"model_test_{metric}": model_test.metric,
         f"val_{metric}": trained.val_metric,
         "val_loss": trained.val_loss,
         "training_gap": None if program is None else _largest_gap(model, task),

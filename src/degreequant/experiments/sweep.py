@@ -1,4 +1,4 @@
-"""Many runs into one results file; what the file has already is not run again, and what was interrupted goes on."""
+"""Runs and their rows: what a results file has already is not run again, and what was interrupted goes on."""
 
 from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
@@ -11,9 +11,12 @@ from degreequant.data.graphs import GraphSet
 from degreequant.experiments import record
 from degreequant.experiments.experiment import Experiment
 from degreequant.experiments.record import Row
-from degreequant.experiments.run import Outcome, run
+from degreequant.experiments.run import Outcome, Way, Weights, run
 from degreequant.files import remove
+from degreequant.train.checkpoint import load_checkpoint, save_checkpoint
 from degreequant.train.loop import Progress, Resume
+
+Finished = Callable[[Outcome], None]
 
 
 def sweep(
@@ -22,7 +25,7 @@ def sweep(
     results: str | PathLike[str],
     *,
     progress: Progress | None = None,
-    finished: Callable[[Outcome], None] | None = None,
+    finished: Finished | None = None,
     device: torch.device | str = "cpu",
 ) -> Iterator[Row]:
     """The row of each experiment, in order: read from `results` where it is there, else run and appended.
@@ -33,18 +36,38 @@ def sweep(
     known = {row.get("key"): row for row in record.read(results)}
     for experiment in experiments:
         row = known.get(experiment.key)
-        if row is None:
-            state = state_path(results, experiment)
-            outcome = run(experiment, data, progress, Resume(state, run=experiment.key), device)
-            if finished is not None:
-                finished(outcome)
-            row = outcome.row
-            record.append(results, row)
-            remove(state)
-        yield row
+        yield complete(experiment, data, results, Way(progress, device=device), finished) if row is None else row
+
+
+def complete(
+    experiment: Experiment, data: Data | GraphSet, results: str | PathLike[str], way: Way, finished: Finished | None = None
+) -> Row:
+    """Runs an experiment, or goes on with it, and appends its row; the way's own `resume` and `weights` have no say."""
+    state = state_path(results, experiment)
+    weights = _float_weights(experiment.float_start, data, results, way) if experiment.start == "fp32" else None
+    outcome = run(experiment, data, Way(way.progress, Resume(state, run=experiment.key), way.device, weights))
+    if finished is not None:
+        finished(outcome)
+    record.append(results, outcome.row)
+    remove(state)
+    return outcome.row
 
 
 def state_path(results: str | PathLike[str], experiment: Experiment) -> Path:
     """Where the state of an unfinished run is kept: beside the results."""
     name = f"{experiment.dataset}-{experiment.architecture}-{experiment.method}-seed{experiment.seed}-{experiment.key}.state"
     return Path(results).parent / name.replace("/", "-").replace(" ", "-")
+
+
+def _float_weights(experiment: Experiment, data: Data | GraphSet, results: str | PathLike[str], way: Way) -> Weights:
+    """The weights that a float run ends with, from the checkpoint beside the results, or trained now; its row is written if it is new."""
+    path = Path(results).parent / "checkpoints" / f"{experiment.key}.safetensors"
+    if not path.exists():
+        state = state_path(results, experiment)
+        outcome = run(experiment, data, Way(way.progress, Resume(state, run=experiment.key), way.device))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(path, outcome.model, outcome.architecture)
+        if experiment.key not in {row.get("key") for row in record.read(results)}:
+            record.append(results, outcome.row)
+        remove(state)
+    return load_checkpoint(path)[0].state_dict()

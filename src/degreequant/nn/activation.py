@@ -5,13 +5,14 @@ A ReLU is a clamp. Any other is a table of codes, so whatever depends on the val
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from degreequant.nn.plan import Ref
+from degreequant.operations import FloatFunction
 
 _MODULES: dict[type[nn.Module], str] = {
     nn.ReLU: "relu",
@@ -38,6 +39,14 @@ _FUNCTIONS: dict[object, str] = {
     **{function: function.__name__ for function in (torch.relu, torch.relu_, torch.tanh, torch.sigmoid, torch.selu, torch.celu)},
     **{name: name for name in ("relu", "relu_", "tanh", "tanh_", "sigmoid", "sigmoid_")},
 }
+_PARAMETERS: dict[str, tuple[tuple[str, float], ...]] = {
+    "leaky_relu": (("negative_slope", 0.01),),
+    "elu": (("alpha", 1.0),),
+    "celu": (("alpha", 1.0),),
+    "softplus": (("beta", 1.0), ("threshold", 20.0)),
+    "hardtanh": (("min_val", -1.0), ("max_val", 1.0)),
+}
+"""What an activation takes beside its tensor, with torch's defaults."""
 _NOT_NEGATIVE = {"relu", "relu6", "softplus", "sigmoid", "hardsigmoid"}
 
 
@@ -95,3 +104,16 @@ def functional(name: str) -> Callable[..., Tensor]:
     """The function of torch that computes an activation spelled as a method."""
     function: Callable[..., Tensor] = getattr(F, name, None) or getattr(torch, name)
     return function
+
+
+def float_function(activation: Activation, module: Callable[[str], nn.Module]) -> tuple[FloatFunction, tuple[float, ...]]:
+    """An activation other than a ReLU as the float engine knows it: its function and parameters."""
+    layer = module(activation.path) if activation.function is None else None
+    given = dict(activation.arguments)
+    if isinstance(layer, nn.PReLU):
+        return "leaky_relu", (float(layer.weight.detach()),)
+    name = activation.name
+    if name == "gelu" and getattr(layer, "approximate", given.get("approximate", "none")) == "tanh":
+        name = "gelu_tanh"
+    parameters = tuple(float(getattr(layer, key, given.get(key, default))) for key, default in _PARAMETERS.get(name, ()))
+    return cast(FloatFunction, name), parameters

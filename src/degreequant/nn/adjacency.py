@@ -70,7 +70,9 @@ def float_adjacency(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: i
 
 def float_edges(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm) -> tuple[Tensor, Tensor]:
     """Edges and their float32 coefficients, self loops included, differentiable in `edge_weight`."""
-    edge_weight = None if edge_weight is None else edge_weight.reshape(-1).float()
+    if edge_weight is None:
+        return _unweighted_edges(edge_index, num_nodes, norm)
+    edge_weight = edge_weight.reshape(-1).float()
     if norm.normalize:
         edge_index, weight = gcn_norm(edge_index, edge_weight, num_nodes, norm.improved, norm.add_self_loops, dtype=torch.float32)
         if bool(weight.isnan().any()):
@@ -78,7 +80,22 @@ def float_edges(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, 
                 "a node's edge weights sum to less than 0 (or are not numbers), so d^-1/2 does not exist; expected a degree of at least 0"
             )
         return edge_index, weight
-    return edge_index, edge_weight if edge_weight is not None else torch.ones(edge_index.shape[1], device=edge_index.device)
+    return edge_index, edge_weight
+
+
+def _unweighted_edges(edge_index: Tensor, num_nodes: int, norm: EdgeNorm) -> tuple[Tensor, Tensor]:
+    """The same where every edge counts once, without waiting for the device: a self loop that is replaced stays, with the weight 0."""
+    source, target = edge_index
+    weight = torch.ones(len(source), device=source.device)
+    if not norm.normalize:
+        return edge_index, weight
+    if norm.add_self_loops:
+        weight = torch.cat([(source != target).float(), weight.new_ones(num_nodes)])
+        loop = torch.arange(num_nodes, dtype=source.dtype, device=source.device)
+        source, target = torch.cat([source, loop]), torch.cat([target, loop])
+    incoming = weight.new_zeros(num_nodes).index_add(0, target, weight)
+    root = torch.where(incoming > 0, incoming.rsqrt(), 0.0)
+    return torch.stack([source, target]), root[source] * weight * root[target]
 
 
 def integer_adjacency(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm, memo: TensorMemo) -> IntegerAdjacency:
@@ -128,8 +145,17 @@ def _coefficients(
 
 
 def csr_matrix(row: Tensor, column: Tensor, value: Tensor, size: int) -> Tensor:
-    """The sparse matrix `[size, size]` of these entries, in CSR form; entries of one place are added."""
+    """The sparse matrix `[size, size]` of these entries, in CSR form; entries of one place count together."""
     with warnings.catch_warnings():
         # torch announces once that CSR tensors are in beta; nothing that a user of this package could act on.
         warnings.filterwarnings("ignore", message=".*[Ss]parse.*", category=UserWarning)
-        return torch.sparse_coo_tensor(torch.stack([row, column]), value, (size, size)).coalesce().to_sparse_csr()
+        if row.device.type == "cpu":
+            return torch.sparse_coo_tensor(torch.stack([row, column]), value, (size, size)).coalesce().to_sparse_csr()
+        return sorted_csr(row, column, value, size)
+
+
+def sorted_csr(row: Tensor, column: Tensor, value: Tensor, size: int) -> Tensor:
+    """The same without waiting for the device to say how many places there are: entries of one place stay apart."""
+    ordered, order = row.sort(stable=True)
+    begins = torch.searchsorted(ordered, torch.arange(size + 1, dtype=row.dtype, device=row.device))
+    return torch.sparse_csr_tensor(begins, column[order], value[order], (size, size), check_invariants=False)

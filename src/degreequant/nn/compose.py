@@ -89,9 +89,10 @@ class Composer:
         if isinstance(self.emitter.lazy(Ref(name)), Pointwise):
             self.materialize(name)
         while name in self.values.lazy:
-            edges = not isinstance(self.values.lazy[name][0], Chain | Pointwise)
-            step = replace(step, target=count_edges if edges else count_rows)
-            name = _of_as_many_rows(self.values.lazy[name][0])
+            lazy = self.values.lazy[name][0]
+            of_edges = isinstance(lazy, Gathered | Weighed) or (isinstance(lazy, EdgeScalars) and isinstance(lazy.weight, Normed))
+            step = replace(step, target=count_edges if of_edges else count_rows)
+            name = _of_as_many_rows(lazy)
         return replace(step, args=(Ref(name),))
 
     def materialize(self, name: str) -> None:

@@ -23,7 +23,6 @@ from degreequant.nn.tails import Tail, broadcast_tail, joined_tails, repeats_of,
 from degreequant.nn.vocabulary import describe
 from degreequant.operations import Rows
 
-
 MAX_TABLE_BITS = 8
 """Beyond, the addend of a number may be more than the 65,536 steps that the rounding rule takes: a table has no such bound."""
 

@@ -6,9 +6,10 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from degreequant.nn.finish import float_activation
 from degreequant.nn.pointwise import Pointwise
 from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.operations import AnyOperation, Lookup, Operation, Relu
+from degreequant.operations import AnyOperation, FloatRelu, Lookup, Operation, Relu
 from degreequant.quant import exact
 from degreequant.quant.exact import Codes
 from degreequant.quant.fake import ActivationQuantizer
@@ -16,6 +17,8 @@ from degreequant.quant.fake import ActivationQuantizer
 
 class ReluSite(Site):
     """A ReLU: the codes below the zero point become the zero point; the grid stays."""
+
+    keeps_width = True
 
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` is the stored tensor."""
@@ -32,9 +35,16 @@ class ReluSite(Site):
         relu: Operation = Relu(self.spec.name, x.name, x.grid, x.channels)
         return [relu]
 
+    def lower_float(self, context: Context, *args: AnyOperation) -> list[AnyOperation]:
+        """One operation."""
+        (x,) = args
+        return [FloatRelu(self.spec.name, x.name, x.channels)]
+
 
 class TableSite(Site):
     """Any other activation, or function of one value: a table."""
+
+    keeps_width = True
 
     def __init__(self, spec: SiteSpec) -> None:
         super().__init__(spec)
@@ -59,6 +69,13 @@ class TableSite(Site):
         table = exact.lookup_table(partial(self._function, context), x.grid, grid, self.output.range.low.device)
         lookup: Operation = Lookup(self.spec.name, x.name, grid, x.channels, table)
         return [lookup]
+
+    def lower_float(self, context: Context, *args: AnyOperation) -> list[AnyOperation]:
+        """One operation."""
+        (x,) = args
+        if self.spec.activation is None:
+            return super().lower_float(context, *args)
+        return [float_activation(context, self.spec.name, x, self.spec.activation)]
 
     def _function(self, context: Context, x: Tensor) -> Tensor:
         if self.spec.activation is not None:

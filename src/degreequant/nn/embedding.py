@@ -5,8 +5,9 @@ from typing import Any
 from torch import Tensor
 
 from degreequant.errors import InputError
+from degreequant.nn.linear import float_weight
 from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.operations import AnyOperation, Embedding, Operation
+from degreequant.operations import AnyOperation, Embedding, FloatEmbedding, Operation
 from degreequant.packing import CODES, WeightCodes
 from degreequant.quant.exact import Codes, quantize
 from degreequant.quant.fake import ActivationQuantizer
@@ -39,6 +40,12 @@ class EmbeddingSite(Site):
         codes = quantize(self.layer(context).weight, grid).codes.cpu().numpy().astype(CODES[grid.spec.code_type])
         embedding: Operation = Embedding(self.spec.name, name, grid, codes.shape[1], column, WeightCodes(grid.spec, codes))
         return [embedding]
+
+    def lower_float(self, context: Context, *args: tuple[str, int]) -> list[AnyOperation]:
+        """One embedding; `args` is the name of the input and its column."""
+        ((name, column),) = args
+        table = float_weight(self.layer(context).weight)
+        return [FloatEmbedding(self.spec.name, name, table.shape[1], column, table)]
 
     def _vector(self, index: Tensor) -> Tensor:
         if index.dim() != 1:

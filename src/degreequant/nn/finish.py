@@ -8,11 +8,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from degreequant import fixedpoint
 from degreequant.fixedpoint import FloatArray, Multiplier
+from degreequant.nn.activation import Activation, float_function
 from degreequant.nn.parts import Affine
 from degreequant.nn.site import Context, SiteSpec
-from degreequant.operations import AnyOperation, Lookup, Operation, Requantize
+from degreequant.operations import AnyOperation, FloatActivation, FloatArray32, FloatOperation, Lookup, Operation, Requantize
 from degreequant.quant import exact
 from degreequant.quant.exact import Codes
 from degreequant.quant.fake import ActivationQuantizer
@@ -68,8 +68,7 @@ class Finish(nn.Module):
 
     def exact(self, context: Context, acc: Tensor, rule: Requantize, row: Multiplier | None = None) -> Codes:
         """The stored codes from accumulators int64 `[rows, channels]`; `row` is a multiplier of each row `[rows, 1]`."""
-        multiplier = rule.multiplier if row is None else fixedpoint.combine(row, rule.multiplier)
-        return self.close(context, exact.requantize(acc, multiplier, rule.addend, self.target()))
+        return self.close(context, exact.requantize(acc, rule.multiplier, rule.addend, self.target(), row))
 
     def close(self, context: Context, codes: Codes) -> Codes:
         """The stored codes from those on the `target` grid: the table, where there is one."""
@@ -85,6 +84,20 @@ class Finish(nn.Module):
         first = make(self.before.name, self.target())
         return [first, Lookup(self.spec.name, first.name, self.output.grid(), first.channels, self._table(context))]
 
+    def lower_float(self, context: Context, make: Callable[[str, bool], FloatOperation]) -> list[AnyOperation]:
+        """The operation that `make` gives for a name and whether it ends in a ReLU, and the activation after it, where there is another."""
+        activation = self.spec.activation
+        if activation is None or activation.clamps:
+            return [make(self.spec.name, activation is not None)]
+        first = make(f"{self.spec.name}.pre", False)
+        return [first, float_activation(context, self.spec.name, first, activation)]
+
+    def float_end(self, context: Context, bias: Tensor | None, channels: int) -> tuple[FloatArray32 | None, FloatArray32 | None]:
+        """What a float sum is multiplied by and what is added to it, each of every channel: the parts and the bias."""
+        slope, shift = self.affine(context, bias, channels)
+        scale = None if not any(part.kind != "add" for part in self.spec.parts) else np.broadcast_to(slope, channels).astype(np.float32)
+        return scale, None if shift is None else shift.astype(np.float32)
+
     def target(self) -> Grid:
         """The grid that accumulators are requantized to."""
         return (self.before or self.output).grid()
@@ -99,6 +112,11 @@ def activation_table(context: Context, spec: SiteSpec, source: Grid, target: Gri
     assert spec.activation is not None
     activation = spec.activation
     return exact.lookup_table(lambda x: activation(context.module, x), source, target, device)
+
+
+def float_activation(context: Context, name: str, source: AnyOperation, activation: Activation) -> FloatActivation:
+    """An activation, other than a ReLU, of what an operation stores."""
+    return FloatActivation(name, source.name, source.channels, *float_function(activation, context.module))
 
 
 def norm_problem(norm: Any) -> str | None:

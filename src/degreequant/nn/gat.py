@@ -29,9 +29,9 @@ from degreequant.nn.attention import (
 from degreequant.nn.finish import Finish
 from degreequant.nn.gcn import propagation_problem
 from degreequant.nn.join import lower_add, sum_factors
-from degreequant.nn.linear import weight_integers
+from degreequant.nn.linear import float_weight, weight_integers
 from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.operations import AnyOperation, Attend, Linear, Operation, Requantize
+from degreequant.operations import AnyOperation, Attend, FloatAdd, FloatAttend, FloatLinear, Linear, Operation, Requantize
 from degreequant.packing import WeightCodes
 from degreequant.protect import edge_list
 from degreequant.quant import exact
@@ -122,7 +122,7 @@ class GATSite(Site):
         loops = None
         if edges.loops and layer.fill_value == "mean":
             total, count = mean_by_target(logits.long(), edges, nodes)
-            loops = exact.requantize(total, fixedpoint.combine(reciprocal(count.cpu().numpy()), _ONE), None, self.logits.grid()).codes
+            loops = exact.requantize(total, _ONE, None, self.logits.grid(), reciprocal(count.cpu().numpy())).codes
         elif edges.loops:
             loops = torch.from_numpy(self._loop_logits(layer).astype(np.int32)).to(logits.device).unsqueeze(0)
         return with_loops(logits, loops, edges)
@@ -163,6 +163,40 @@ class GATSite(Site):
             residual,
             *self.finish.lower(context, lambda name, grid: lower_add(name, grid, sums, residual, addend)),
         ]
+
+    def lower_float(self, context: Context, *args: Any) -> list[AnyOperation]:
+        """Linear operations for features and logits, and the attention; an addition with `residual=True`."""
+        x, edge_index, edge_attr, *_ = args
+        layer = self.layer(context)
+        features = _float_linear(self.features.name, x, layer.lin.weight)
+        logits = _float_linear(self.logits.name, features, _by_head(_halves(layer), layer.heads))
+        edge_logits, loops = None, None
+        if edge_attr is not None and layer.lin_edge is not None:
+            edge_weight = _edge_weight(layer)
+            edge_logits = _float_linear(f"{self.spec.name}.edge_logits", edge_attr, edge_weight)
+            if layer.add_self_loops and layer.fill_value != "mean":
+                loops = exact.reals(float(layer.fill_value) * edge_weight.sum(dim=1)).astype(np.float32)
+        first: list[AnyOperation] = [features, logits, *([edge_logits] if edge_logits else [])]
+        channels = features.channels if layer.concat else features.channels // layer.heads
+        edges = (logits.name, edge_logits.name if edge_logits else None, edge_index, layer.heads, not layer.concat, layer.add_self_loops)
+        constants = (channels, *edges, loops, float(layer.negative_slope))
+        end = self.finish.float_end(context, layer.bias, channels)
+        if layer.res is None:
+            return [
+                *first,
+                *self.finish.lower_float(context, lambda name, relu: FloatAttend(name, features.name, *constants, *end, relu)),
+            ]
+        sums = FloatAttend(self.sums.name, features.name, *constants)
+        residual = _float_linear(self.residual.name, x, layer.res.weight)
+        _, bias = end
+        finish = self.finish.lower_float(context, lambda name, relu: FloatAdd(name, sums.name, channels, residual.name, bias, relu))
+        return [*first, sums, residual, *finish]
+
+    def width(self, context: Context, position: int) -> int | None:
+        """The inputs of the weight of nodes, or of that of edges."""
+        layer = self.layer(context)
+        linear = {0: layer.lin, 2: layer.lin_edge}.get(position)
+        return None if linear is None else int(linear.weight.shape[1])
 
     # -- the integers that both compute with
 
@@ -235,6 +269,10 @@ def _by_head(vectors: Tensor, heads: int) -> Tensor:
     return (vectors.view(2, heads, 1, -1) * own).view(2 * heads, -1)
 
 
+def _float_linear(name: str, x: AnyOperation, weight: Tensor) -> FloatLinear:
+    return FloatLinear(name, x.name, len(weight), float_weight(weight), None)
+
+
 def _edge_weight(layer: Any) -> Tensor:
     """What the edges' part of the logits is as one weight `[heads, edge channels]`: attention vector times transformation."""
     return torch.einsum("hcd,hc->hd", layer.lin_edge.weight.view(layer.heads, layer.out_channels, -1), layer.att_edge[0])
@@ -254,7 +292,8 @@ def _finished(sums: Tensor, row: fixedpoint.Multiplier, rule: Requantize, grid: 
     """The codes of the heads' sums, side by side or averaged."""
     nodes, heads, channels = sums.shape
     if not concat:
-        total = exact.shares(sums, fixedpoint.combine(row, rule.multiplier)).sum(dim=1)
+        total = exact.shares(sums, rule.multiplier, row).sum(dim=1)
         return exact.join_shares(total, rule.addend, grid)
-    wide = fixedpoint.Multiplier(*(np.repeat(part[..., 0], channels, axis=1) for part in row))
-    return exact.requantize(sums.reshape(nodes, heads * channels), fixedpoint.combine(wide, rule.multiplier), rule.addend, grid)
+    multiplier = fixedpoint.Multiplier(*(np.broadcast_to(part, heads * channels).reshape(heads, channels) for part in rule.multiplier))
+    addend = None if rule.addend is None else rule.addend.reshape(heads, channels)
+    return Codes(exact.requantize(sums, multiplier, addend, grid, row).codes.reshape(nodes, heads * channels), grid)

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from degreequant.nn.adjacency import integer_adjacency, neighbour_sum
 from degreequant.nn.finish import Finish
-from degreequant.nn.linear import weight_integers
+from degreequant.nn.linear import float_weight, weight_integers
 from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.operations import Aggregate, AnyOperation, EdgeNorm, Linear, Operation, Requantize
+from degreequant.operations import Aggregate, AnyOperation, EdgeNorm, FloatAggregate, FloatLinear, Linear, Operation, Requantize
 from degreequant.packing import WeightCodes
 from degreequant.protect import edge_list
 from degreequant.quant import exact
@@ -69,6 +69,25 @@ class GCNSite(Site):
                 lambda name, grid: Aggregate(name, features.name, grid, features.channels, edge_index, edge_weight, norm, rule),
             ),
         ]
+
+    def lower_float(self, context: Context, *args: Any) -> list[AnyOperation]:
+        """A linear operation, which has the scale of a BatchNorm in its weight, and an aggregation."""
+        x, edge_index, edge_weight = args
+        layer = self.layer(context)
+        scale, bias = self.finish.float_end(context, layer.bias, layer.out_channels)
+        weight = float_weight(layer.lin.weight, scale)
+        features = FloatLinear(self.features.name, x.name, len(weight), weight, None)
+        edges = (edge_index, edge_weight, edge_norm(layer))
+        return [
+            features,
+            *self.finish.lower_float(
+                context, lambda name, relu: FloatAggregate(name, features.name, features.channels, *edges, bias, relu=relu)
+            ),
+        ]
+
+    def width(self, context: Context, position: int) -> int | None:
+        """The inputs of the weight."""
+        return int(self.layer(context).lin.weight.shape[1]) if position == 0 else None
 
     def _features(self, layer: Any, source: Grid) -> tuple[WeightCodes, Requantize]:
         weight, factor = weight_integers(layer.lin.weight, self.weight, source)

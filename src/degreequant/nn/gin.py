@@ -15,7 +15,7 @@ from degreequant.nn.adjacency import integer_adjacency, neighbour_sum
 from degreequant.nn.finish import Finish
 from degreequant.nn.gcn import propagation_problem
 from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.operations import Aggregate, AnyOperation, Operation, Requantize
+from degreequant.operations import Aggregate, AnyOperation, FloatAggregate, Operation, Requantize
 from degreequant.operations.graph import MAX_EDGE_SHIFT, PLAIN_SUM
 from degreequant.protect import edge_list
 from degreequant.quant import exact
@@ -25,6 +25,8 @@ from degreequant.scheme import Grid
 
 class GINSite(Site):
     """The sum of one call of a `GINConv`; its network has sites of its own."""
+
+    keeps_width = True
 
     def __init__(self, spec: SiteSpec) -> None:
         super().__init__(spec)
@@ -54,6 +56,17 @@ class GINSite(Site):
             return Aggregate(name, x.name, grid, x.channels, edge_index, None, PLAIN_SUM, rule, coefficient, shift)
 
         return self.finish.lower(context, make)
+
+    def lower_float(self, context: Context, *args: Any) -> list[AnyOperation]:
+        """One aggregation."""
+        x, edge_index, _ = args
+        factor = 1.0 + float(self.layer(context).eps.detach())
+        scale, bias = self.finish.float_end(context, None, x.channels)
+
+        def make(name: str, relu: bool) -> FloatAggregate:
+            return FloatAggregate(name, x.name, x.channels, edge_index, None, PLAIN_SUM, bias, factor, scale, relu)
+
+        return self.finish.lower_float(context, make)
 
     def _self_term(self, context: Context) -> tuple[int, int]:
         """`1 + eps` as a coefficient, and the shift of the neighbours' sum beside it (docs/numerics.md, "GIN")."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from degreequant.errors import InputError
 from degreequant.memo import TensorMemo
 from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.operations import AnyOperation, FloatOperation, Quantize
+from degreequant.operations import AnyOperation, FloatInput, FloatOperation, Quantize
 from degreequant.quant.exact import Codes, quantize
 from degreequant.quant.fake import ActivationQuantizer, unquantized_rows
 from degreequant.quant.observers import INPUT_SAMPLE
@@ -61,6 +61,11 @@ class InputSite(Site):
             return [Quantize(name, read, grid, int(self.channels))]
         return [Quantize(name, read.name, grid, read.channels)]
 
+    def lower_float(self, context: Context, *args: tuple[str, int]) -> list[AnyOperation]:
+        """The input as it is given; `args` is its name and width."""
+        ((name, channels),) = args
+        return [FloatInput(self.spec.name, name, channels)]
+
     def _matrix(self, x: Tensor) -> Tensor:
         if isinstance(x, Tensor) and x.dim() == 1 and x.is_floating_point() and self.spec.rows == "edges":
             return x.unsqueeze(-1)
@@ -74,8 +79,11 @@ class InputSite(Site):
     def _remembered(self, x: Tensor) -> Tensor:
         known, observer = self._memo.get("input", (x,), _Known), self.output.range
         if self.training:
-            known.extent = known.extent or observer.measure(x, generator=torch.Generator(x.device).manual_seed(0))
-            observer.include(*known.extent)
+            if known.extent is None:
+                known.extent = observer.measure(x, generator=torch.Generator().manual_seed(0))
+            observer.include(known.extent)
+        if x.device.type != "cpu":  # one kernel there, which is less than waiting for two numbers
+            return self.output.fake_quantize(x)
         state = float(observer.low), float(observer.high)
         if known.floats is None or known.range != state:
             known.floats, known.range = self.output.fake_quantize(x), state
@@ -91,7 +99,7 @@ class InputSite(Site):
 class _Known:
     """What is remembered of an input: what it spans, its fake-quantized values and the range in force for them, its codes."""
 
-    extent: tuple[Tensor, Tensor] | None = None
+    extent: Tensor | None = None
     floats: Tensor | None = None
     range: tuple[float, float] | None = None
     codes: Codes | None = None

@@ -10,7 +10,7 @@ from torch import Tensor
 from degreequant.fixedpoint import IntArray, SharedShift, addend_from_real, shared_shift
 from degreequant.nn.finish import Finish
 from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.operations import Add, AnyOperation, Concat, Operation, Requantize
+from degreequant.operations import Add, AnyOperation, Concat, FloatAdd, FloatConcat, Operation, Requantize
 from degreequant.quant import exact
 from degreequant.quant.exact import Codes
 from degreequant.scheme import Grid
@@ -26,6 +26,8 @@ class Signs:
 
 class AddSite(Site):
     """`x + other`, or their difference."""
+
+    keeps_width = True
 
     def __init__(self, spec: SiteSpec) -> None:
         super().__init__(spec)
@@ -60,6 +62,14 @@ class AddSite(Site):
         real = np.array([self.signs.a * a.scale, self.signs.b * b.scale]) / target.scale
         return shared_shift(real * slope), None if intercept is None else addend_from_real(intercept / target.scale)
 
+    def lower_float(self, context: Context, *args: AnyOperation) -> list[AnyOperation]:
+        """One addition."""
+        a, b = args
+        scale, bias = self.finish.float_end(context, None, a.channels)
+        if scale is not None or self.signs != Signs():
+            return super().lower_float(context, *args)
+        return self.finish.lower_float(context, lambda name, relu: FloatAdd(name, a.name, a.channels, b.name, bias, relu))
+
 
 class ConcatSite(Site):
     """Tensors side by side."""
@@ -90,6 +100,12 @@ class ConcatSite(Site):
             return Concat(name, first.name, grid, channels, names, tuple(_rescale(x.grid, grid) for x in args))
 
         return self.finish.lower(context, make)
+
+    def lower_float(self, context: Context, *args: AnyOperation) -> list[AnyOperation]:
+        """One concatenation."""
+        first, *others = args
+        names, channels = tuple(x.name for x in others), sum(x.channels for x in args)
+        return self.finish.lower_float(context, lambda name, relu: FloatConcat(name, first.name, channels, names, relu))
 
 
 def sum_factors(a: Grid, b: Grid, target: Grid) -> SharedShift:

@@ -9,7 +9,7 @@ from torch import Tensor
 from degreequant.fixedpoint import FloatArray
 from degreequant.nn.finish import Finish
 from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.operations import AnyOperation, Linear, Operation, Requantize
+from degreequant.operations import AnyOperation, FloatArray32, FloatLinear, Linear, Operation, Requantize
 from degreequant.packing import WeightCodes
 from degreequant.quant import exact
 from degreequant.quant.exact import Codes
@@ -43,10 +43,28 @@ class LinearSite(Site):
         weight, rule = self._integers(context, x.grid)
         return self.finish.lower(context, lambda name, grid: Linear(name, x.name, grid, len(weight.codes), weight, rule))
 
+    def lower_float(self, context: Context, *args: AnyOperation) -> list[AnyOperation]:
+        """One linear operation; a BatchNorm is in its weight."""
+        (x,) = args
+        layer = self.layer(context)
+        scale, bias = self.finish.float_end(context, layer.bias, len(layer.weight))
+        weight = float_weight(layer.weight, scale)
+        return self.finish.lower_float(context, lambda name, relu: FloatLinear(name, x.name, len(weight), weight, bias, relu))
+
+    def width(self, context: Context, position: int) -> int | None:
+        """The inputs of the weight."""
+        return int(self.layer(context).weight.shape[1])
+
     def _integers(self, context: Context, source: Grid) -> tuple[WeightCodes, Requantize]:
         layer = self.layer(context)
         weight, factor = weight_integers(layer.weight, self.weight, source)
         return weight, self.finish.rule(context, factor, layer.bias, len(weight.codes))
+
+
+def float_weight(weight: Tensor, scale: FloatArray32 | None = None) -> FloatArray32:
+    """A weight `[outputs, inputs]` as it is, or with its outputs scaled."""
+    plain = exact.reals(weight)
+    return (plain if scale is None else plain * scale[:, None]).astype(np.float32)
 
 
 def weight_integers(weight: Tensor, quantizer: WeightQuantizer, source: Grid) -> tuple[WeightCodes, FloatArray]:

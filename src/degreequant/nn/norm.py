@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from degreequant.nn.finish import Finish
 from degreequant.nn.parts import Part
 from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.operations import AnyOperation, Operation, Requantize, Rescale
+from degreequant.operations import AnyOperation, FloatRescale, Operation, Requantize, Rescale
 from degreequant.quant.exact import Codes
 from degreequant.scheme import Grid
 
@@ -39,6 +39,19 @@ class NormSite(Site):
         (x,) = args
         rule = self._rule(context, x.grid, x.channels)
         return self.finish.lower(context, lambda name, grid: Rescale(name, x.name, grid, x.channels, rule))
+
+    def lower_float(self, context: Context, *args: AnyOperation) -> list[AnyOperation]:
+        """One rescaling."""
+        (x,) = args
+        scale, bias = self.finish.float_end(context, None, x.channels)
+        assert scale is not None
+        assert bias is not None
+        return self.finish.lower_float(context, lambda name, relu: FloatRescale(name, x.name, x.channels, scale, bias, relu))
+
+    def width(self, context: Context, position: int) -> int | None:
+        """The channels of the statistics."""
+        norm: Any = self.layer(context)
+        return len(getattr(norm, "module", norm).running_mean)
 
     def _rule(self, context: Context, source: Grid, channels: int) -> Requantize:
         return self.finish.rule(context, np.array([source.scale]), None, channels)

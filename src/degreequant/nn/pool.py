@@ -9,15 +9,18 @@ from torch import Tensor
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 
 from degreequant.coefficients import reciprocal
+from degreequant.memo import TensorMemo
 from degreequant.nn.finish import Finish
 from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.operations import AnyOperation, Operation, Pool, Reduce, Requantize
+from degreequant.operations import AnyOperation, FloatPool, Operation, Pool, Reduce, Requantize
 from degreequant.quant.exact import Codes
 from degreequant.scheme import Grid
 
 
 class SumPoolSite(Site):
     """`global_add_pool`."""
+
+    keeps_width = True
 
     reduce: ClassVar[Reduce] = "sum"
     pool: ClassVar[Callable[..., Tensor]] = staticmethod(global_add_pool)
@@ -29,7 +32,7 @@ class SumPoolSite(Site):
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` are `x` `[nodes, channels]` and `batch` `[nodes]` or None."""
         x, batch, _ = args
-        return self.finish(context, self.pool(x, batch))  # type: ignore[no-any-return]
+        return self.finish(context, self.pool(x, batch, _size(batch, context.graphs)))  # type: ignore[no-any-return]
 
     def exact(self, context: Context, *args: Any) -> Codes:
         """The codes of the graphs."""
@@ -48,6 +51,12 @@ class SumPoolSite(Site):
         rule = self._rule(context, x.grid, x.channels)
         return self.finish.lower(context, lambda name, grid: Pool(name, x.name, grid, x.channels, batch, self.reduce, rule))
 
+    def lower_float(self, context: Context, *args: Any) -> list[AnyOperation]:
+        """One pool."""
+        x, batch, _ = args
+        end = self.finish.float_end(context, None, x.channels)
+        return self.finish.lower_float(context, lambda name, relu: FloatPool(name, x.name, x.channels, batch, self.reduce, *end, relu))
+
     def _rule(self, context: Context, source: Grid, channels: int) -> Requantize:
         return self.finish.rule(context, np.array([source.scale]), None, channels)
 
@@ -62,10 +71,12 @@ class MeanPoolSite(SumPoolSite):
 class MaxPoolSite(Site):
     """`global_max_pool`: the largest code is the code of the largest value, so nothing is quantized again."""
 
+    keeps_width = True
+
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` are `x` `[nodes, channels]` and `batch` `[nodes]` or None."""
         x, batch, _ = args
-        pooled: Tensor = global_max_pool(x, batch)
+        pooled: Tensor = global_max_pool(x, batch, _size(batch, context.graphs))
         return context.keep(self.spec.name, pooled)
 
     def exact(self, context: Context, *args: Any) -> Codes:
@@ -81,6 +92,23 @@ class MaxPoolSite(Site):
         x, batch, _ = args
         pooled: Operation = Pool(self.spec.name, x.name, x.grid, x.channels, batch, "max", None)
         return [pooled]
+
+    def lower_float(self, context: Context, *args: Any) -> list[AnyOperation]:
+        """One pool."""
+        x, batch, _ = args
+        return [FloatPool(self.spec.name, x.name, x.channels, batch, "max")]
+
+
+def note_size(batch: Tensor, graphs: int, memo: TensorMemo) -> None:
+    """Tells the sites of a model how many graphs there are, where that is known: so no readout has to ask the device."""
+    memo.get("size", (batch,), lambda: graphs)
+
+
+def _size(batch: Tensor | None, memo: TensorMemo) -> int | None:
+    """The number of graphs, as PyG counts them; a device is asked once for each `batch`."""
+    if batch is None or not batch.numel() or torch.compiler.is_compiling():
+        return None
+    return memo.get("size", (batch,), lambda: int(batch.max()) + 1)
 
 
 def _graphs(x: Codes, batch: Tensor | None) -> tuple[Tensor, int]:

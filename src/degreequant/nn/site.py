@@ -4,18 +4,19 @@ A prepared model keeps the user's layers as they are; beside each call of a laye
 which computes that call quantized. The site owns the quantizers of the tensors that the call stores; the layer owns the weights. A layer
 called twice has two sites: weights are shared, ranges are not.
 
-A site says the same thing three times. `forward` is what training computes, on floats, with fake quantizers and protection. `exact` is what
-the engine computes, on integer codes, to the bit. `lower` is the same as operations of a Program. All three take the arguments of the
-call, in order: as float tensors, as codes, and as the operations that store them; inputs without values (edges, the graph of each
-node) as they are given, and by name for `lower`.
+A site says the same thing several times. `forward` is what training computes, on floats, with fake quantizers and protection. `exact` is
+what the engine computes, on integer codes, to the bit. `lower` is the same as operations of a Program, and `lower_float` as float32
+operations, of the layer as it is, with nothing quantized. All take the arguments of the call, in order: as float tensors, as codes, and as
+the operations that store them; inputs without values (edges, the graph of each node) as they are given, and by name for `lower`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 
+from degreequant.errors import ConvertError
 from degreequant.memo import TensorMemo
 from degreequant.nn.activation import Activation
 from degreequant.nn.parts import Part
@@ -85,7 +86,13 @@ class SiteSpec:
 
 
 class Site(nn.Module):
-    """The base of all sites; see the module's docstring."""
+    """The base of all sites; see the module's docstring.
+
+    Attributes:
+        keeps_width: Whether the stored tensor is as wide as the first argument.
+    """
+
+    keeps_width: ClassVar[bool] = False
 
     def __init__(self, spec: SiteSpec) -> None:
         super().__init__()
@@ -102,6 +109,18 @@ class Site(nn.Module):
     def lower(self, context: Context, *args: Any) -> list[AnyOperation]:
         """The operations that compute it; the last one stores the result."""
         raise NotImplementedError
+
+    def lower_float(self, context: Context, *args: Any) -> list[AnyOperation]:
+        """The float32 operations that compute it; the last one stores the result.
+
+        Raises:
+            ConvertError: If the engine has no float form of it.
+        """
+        raise ConvertError(f"{self.spec.name!r} has no float form in the engine: quantize it, or run this part with torch")
+
+    def width(self, context: Context, position: int) -> int | None:
+        """How many channels argument `position` of the call has, where the layer says."""
+        return None
 
     def layer(self, context: Context) -> Any:
         """The user's layer that it works for."""

@@ -21,13 +21,28 @@ from degreequant.operations.base import (
 )
 from degreequant.operations.dense import Add, Concat, Embedding, Linear, Lookup, Multiply, Quantize, Relu, Rescale
 from degreequant.operations.edges import Degree, EdgeSet, Gather, OnEdges, Scatter, Softmax
-from degreequant.operations.floats import FloatAggregate, FloatArray32, FloatInput, FloatLinear, FloatRelu
+from degreequant.operations.floats import (
+    FloatActivation,
+    FloatAdd,
+    FloatAggregate,
+    FloatArray32,
+    FloatAttend,
+    FloatConcat,
+    FloatEmbedding,
+    FloatFunction,
+    FloatInput,
+    FloatLinear,
+    FloatPool,
+    FloatRelu,
+    FloatRescale,
+)
 from degreequant.operations.graph import Aggregate, Attend, EdgeNorm, Pool, Reduce
 
 _KINDS: tuple[type[AnyOperation], ...] = (
     *(Quantize, Embedding, Linear, Rescale, Add, Concat, Lookup, Relu, Aggregate, Attend, Pool),
     *(Multiply, Gather, Scatter, Softmax, Degree),
-    *(FloatInput, FloatLinear, FloatAggregate, FloatRelu),
+    *(FloatInput, FloatEmbedding, FloatLinear, FloatRescale, FloatAdd, FloatConcat, FloatRelu, FloatActivation),
+    *(FloatAggregate, FloatAttend, FloatPool),
 )
 OPERATIONS: dict[str, type[AnyOperation]] = {operation.kind: operation for operation in _KINDS}
 
@@ -44,12 +59,20 @@ __all__ = [
     "EdgeSet",
     "Embedding",
     "Epilogue",
+    "FloatActivation",
+    "FloatAdd",
     "FloatAggregate",
     "FloatArray32",
+    "FloatAttend",
+    "FloatConcat",
+    "FloatEmbedding",
+    "FloatFunction",
     "FloatInput",
     "FloatLinear",
     "FloatOperation",
+    "FloatPool",
     "FloatRelu",
+    "FloatRescale",
     "Gather",
     "Input",
     "Linear",

@@ -1,15 +1,42 @@
-"""Operations in float32: what a recipe left in float by name."""
+"""Operations in float32: of a model that is float as a whole (`Recipe.fp32()`), and of what a recipe left in float by name.
+
+They mirror the integer operations, and share their names. Sums end alike: times `scale`, plus `bias` (each of every channel, or none), then
+`max(y, 0)` with `relu`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from degreequant.operations.base import FloatOperation, Role, Rows, Values, edge_roles, expect
-from degreequant.operations.graph import EdgeNorm
+from degreequant.operations.graph import EdgeNorm, Reduce, expect_rows
 
 FloatArray32 = npt.NDArray[np.float32]
+
+FloatFunction = Literal[
+    "relu6",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "celu",
+    "gelu",
+    "gelu_tanh",
+    "silu",
+    "mish",
+    "softplus",
+    "softsign",
+    "tanh",
+    "sigmoid",
+    "hardtanh",
+    "hardswish",
+    "hardsigmoid",
+    "logsigmoid",
+]
+PARAMETERS: dict[str, int] = {"leaky_relu": 1, "elu": 1, "celu": 1, "softplus": 2, "hardtanh": 2}
+"""How many numbers a function takes beside its argument: a slope, alpha, alpha, beta and threshold, the lowest and the highest value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +55,34 @@ class FloatInput(FloatOperation):
 
 
 @dataclass(frozen=True, eq=False)
+class FloatEmbedding(FloatOperation):
+    """`y[i] = table[input[i, column]]`: a row for each category."""
+
+    kind = "float_embedding"
+
+    column: int
+    table: FloatArray32
+
+    def brings_in(self, values: Values) -> tuple[Role, ...]:
+        """Categories."""
+        return ("categories", "edge_categories")
+
+    def validate(self, values: Values) -> None:
+        """Checks the table."""
+        expect(self.table.ndim == 2 and len(self.table) > 0 and self.column >= 0, self.name, "expected a table with rows, and a column")
+        _check_array(self.name, self.table, (len(self.table), self.channels))
+
+
+@dataclass(frozen=True, eq=False)
 class FloatLinear(FloatOperation):
-    """`y = x weight^T + bias`; `weight` is `[channels, channels of the input]`."""
+    """`y = x weight^T`; `weight` is `[channels, channels of the input]`."""
 
     kind = "float_linear"
+    version = 2
 
     weight: FloatArray32
     bias: FloatArray32 | None
+    relu: bool = False
 
     def _check_width(self, read: int) -> None:
         _check_array(self.name, self.weight, (self.channels, read))
@@ -43,14 +91,18 @@ class FloatLinear(FloatOperation):
 
 @dataclass(frozen=True, eq=False)
 class FloatAggregate(FloatOperation):
-    """A GCN's neighbour sum with real coefficients, plus `bias`."""
+    """A neighbour sum with real coefficients, plus `self_coefficient * x[i]`; `norm` as in `Aggregate`."""
 
     kind = "float_aggregate"
+    version = 2
 
     edge_index: str
     edge_weight: str | None
     norm: EdgeNorm
     bias: FloatArray32 | None
+    self_coefficient: float = 0.0
+    scale: FloatArray32 | None = None
+    relu: bool = False
 
     def graph_inputs(self) -> tuple[tuple[str, Role], ...]:
         """Edges, and edge weights if it takes any."""
@@ -58,12 +110,163 @@ class FloatAggregate(FloatOperation):
 
     def rows(self, rows: Mapping[str, Rows]) -> Rows:
         """Nodes, which is what it gathers."""
-        expect(rows[self.input] == "nodes", self.name, f"gathers {self.input!r}, whose rows are {rows[self.input]}; expected nodes")
-        return "nodes"
+        return expect_rows(self, rows, self.input, "nodes")
+
+    def validate(self, values: Values) -> None:
+        """Checks the width and the constants."""
+        super().validate(values)
+        expect(bool(np.isfinite(np.float32(self.self_coefficient))), self.name, f"self_coefficient is {self.self_coefficient}")
+        _check_finish(self.name, self.channels, self.scale, self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class FloatAttend(FloatOperation):
+    """A GAT's softmax over each node's edges and the weighted means of its heads; as `Attend`.
+
+    Attributes:
+        logits: Name of the tensor with the halves of the logits, `[nodes, 2 * heads]`: sources, then targets.
+        edge_logits: Name of the edges' part of the logits `[edges, heads]`, if any.
+        edge_index: Name of the edges.
+        heads: Heads that lie side by side in `input`.
+        average: Whether the heads are averaged, and not side by side in the result too.
+        add_self_loops: Replace every node's self loops by one.
+        loop_logits: Edge logits of these `[heads]`; none where they are the mean of the row's.
+        slope: Of the LeakyReLU, 0 to 1.
+    """
+
+    kind = "float_attend"
+
+    logits: str
+    edge_logits: str | None
+    edge_index: str
+    heads: int
+    average: bool
+    add_self_loops: bool
+    loop_logits: FloatArray32 | None
+    slope: float
+    scale: FloatArray32 | None = None
+    bias: FloatArray32 | None = None
+    relu: bool = False
+
+    def tensors(self) -> tuple[str, ...]:
+        """Features and logits."""
+        return (self.input, self.logits) if self.edge_logits is None else (self.input, self.logits, self.edge_logits)
+
+    def graph_inputs(self) -> tuple[tuple[str, Role], ...]:
+        """Edges."""
+        return ((self.edge_index, "edge_index"),)
+
+    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+        """Nodes; the edge logits have a row for each edge."""
+        expect_rows(self, rows, self.logits, "nodes")
+        if self.edge_logits is not None:
+            expect_rows(self, rows, self.edge_logits, "edges")
+        return expect_rows(self, rows, self.input, "nodes")
+
+    def validate(self, values: Values) -> None:
+        """Checks widths and constants."""
+        super().validate(values)
+        self._check_source(values, self.logits, 2 * self.heads)
+        if self.edge_logits is not None:
+            self._check_source(values, self.edge_logits, self.heads)
+        if self.loop_logits is not None:
+            expect(self.edge_logits is not None and self.add_self_loops, self.name, "loop_logits belong to edge logits and self loops")
+            _check_array(self.name, self.loop_logits, (self.heads,))
+        expect(0 <= self.slope <= 1, self.name, f"slope is {self.slope}; expected 0 to 1")
+        _check_finish(self.name, self.channels, self.scale, self.bias)
+
+    def _check_source(self, values: Values, name: str, width: int) -> None:
+        expect(self._stored(name, values).channels == width, self.name, f"expected {name!r} to hold {width} logits")
 
     def _check_width(self, read: int) -> None:
-        super()._check_width(read)
-        _check_array(self.name, self.bias, (self.channels,))
+        expect(0 < self.heads < 2**15, self.name, f"heads is {self.heads}")
+        width = self.channels * (self.heads if self.average else 1)
+        expect(width % self.heads == 0 and read == width, self.name, "the features do not hold its heads")
+
+
+@dataclass(frozen=True, eq=False)
+class FloatPool(FloatOperation):
+    """The rows of each graph summed, averaged, or their largest; as `Pool`."""
+
+    kind = "float_pool"
+
+    batch: str | None
+    reduce: Reduce
+    scale: FloatArray32 | None = None
+    bias: FloatArray32 | None = None
+    relu: bool = False
+
+    def graph_inputs(self) -> tuple[tuple[str, Role], ...]:
+        """The graph of each node, if it is given."""
+        return () if self.batch is None else ((self.batch, "batch"),)
+
+    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+        """Graphs."""
+        expect_rows(self, rows, self.input, "nodes")
+        return "graphs"
+
+    def validate(self, values: Values) -> None:
+        """Checks the width and the constants."""
+        super().validate(values)
+        plain = self.scale is None and self.bias is None and not self.relu
+        expect(self.reduce != "max" or plain, self.name, "a maximum has no scale, bias or relu")
+        _check_finish(self.name, self.channels, self.scale, self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class FloatRescale(FloatOperation):
+    """`y = x * scale + bias`, channel by channel: a BatchNorm that follows no sum."""
+
+    kind = "float_rescale"
+
+    scale: FloatArray32
+    bias: FloatArray32
+    relu: bool = False
+
+    def validate(self, values: Values) -> None:
+        """Checks the width and the constants."""
+        super().validate(values)
+        _check_finish(self.name, self.channels, self.scale, self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class FloatAdd(FloatOperation):
+    """`input + other`."""
+
+    kind = "float_add"
+
+    other: str
+    bias: FloatArray32 | None = None
+    relu: bool = False
+
+    def tensors(self) -> tuple[str, ...]:
+        """Both summands."""
+        return (self.input, self.other)
+
+    def validate(self, values: Values) -> None:
+        """Checks both widths and the bias."""
+        super().validate(values)
+        self._check_width(self._stored(self.other, values).channels)
+        _check_finish(self.name, self.channels, None, self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class FloatConcat(FloatOperation):
+    """`input` and `others` side by side."""
+
+    kind = "float_concat"
+
+    others: tuple[str, ...]
+    relu: bool = False
+
+    def tensors(self) -> tuple[str, ...]:
+        """All pieces, from left to right."""
+        return (self.input, *self.others)
+
+    def validate(self, values: Values) -> None:
+        """Checks that the widths add up."""
+        expect(0 < self.channels < 2**31, self.name, f"channels is {self.channels}")
+        self._check_width(sum(self._stored(name, values).channels for name in self.tensors()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +274,30 @@ class FloatRelu(FloatOperation):
     """`max(x, 0)`."""
 
     kind = "float_relu"
+
+
+@dataclass(frozen=True, eq=False)
+class FloatActivation(FloatOperation):
+    """Any other activation, value by value; `parameters` are as many as `PARAMETERS` says."""
+
+    kind = "float_activation"
+
+    function: FloatFunction
+    parameters: tuple[float, ...] = ()
+
+    def validate(self, values: Values) -> None:
+        """Checks the width and the parameters."""
+        super().validate(values)
+        wanted = PARAMETERS.get(self.function, 0)
+        expect(len(self.parameters) == wanted, self.name, f"{self.function} takes {wanted} parameters, got {len(self.parameters)}")
+        finite = all(np.isfinite(np.float32(value)) for value in self.parameters)
+        zero = self.function in ("celu", "softplus") and np.float32(self.parameters[0]) == 0
+        expect(finite and not zero, self.name, f"the parameters {self.parameters} are not finite, or divide by 0")
+
+
+def _check_finish(where: str, channels: int, scale: FloatArray32 | None, bias: FloatArray32 | None) -> None:
+    _check_array(where, scale, (channels,))
+    _check_array(where, bias, (channels,))
 
 
 def _check_array(where: str, array: FloatArray32 | None, shape: tuple[int, ...]) -> None:

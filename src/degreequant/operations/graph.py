@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from degreequant.operations.base import Operation, Requantize, Role, Rows, Values, edge_roles, expect
+from degreequant.operations.base import AnyOperation, Operation, Requantize, Role, Rows, Values, edge_roles, expect
 
 Reduce = Literal["sum", "mean", "max"]
 
@@ -172,7 +172,7 @@ class Pool(Operation):
             self.requantize.validate(self.name, self.channels)
 
 
-def expect_rows(operation: Operation, rows: Mapping[str, Rows], name: str, wanted: Rows) -> Rows:
+def expect_rows(operation: AnyOperation, rows: Mapping[str, Rows], name: str, wanted: Rows) -> Rows:
     """`wanted`, where the rows of `name` are that."""
     expect(rows[name] == wanted, operation.name, f"reads {name!r}, whose rows are {rows[name]}; expected {wanted}")
     return wanted

@@ -14,7 +14,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from degreequant.fixedpoint import ADDEND_BITS, Multiplier, SharedShift, addend_from_real, bounded, from_real, round_half_away
+from degreequant.fixedpoint import (
+    ADDEND_BITS,
+    MAX_MANTISSA,
+    MAX_SHIFT,
+    Multiplier,
+    SharedShift,
+    addend_from_real,
+    bounded,
+    from_real,
+    round_half_away,
+)
 from degreequant.operations import Requantize
 from degreequant.packing import CODES, WeightCodes
 from degreequant.scheme import Grid, TensorSpec
@@ -76,19 +86,35 @@ def linear(x: Codes, weight: WeightCodes) -> Tensor:
     return (x.centred.to(dtype) @ codes.T).long()
 
 
-def requantize(acc: Tensor, multiplier: Multiplier, addend: npt.NDArray[np.int32] | None, grid: Grid) -> Codes:
-    """The one rounding rule, for accumulators `|acc| < 2**62` `[rows, channels]` and multipliers that broadcast over them."""
-    limits = bounded(multiplier)
-    shift = _integers(limits.shift, acc.device)
+def requantize(
+    acc: Tensor, multiplier: Multiplier, addend: npt.NDArray[np.int32] | None, grid: Grid, row: Multiplier | None = None
+) -> Codes:
+    """The one rounding rule, for accumulators `|acc| < 2**62` `[rows, channels]` and multipliers that broadcast over them; `row` is a
+    second one, `[rows, 1]`, which is combined with the first."""
+    mantissa, shift = _factors(multiplier, row, acc.device)
     plus = None if addend is None else _integers(addend, acc.device) << (shift - ADDEND_BITS)
-    return _on_grid(_scaled(acc, _integers(limits.mantissa, acc.device), shift, plus), grid)
+    return _on_grid(_scaled(acc, mantissa, shift, plus), grid)
 
 
-def shares(acc: Tensor, multiplier: Multiplier) -> Tensor:
+def shares(acc: Tensor, multiplier: Multiplier, row: Multiplier | None = None) -> Tensor:
     """What accumulators are worth in the unit of an addend, int64, limited to `2**40` (docs/numerics.md, "attend")."""
-    limits = bounded(multiplier)
-    mantissa, shift = _integers(limits.mantissa, acc.device), _integers(limits.shift, acc.device)
+    mantissa, shift = _factors(multiplier, row, acc.device)
     return _scaled(acc, mantissa, shift - ADDEND_BITS).clamp(-(2**_SATURATED), 2**_SATURATED)
+
+
+def _factors(multiplier: Multiplier, row: Multiplier | None, device: torch.device) -> tuple[Tensor, Tensor]:
+    """`fixedpoint.bounded(fixedpoint.combine(row, multiplier))`: where there is a factor of each row, the product is as large as the
+    accumulators and is computed beside them."""
+    if row is None:
+        limits = bounded(multiplier)
+        return _integers(limits.mantissa, device), _integers(limits.shift, device)
+    mantissa = _round_shift(_integers(row.mantissa, device) * _integers(multiplier.mantissa, device), _LIMB)
+    shift = _integers(row.shift, device) + _integers(multiplier.shift, device) - _LIMB
+    excess, missing = (shift - MAX_SHIFT).clamp(0, 33), (ADDEND_BITS - shift).clamp(0, _LIMB)
+    rounds = (excess > 0).long()
+    lowered = (mantissa + (rounds << (excess - 1).clamp(min=0)) - (mantissa < 0) * rounds) >> excess
+    lowered = lowered.masked_fill_(excess > 32, 0)
+    return (lowered << missing).clamp_(-MAX_MANTISSA, MAX_MANTISSA), shift.clamp_(ADDEND_BITS, MAX_SHIFT)
 
 
 def join_shares(total: Tensor, addend: npt.NDArray[np.int32] | None, grid: Grid) -> Codes:

@@ -30,12 +30,12 @@ def grid_parameters(low: Tensor, high: Tensor, kind: GridKind, spec: TensorSpec)
 
     An empty range (`low > high`, or only zeros) gets the scale 1.
     """
+    if kind == "unsigned":
+        scale = usable_scale(high.clamp(min=0.0) / spec.q_max)
+        return scale, torch.zeros_like(scale, dtype=torch.int32)
     low, high = low.clamp(max=0.0), high.clamp(min=0.0)
     if kind == "symmetric":
         scale = usable_scale(torch.maximum(-low, high) / spec.q_max)
-        return scale, torch.zeros_like(scale, dtype=torch.int32)
-    if kind == "unsigned":
-        scale = usable_scale(high / spec.q_max)
         return scale, torch.zeros_like(scale, dtype=torch.int32)
     scale = usable_scale((high - low) / (spec.q_max - spec.q_min))
     return scale, (spec.q_min - torch.round(low / scale)).clamp(spec.q_min, spec.q_max).to(torch.int32)
@@ -55,4 +55,4 @@ def grid_numbers(low: float, high: float, kind: GridKind, spec: TensorSpec) -> t
 
 def usable_scale(scale: Tensor) -> Tensor:
     """The scale itself, or 1 where the range is empty."""
-    return torch.where((scale > SMALLEST_SCALE) & scale.isfinite(), scale, torch.ones_like(scale))
+    return torch.where(scale > SMALLEST_SCALE, scale, 1.0).nan_to_num(nan=1.0, posinf=1.0)

@@ -1,5 +1,7 @@
 """Ranges of activations, tracked while the model trains: running extremes, a moving average, or percentiles."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -15,67 +17,73 @@ INPUT_SAMPLE = 65536
 class RangeObserver(nn.Module):
     """The range `[low, high]` of what a tensor's unprotected rows have held.
 
-    `low > high` (infinities) says that nothing was observed yet. Both are buffers of a fixed shape, so state dicts always reload.
+    `low > high` (infinities) says that nothing was observed yet. Both are in one buffer of a fixed shape, so state dicts always reload;
+    nothing here waits for the device.
 
     Args:
         recipe: Its `ranges`, `momentum` and `percentile` say how batches are summed up.
         sample: Elements that a percentile is estimated from.
     """
 
-    low: Tensor
-    high: Tensor
+    ends: Tensor
 
     def __init__(self, recipe: Recipe, sample: int = SAMPLE) -> None:
         super().__init__()
         self.sample = sample
         self.momentum = recipe.momentum
         self.percentile = recipe.percentile
-        self.register_buffer("low", torch.tensor(torch.inf))
-        self.register_buffer("high", torch.tensor(-torch.inf))
+        self.register_buffer("ends", torch.tensor([torch.inf, -torch.inf]))
+
+    @property
+    def low(self) -> Tensor:
+        """The low end, a view."""
+        return self.ends[0]
+
+    @property
+    def high(self) -> Tensor:
+        """The high end, a view."""
+        return self.ends[1]
 
     def observe(self, x: Tensor, protected: Tensor | None = None, *, relu: bool = False) -> None:
         """Takes in one batch `x` `[rows, columns]`, or the ReLU of it; rows in `protected` (bool `[rows]`) are left out. No row left
         changes nothing."""
-        self.include(*self.measure(x, protected, relu=relu))
+        self.include(self.measure(x, protected, relu=relu))
 
     @torch.no_grad()
     def measure(
         self, x: Tensor, protected: Tensor | None = None, generator: torch.Generator | None = None, *, relu: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """The range of one batch, or of the ReLU of it; nothing is taken in. `generator` draws the sample, where there is one."""
+    ) -> Tensor:
+        """The range of one batch, or of the ReLU of it, as `[low, high]`; nothing is taken in. `generator`, on the CPU, draws the
+        sample, where there is one."""
         x = x.detach()
         if self.percentile:
             return percentiles(x, protected, self.percentile, self.sample, generator, relu=relu)
-        low, high = extremes(x, protected)
-        return (low.clamp(min=0.0), torch.where(low <= high, high.clamp(min=0.0), high)) if relu else (low, high)
+        ends = extremes(x, protected)
+        return torch.where(ends[0] <= ends[1], ends.clamp(min=0.0), ends) if relu else ends
 
     @torch.no_grad()
-    def include(self, low: Tensor, high: Tensor) -> None:
+    def include(self, ends: Tensor) -> None:
         """Takes in the range of one batch."""
         if self.momentum is None:
-            low, high = torch.minimum(self.low, low), torch.maximum(self.high, high)
+            moved = torch.stack([torch.minimum(self.ends[0], ends[0]), torch.maximum(self.ends[1], ends[1])])
         else:
-            low, high = self._average(self.low, low), self._average(self.high, high)
-        self.low.copy_(low)
-        self.high.copy_(high)
-
-    def _average(self, old: Tensor, new: Tensor) -> Tensor:
-        moved = torch.where(old.isinf(), new, torch.lerp(old, new, float(self.momentum or 1.0)))
-        return torch.where(new.isinf(), old, moved)
+            moved = torch.where(self.ends.isinf(), ends, torch.lerp(self.ends, ends, self.momentum))
+            moved = torch.where(ends.isinf(), self.ends, moved)
+        self.ends.copy_(moved)
 
     def extra_repr(self) -> str:
         """The settings, for `print`."""
         return f"percentile={self.percentile}, momentum={self.momentum}"
 
 
-def extremes(x: Tensor, protected: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Smallest and largest value of the unprotected rows; `(inf, -inf)` when there are none."""
+def extremes(x: Tensor, protected: Tensor | None = None) -> Tensor:
+    """Smallest and largest value of the unprotected rows as `[low, high]`; `(inf, -inf)` when there are none."""
     if x.numel() == 0:
-        return x.new_tensor(torch.inf), x.new_tensor(-torch.inf)
+        return x.new_tensor([torch.inf, -torch.inf])
     if protected is None:
-        return torch.aminmax(x)
+        return torch.stack(torch.aminmax(x))
     low, high = torch.aminmax(x.flatten(1), dim=1)
-    return low.masked_fill(protected, torch.inf).amin(), high.masked_fill(protected, -torch.inf).amax()
+    return torch.stack([low.masked_fill(protected, torch.inf).amin(), high.masked_fill(protected, -torch.inf).amax()])
 
 
 def percentiles(
@@ -86,49 +94,60 @@ def percentiles(
     generator: torch.Generator | None = None,
     *,
     relu: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """The values of `x` (with `relu`, of its ReLU) that leave `share` of the unprotected, nonzero values outside at either end, estimated
-    from `sample` elements.
+) -> Tensor:
+    """The values `[low, high]` of `x` (with `relu`, of its ReLU) that leave `share` of the unprotected, nonzero values outside at either
+    end, estimated from at most `sample` elements.
 
     Zeros have no say because every grid holds 0 exactly; counted in, they would empty the range of a sparse tensor (1.3% of Cora's
-    features are not 0). A range always reaches 0: of a tensor without negative values the low end is 0.
+    features are not 0). A range always reaches 0: of a tensor without negative values the low end is 0. So zeros may stay in the order,
+    where they are never passed, and what is protected may be put to 0: only how many values are not 0 has to be known.
     """
-    values, valid = _sample(x, protected, sample, generator)
+    values, hidden = _sample(x, protected, sample, generator)
     values = values.clamp(min=0.0) if relu else values
     if x.device.type == "cpu" and not torch.compiler.is_compiling():
-        return _order_statistics(values, valid, share)
-    valid = torch.ones_like(values, dtype=torch.bool) if valid is None else valid
-    nothing = ~valid.any()
-    valid = valid & (values != 0)
-    count = valid.sum()
-    below = (count * share).long().clamp(max=(count - 1).clamp(min=0)).view(1)
-    most = int(values.numel() * share) + 1
-    low = values.masked_fill(~valid, torch.inf).topk(most, largest=False).values.gather(0, below).squeeze(0)
-    high = values.masked_fill(~valid, -torch.inf).topk(most).values.gather(0, below).squeeze(0)
-    low = torch.where(count > 0, low.clamp(max=0.0), 0.0)
-    high = torch.where(count > 0, high.clamp(min=0.0), 0.0)
-    return torch.where(nothing, torch.inf, low), torch.where(nothing, -torch.inf, high)
+        return _order_statistics(values, hidden, share)
+    return _order_statistics_on_device(values, hidden, share)
 
 
-def _order_statistics(values: Tensor, valid: Tensor | None, share: float) -> tuple[Tensor, Tensor]:
-    """The same where asking for a number costs nothing."""
-    counted = values != 0
-    values = values[counted if valid is None else counted & valid]
+def _order_statistics(values: Tensor, hidden: Tensor | None, share: float) -> Tensor:
+    """Where asking for a number costs nothing: only the outermost values are ordered."""
+    if hidden is not None:
+        values = values[~hidden]
     if values.numel() == 0:
-        nothing = valid is not None and not bool(valid.any())
-        return values.new_tensor(torch.inf if nothing else 0.0), values.new_tensor(-torch.inf if nothing else 0.0)
-    rank = int(values.numel() * share) + 1
+        return values.new_tensor([torch.inf, -torch.inf])
+    rank = int(int(values.count_nonzero()) * share) + 1
     low, high = values.topk(rank, largest=False).values[-1], values.topk(rank).values[-1]
-    return low.clamp(max=0.0), high.clamp(min=0.0)
+    return torch.stack([low.clamp(max=0.0), high.clamp(min=0.0)])
+
+
+def _order_statistics_on_device(values: Tensor, hidden: Tensor | None, share: float) -> Tensor:
+    """The same without a number that is known here: everything is ordered, in one kernel."""
+    if values.numel() == 0:
+        return values.new_tensor([torch.inf, -torch.inf])
+    shown = values if hidden is None else values.masked_fill(hidden, 0.0)
+    outside = (shown.count_nonzero() * share).long()
+    ordered = shown.sort().values
+    ends = torch.stack([ordered[outside].clamp(max=0.0), ordered[-1 - outside].clamp(min=0.0)])
+    if hidden is None:
+        return ends
+    return torch.where(hidden.all(), ends.new_tensor([torch.inf, -torch.inf]), ends)
 
 
 def _sample(x: Tensor, protected: Tensor | None, sample: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
-    """Elements of `x`, and which of them are of unprotected rows (all, where nothing is protected)."""
+    """Elements of `x`, and which of them are of protected rows (none, where nothing is protected).
+
+    Of a large tensor every n-th element, from a random one on: a view, where drawing each would be most of the work. n has no divisor
+    in common with the number of columns, so that all of them are seen alike.
+    """
     rows, columns = x.shape[0], x[0].numel() if x.shape[0] else 0
     flat = x.reshape(-1)
-    if flat.numel() == 0:
-        return flat.new_zeros(1), torch.zeros(1, dtype=torch.bool, device=x.device)
     if flat.numel() <= sample:
-        return flat, None if protected is None else ~protected.repeat_interleave(columns)
-    index = torch.randint(rows * columns, (sample,), device=x.device, generator=generator)
-    return flat[index], None if protected is None else ~protected[torch.div(index, columns, rounding_mode="trunc")]
+        return flat, None if protected is None else protected.repeat_interleave(columns)
+    step = -(-flat.numel() // sample)
+    while math.gcd(step, columns) > 1:
+        step += 1
+    start = int(torch.randint(step, (), generator=generator))
+    hidden = None
+    if protected is not None:
+        hidden = protected[torch.div(torch.arange(start, rows * columns, step, device=x.device), columns, rounding_mode="floor")]
+    return flat[start::step], hidden

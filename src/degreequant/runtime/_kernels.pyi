@@ -1,4 +1,4 @@
-"""Integer kernels on numpy arrays: every argument is checked before any memory is touched, every result is exact (docs/numerics.md).
+"""Kernels on numpy arrays: every argument is checked before any memory is touched, every integer result is exact (docs/numerics.md).
 
 Codes are passed in their storage, a C-contiguous matrix with one row per node, and a name that says what it holds:
 
@@ -267,6 +267,106 @@ def lookup(
 ) -> None:
     """Write table[code - smallest code of x_type]; `table` has an entry for every code of x_type, each one a code of out_type."""
 
+class FloatWeight:
+    """A float32 weight, packed once. Immutable."""
+
+    def __new__(cls, weight: NDArray[np.float32]) -> FloatWeight:
+        """Pack `weight`, of shape (outputs, inputs)."""
+
+    @property
+    def out(self) -> int:
+        """Number of outputs."""
+
+    @property
+    def in_(self) -> int:
+        """Number of inputs."""
+
+class FloatFinish:
+    """How a float accumulator becomes a result: y = acc * scale + bias, then max(y, 0) with `relu`. Immutable."""
+
+    def __new__(cls, scale: NDArray[np.float32] | None, bias: NDArray[np.float32] | None, relu: bool) -> FloatFinish:
+        """Copy the rule; `scale` and `bias` have one number for each channel."""
+
+def first_nonfinite(x: NDArray[np.float32], threads: int) -> int:
+    """Position, row by row, of the first NaN or infinity in a matrix; -1 if there is none."""
+
+def float_linear(
+    x: NDArray[np.float32], weight: FloatWeight, finish: FloatFinish, out: NDArray[np.float32], isa: str, threads: int
+) -> None:
+    """out = finish(x weight^T): shapes (rows, inputs) and (rows, outputs)."""
+
+def float_aggregate(
+    x: NDArray[np.float32],
+    csr: Csr,
+    source_coefficient: NDArray[np.float32] | None,
+    edge_coefficient: NDArray[np.float32] | None,
+    row_factor: NDArray[np.float32] | None,
+    self_coefficient: float,
+    finish: FloatFinish,
+    out: NDArray[np.float32],
+    isa: str,
+    threads: int,
+) -> None:
+    """out[i] = finish(row_factor[i] * (sum over the edges of row i of coefficient * x[source] + self_coefficient * x[i])).
+
+    Coefficients are those of the sources, of the edges, or all 1.
+    """
+
+def float_maximum(x: NDArray[np.float32], csr: Csr, out: NDArray[np.float32], isa: str, threads: int) -> None:
+    """The largest value of each channel among the sources of a row; 0 in a row without."""
+
+def float_attend(
+    x: NDArray[np.float32],
+    csr: Csr,
+    logits: NDArray[np.float32],
+    edge_logits: NDArray[np.float32] | None,
+    heads: int,
+    slope: float,
+    average: bool,
+    finish: FloatFinish,
+    out: NDArray[np.float32],
+    isa: str,
+    threads: int,
+) -> None:
+    """A GAT's attention: each head's mean of its columns of `x` over a row's edges, weighed by the softmax of LeakyReLU(logit).
+
+    Args:
+        x: shape (nodes, heads * channels).
+        csr: as many rows as sources.
+        logits: shape (nodes, 2 * heads), each head's half of the source, then each head's half of the target.
+        edge_logits: shape (edges, heads) in the order of `csr`, added to them.
+        heads: a divisor of the columns of `x`.
+        slope: of the LeakyReLU, in [0, 1].
+        average: the mean of the heads instead of all of them side by side.
+        finish: as everywhere.
+        out: shape (nodes, heads * channels), or (nodes, channels) with `average`; 0 before `finish` in a row without edges.
+        isa: as everywhere.
+        threads: as everywhere.
+    """
+
+def float_rescale(x: NDArray[np.float32], finish: FloatFinish, out: NDArray[np.float32], offset: int, isa: str, threads: int) -> None:
+    """out[:, offset : offset + columns of x] = finish(x); the other columns stay as they are."""
+
+def float_add(
+    a: NDArray[np.float32], b: NDArray[np.float32], finish: FloatFinish, out: NDArray[np.float32], isa: str, threads: int
+) -> None:
+    """out = finish(a + b)."""
+
+def float_activate(x: NDArray[np.float32], activation: str, a: float, b: float, out: NDArray[np.float32], isa: str, threads: int) -> None:
+    """An activation function of each value; `a` and `b` are its parameters (degreequant.operations.floats.PARAMETERS)."""
+
+def dequantize(
+    x: NDArray[np.integer],
+    x_type: str,
+    cols: int,
+    zero_point: int,
+    scale: float,
+    out: NDArray[np.float32],
+    isa: str,
+    threads: int,
+) -> None:
+    """out = float32(code - zero_point) * scale."""
+
 class Edges:
     """A graph in the form in which a step of a `Plan` reads it. Immutable; holds the arrays that it is given."""
 
@@ -408,13 +508,33 @@ class Plan:
         """A GAT's attention; `edge_logits` are in the order of the csr."""
 
     def float_input(self, name: str, x: int) -> int:
-        """An input of floats, checked; `name` is what errors call it."""
+        """An input as it is; a call raises ValueError, naming it, where it is not finite."""
 
-    def float_linear(self, x: int, weight: NDArray[np.float32], bias: NDArray[np.float32] | None) -> int:
-        """`x @ weight.T + bias`, `weight` of shape (outputs, inputs)."""
+    def float_embedding(self, name: str, x: int, column: int, table: NDArray[np.float32]) -> int:
+        """Rows of `table` by the categories in a column of an input."""
 
-    def float_aggregate(self, x: int, edges: int, bias: NDArray[np.float32] | None) -> int:
-        """Neighbour sums, with the factors that the form of the graph has, plus `bias`."""
+    def float_linear(self, x: int, weight: NDArray[np.float32], finish: FloatFinish) -> int:
+        """x weight^T."""
 
-    def float_relu(self, x: int) -> int:
-        """`max(x, 0)`."""
+    def float_aggregate(self, x: int, edges: int, self_coefficient: float, finish: FloatFinish) -> int:
+        """Sums along edges with their factors, plus `self_coefficient` times the row itself."""
+
+    def float_maximum(self, x: int, edges: int) -> int:
+        """The largest value among the sources of each row; 0 in a row without."""
+
+    def float_attend(
+        self, x: int, logits: int, edge_logits: int | None, edges: int, heads: int, slope: float, average: bool, finish: FloatFinish
+    ) -> int:
+        """A GAT's attention; `edge_logits` are in the order that `float_order` gives."""
+
+    def float_order(self, logits: int, edges: int, loops: Literal["kept", "mean"] | NDArray[np.float32]) -> int:
+        """Logits of the caller's edges in the order of the edges by destination; as `order`."""
+
+    def float_concat(self, pieces: list[int], finish: FloatFinish) -> int:
+        """Tensors side by side, each finished alike."""
+
+    def float_add(self, a: int, b: int, finish: FloatFinish) -> int:
+        """a + b."""
+
+    def float_activate(self, x: int, activation: str, a: float, b: float) -> int:
+        """An activation function of each value, with its parameters."""

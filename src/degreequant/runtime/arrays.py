@@ -1,11 +1,13 @@
 """What a caller hands in, as numpy arrays: numpy or torch (never imported here), checked for kind and shape."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from degreequant.errors import GraphError, InputError, InputTypeError
+
+Number = TypeVar("Number", np.float32, np.int64)
 
 EMPTY_GRAPHS = 2**20
 """More graphs without nodes than this are taken for a mistake: each takes room in the result."""
@@ -41,8 +43,7 @@ def features(value: Any, name: str, channels: int) -> npt.NDArray[np.float32]:
     if array.ndim != 2 or array.shape[1] != channels:
         raise InputError(f"{name} has shape {array.shape}; expected (rows, {channels})")
     with np.errstate(over="ignore"):
-        ready = np.require(array, np.float32, ["C", "A"])
-    return ready if ready.size else np.zeros(ready.shape, np.float32)  # to numpy any empty array is aligned
+        return _ready(array, np.float32)
 
 
 def categories(value: Any, name: str, columns: int) -> npt.NDArray[np.int64]:
@@ -54,7 +55,7 @@ def categories(value: Any, name: str, columns: int) -> npt.NDArray[np.int64]:
     if matrix.ndim != 2 or matrix.shape[1] < columns:
         raise InputError(f"{name} has shape {array.shape}; expected (rows, {columns})")
     _check_integers(array, name)
-    return matrix.astype(np.int64)
+    return _ready(matrix, np.int64)
 
 
 def batch(value: Any, name: str, nodes: int) -> npt.NDArray[np.int64]:
@@ -68,6 +69,12 @@ def batch(value: Any, name: str, nodes: int) -> npt.NDArray[np.int64]:
     if array.size and (array.min() < 0 or array.max() >= nodes + EMPTY_GRAPHS):
         raise InputError(f"{name} holds graph numbers from {array.min()} to {array.max()}; expected them to count from 0")
     return array.astype(np.int64)
+
+
+def _ready(array: npt.NDArray[Any], dtype: type[Number]) -> npt.NDArray[Number]:
+    """C-contiguous and aligned, without a copy where it is that already."""
+    ready = np.require(array, dtype, ["C", "A"])
+    return ready if ready.size else np.zeros(ready.shape, dtype)  # to numpy any empty array is aligned
 
 
 def _check_integers(array: npt.NDArray[Any], name: str) -> None:

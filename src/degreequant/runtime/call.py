@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from degreequant.errors import InputError
-from degreequant.operations import ROWS, Aggregate, Attend, FloatAggregate, OnEdges, Pool, Role
+from degreequant.operations import ROWS, Aggregate, Attend, FloatAggregate, FloatAttend, FloatPool, OnEdges, Pool, Role
 from degreequant.program import Program
 from degreequant.runtime import arrays
 from degreequant.runtime.graph import Graph
@@ -38,7 +38,8 @@ def bind(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> 
         raise InputError(f"the inputs have different numbers of nodes: {', '.join(f'{name} {n}' for name, n in nodes.items())}")
     count = next(iter(nodes.values()))
     graphs = {edges: _graph(program, given, edges, count) for edges in _edge_inputs(program)}
-    batches = {name: _batch(given, name, count) for name in dict.fromkeys(op.batch for op in program.operations if isinstance(op, Pool))}
+    pools = [op for op in program.operations if isinstance(op, Pool | FloatPool)]
+    batches = {name: _batch(given, name, count) for name in dict.fromkeys(op.batch for op in pools)}
     call = Call(values, graphs, batches)
     _check_rows(program, call, {name: n for name, n in rows.items() if name not in nodes})
     return call
@@ -75,11 +76,7 @@ def _by_name(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any])
 def _edge_inputs(program: Program) -> list[EdgeInputs]:
     """What the aggregations read, each pair once."""
     sums = [(op.edge_index, op.edge_weight) for op in program.operations if isinstance(op, Aggregate | FloatAggregate)]
-    others = [
-        (op.edges.index if isinstance(op, OnEdges) else op.edge_index, None)
-        for op in program.operations
-        if isinstance(op, Attend | OnEdges)
-    ]
+    others = [(op.graph_inputs()[0][0], None) for op in program.operations if isinstance(op, Attend | FloatAttend | OnEdges)]
     return list(dict.fromkeys([*sums, *others]))
 
 
@@ -95,10 +92,10 @@ def _check_rows(program: Program, call: Call, edge_rows: Mapping[str, int]) -> N
         if len(set(read.values())) > 1:
             counts = ", ".join(f"{count} of {name}" for name, count in read.items())
             raise InputError(f"operation {op.name!r} joins rows of different numbers: {counts}")
-        if isinstance(op, Attend | OnEdges):
+        if isinstance(op, Attend | FloatAttend | OnEdges):
             _check_edges(read, call.graphs[op.graph_inputs()[0][0], None])
             read = {}
-        behind[op.name] = {op.batch or "the whole": call.batches[op.batch].rows} if isinstance(op, Pool) else read
+        behind[op.name] = {op.batch or "the whole": call.batches[op.batch].rows} if isinstance(op, Pool | FloatPool) else read
 
 
 def _check_edges(rows: Mapping[str, int], graph: Graph) -> None:

@@ -13,8 +13,11 @@ from degreequant.operations import (
     Attend,
     Concat,
     FloatAggregate,
+    FloatAttend,
     FloatLinear,
     FloatOperation,
+    FloatPool,
+    FloatRescale,
     Gather,
     Linear,
     Multiply,
@@ -33,6 +36,7 @@ from degreequant.runtime.call import Call, bind
 INDEX_BYTES = 4
 POINTER_BYTES = 8
 COEFFICIENT_BYTES = 2
+FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,13 @@ def _cost(operation: AnyOperation, program: Program, call: Call) -> Cost:
 def stored_bytes(operation: AnyOperation) -> int:
     """Bytes of one row of what an operation stores."""
     if isinstance(operation, FloatOperation):
-        return 4 * operation.channels
+        return FLOAT_BYTES * operation.channels
     code_type = operation.grid.spec.code_type
     return row_width(code_type, operation.channels) * np.dtype(STORAGE[code_type]).itemsize
 
 
 def _rows(operation: AnyOperation, program: Program, call: Call) -> int:
-    if isinstance(operation, Pool):
+    if isinstance(operation, Pool | FloatPool):
         return call.batches[operation.batch].rows
     if isinstance(operation, OnEdges):
         graph = call.graphs[operation.edges.index, None]
@@ -111,11 +115,11 @@ def _edges(operation: AnyOperation, call: Call) -> int | None:
     if isinstance(operation, Aggregate | FloatAggregate):
         graph = call.graphs[operation.edge_index, operation.edge_weight]
         return graph.weighed(operation.norm, weighted=operation.edge_weight is not None).csr.num_edges
-    if isinstance(operation, Attend):
+    if isinstance(operation, Attend | FloatAttend):
         return call.graphs[operation.edge_index, None].edges(self_loops=operation.add_self_loops, ids=False).num_edges
     if isinstance(operation, Scatter):
         return int(call.graphs[operation.edges.index, None].changed(operation.edges.loops).shape[1])
-    return call.batches[operation.batch].num_edges if isinstance(operation, Pool) else None
+    return call.batches[operation.batch].num_edges if isinstance(operation, Pool | FloatPool) else None
 
 
 def _gathered(operation: AnyOperation, program: Program, call: Call) -> int | None:
@@ -125,9 +129,10 @@ def _gathered(operation: AnyOperation, program: Program, call: Call) -> int | No
         return None
     each = stored_bytes(program[operation.input]) + INDEX_BYTES
     if isinstance(operation, Aggregate | FloatAggregate) and (operation.norm.normalize or operation.edge_weight is not None):
-        each += COEFFICIENT_BYTES
-    if isinstance(operation, Attend):
-        each += operation.heads * (1 if operation.edge_logits is None else 2)
+        each += COEFFICIENT_BYTES if isinstance(operation, Aggregate) else FLOAT_BYTES
+    if isinstance(operation, Attend | FloatAttend):
+        logits = operation.heads * (1 if operation.edge_logits is None else 2)
+        each += logits if isinstance(operation, Attend) else FLOAT_BYTES * logits
     return edges * each + (_rows(operation, program, call) + 1) * POINTER_BYTES
 
 
@@ -135,19 +140,27 @@ def _width(operation: AnyOperation, program: Program) -> int:
     return program[operation.input].channels
 
 
+def _by_edge(op: Any, program: Program, call: Call, rows: int) -> int:
+    return (_edges(op, call) or 0) * int(op.channels)
+
+
+def _by_weight(op: Any, program: Program, call: Call, rows: int) -> int:
+    return rows * int(op.channels) * _width(op, program)
+
+
+def _by_value(op: Any, program: Program, call: Call, rows: int) -> int:
+    return rows * int(op.channels)
+
+
+def _by_attention(op: Any, program: Program, call: Call, rows: int) -> int:
+    return (_edges(op, call) or 0) * (_width(op, program) + int(op.heads))
+
+
 _MULTIPLICATIONS: dict[type[AnyOperation], Callable[[Any, Program, Call, int], int]] = {
-    Quantize: lambda op, program, call, rows: rows * op.channels,
-    Linear: lambda op, program, call, rows: rows * op.channels * _width(op, program),
-    FloatLinear: lambda op, program, call, rows: rows * op.channels * _width(op, program),
-    Aggregate: lambda op, program, call, rows: (_edges(op, call) or 0) * op.channels,
-    FloatAggregate: lambda op, program, call, rows: (_edges(op, call) or 0) * op.channels,
-    Attend: lambda op, program, call, rows: (_edges(op, call) or 0) * (_width(op, program) + op.heads),
-    Pool: lambda op, program, call, rows: (_edges(op, call) or 0) * op.channels,
-    Scatter: lambda op, program, call, rows: (_edges(op, call) or 0) * op.channels,
-    Multiply: lambda op, program, call, rows: rows * op.channels,
-    Softmax: lambda op, program, call, rows: rows * op.channels,
+    **dict.fromkeys((Quantize, Concat, Rescale, FloatRescale, Multiply, Softmax), _by_value),
+    **dict.fromkeys((Linear, FloatLinear), _by_weight),
+    **dict.fromkeys((Aggregate, FloatAggregate, Pool, FloatPool, Scatter), _by_edge),
+    **dict.fromkeys((Attend, FloatAttend), _by_attention),
     Add: lambda op, program, call, rows: 2 * rows * op.channels,
-    Concat: lambda op, program, call, rows: rows * op.channels,
-    Rescale: lambda op, program, call, rows: rows * op.channels,
 }
 """One requantization per stored element is not counted: it is the same for every operation."""

@@ -49,8 +49,10 @@ class RealSum:
 
     def of(self, graph: "Graph") -> native.Edges:
         """Raises `GraphError` where the weights into a node sum to less than 0."""
-        csr, coefficient = graph.real_coefficients(self.norm, weighted=self.weighted)
-        return native.Edges(csr, edge_factor=coefficient)
+        edges = graph.real(self.norm, weighted=self.weighted)
+        return native.Edges(
+            edges.csr, source_factor=edges.source_coefficient, edge_factor=edges.edge_coefficient, row_factor=edges.row_factor
+        )
 
 
 @dataclass(frozen=True)

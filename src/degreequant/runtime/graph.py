@@ -27,6 +27,15 @@ class WeighedEdges(NamedTuple):
     row: Multiplier | None
 
 
+class RealEdges(NamedTuple):
+    """Edges by destination with real coefficients, float32, as `native.float_aggregate` takes them."""
+
+    csr: native.Csr
+    source_coefficient: npt.NDArray[np.float32] | None
+    edge_coefficient: npt.NDArray[np.float32] | None
+    row_factor: npt.NDArray[np.float32] | None
+
+
 class Graph:
     """A graph that many calls of an engine can share. Immutable: it copies what it is given.
 
@@ -53,7 +62,7 @@ class Graph:
         self._weight = None if edge_weight is None else arrays.edge_weights(edge_weight, self.num_edges)
         self._weighed: dict[tuple[EdgeNorm, bool], WeighedEdges] = {}
         self._plain: dict[tuple[bool, bool], native.Csr] = {}
-        self._real: dict[tuple[EdgeNorm, bool], tuple[native.Csr, npt.NDArray[np.float32]]] = {}
+        self._real: dict[tuple[EdgeNorm, bool], RealEdges] = {}
         self._forms: dict[EdgeForm, native.Edges] = {}
 
     @property
@@ -75,13 +84,16 @@ class Graph:
             self._weighed[key] = self._weigh(norm, self._weight if weighted else None)
         return self._weighed[key]
 
-    def real_coefficients(self, norm: EdgeNorm, *, weighted: bool) -> tuple[native.Csr, npt.NDArray[np.float32]]:
-        """The edges by destination, and the real coefficient of each, float32: what a float operation sums with."""
+    def real(self, norm: EdgeNorm, *, weighted: bool) -> RealEdges:
+        """The edges with the real coefficients of `norm`: what a float operation sums with; computed once."""
         key = (norm, weighted)
         if key not in self._real:
             csr, weight, root = self._sorted(norm, self._weight if weighted else None)
-            coefficient = root[csr.indices] * np.repeat(root, np.diff(csr.indptr))
-            self._real[key] = csr, (coefficient if weight is None else coefficient * weight).astype(np.float32)
+            narrow = root.astype(np.float32) if norm.normalize else None
+            if weight is None:
+                self._real[key] = RealEdges(csr, narrow, None, narrow)
+            else:
+                self._real[key] = RealEdges(csr, None, (root[csr.indices] * weight).astype(np.float32), narrow)
         return self._real[key]
 
     def edges(self, *, self_loops: bool, ids: bool) -> native.Csr:

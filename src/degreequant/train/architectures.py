@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from degreequant.errors import DatasetError
-from degreequant.train.models.citation import GAT, GCN, GIN
+from degreequant.train.models.citation import GAT, GCN, GIN, LinearGIN
 from degreequant.train.models.reddit import RedditGIN
 from degreequant.train.models.residual import GraphGAT, GraphGCN, GraphGIN
 
@@ -50,6 +50,7 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "gcn": GCN,
     "gat": GAT,
     "gin": GIN,
+    "linear-gin": LinearGIN,
     "zinc-gcn": partial(GraphGCN, types=True),
     "zinc-gat": partial(GraphGAT, types=True),
     "zinc-gin": partial(GraphGIN, types=True),

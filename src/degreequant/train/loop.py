@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import nn
 from torch_geometric.data import Data
 
+from degreequant.train.memory import keep_freed_memory
 from degreequant.train.resume import Resume
 from degreequant.train.session import Fit, Session
 from degreequant.train.settings import Settings
@@ -34,6 +35,7 @@ def fit(model: nn.Module, data: Data | Task, settings: Settings, progress: Progr
         TrainingError: If no epoch has a finite validation loss.
         CheckpointError: If the state of the run is damaged, of another run, or cannot be written.
     """
+    keep_freed_memory()
     task = as_task(data)
     session = Session(model, task, settings)
     if resume is not None:

@@ -43,7 +43,7 @@ class Session:
 
     def __init__(self, model: nn.Module, task: Task, settings: Settings) -> None:
         self.model, self.task, self.settings = model, task, settings
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
         self.schedule = Schedule(self.optimizer, settings)
         self.order = torch.Generator().manual_seed(torch.initial_seed() ^ ORDER)
         self.epoch, self.val_loss = 0, float("nan")
@@ -82,16 +82,16 @@ class Session:
         return Fit(self.best_epoch, loss, metric, step_ms, time.perf_counter() - self.started)
 
     def _steps(self) -> None:
-        started, steps = time.perf_counter(), 0
+        started, steps = time.perf_counter(), self.task.steps(self.settings.batch_size)
         self.model.train()
-        for example in self.task.shuffled(self.settings.batch_size, self.order):
+        for step, example in enumerate(self.task.shuffled(self.settings.batch_size, self.order)):
+            self.schedule.before_step(self.epoch + step / steps)
             self.optimizer.zero_grad()
             self.task.objective.loss(example.predict(self.model), example.target).backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
-            steps += 1
         if self.task.device.type == "cuda":
             torch.cuda.synchronize(self.task.device)
-        self.step_ms.append(1e3 * (time.perf_counter() - started) / max(steps, 1))
+        self.step_ms.append(1e3 * (time.perf_counter() - started) / steps)
 
     def save(self, resume: Resume) -> None:
         """Writes the state, if the last time is long enough ago.

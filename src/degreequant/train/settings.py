@@ -1,5 +1,6 @@
 """Hyperparameters of a run, and the learning rate over its epochs."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -8,7 +9,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 from degreequant.errors import TrainingError
 
-ScheduleName = Literal["fixed", "plateau", "step"]
+ScheduleName = Literal["fixed", "plateau", "step", "cosine"]
+
+WARM_UP = 0.1
+"""Share of the epochs in which a cosine schedule rises."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Settings:
         patience: Epochs without a better validation loss before stopping; 0 never stops early.
         batch_size: Graphs of a training step, where there are many.
         schedule: `fixed`; `plateau` lowers the learning rate after `lr_patience` epochs without a better validation loss and stops below
-            `min_lr`; `step` lowers it every `lr_step` epochs.
+            `min_lr`; `step` lowers it every `lr_step` epochs; `cosine` raises it from 0 in the first tenth of the epochs and lowers it
+            along a cosine to 0 at their end, step by step: the most of a budget that is known.
         lr_factor: What the learning rate is lowered by.
         lr_patience: See `schedule`.
         lr_step: See `schedule`.
@@ -60,6 +65,12 @@ class Schedule:
         elif settings.schedule == "step":
             self._step = StepLR(optimizer, settings.lr_step, settings.lr_factor)
 
+    def before_step(self, epochs: float) -> None:
+        """To be called before each step, with the epochs that have passed."""
+        if self._settings.schedule == "cosine":
+            for group in self._optimizer.param_groups:
+                group["lr"] = self._settings.lr * rise_and_fall(epochs / self._settings.epochs)
+
     def after_epoch(self, val_loss: float) -> None:
         """To be called once an epoch, after its steps."""
         if self._plateau is not None:
@@ -82,3 +93,14 @@ class Schedule:
         scheduler = self._plateau or self._step
         if scheduler is not None:
             scheduler.load_state_dict(state)
+
+
+def rise_and_fall(share: float) -> float:
+    """A straight rise from 0 to 1 over the first tenth of a budget, then half a cosine down to 0.
+
+    >>> [round(rise_and_fall(share), 2) for share in (0.0, 0.05, 0.1, 0.55, 1.0)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    if share < WARM_UP:
+        return share / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))

@@ -13,12 +13,17 @@ from torch_geometric.data import Data
 
 from degreequant.data.graphs import GraphBatch, GraphSet
 from degreequant.errors import DatasetError
+from degreequant.nn.pool import note_size
 from degreequant.nn.prepared import PreparedModel
 from degreequant.protect import degree_rank
 
 Part = Literal["train", "val", "test"]
 
-EVALUATION_BATCH = 128
+EVALUATION_BATCH = {"cpu": 128, "cuda": 1024}
+"""Graphs that are evaluated together. A GPU has the memory, and exact arithmetic asks it for numbers a few times per layer and batch."""
+
+RANKED_BATCH = 2048
+"""Graphs whose nodes are ranked together: a data set need not be widened as a whole for it."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,14 @@ class Example:
         target: Labels `[rows]`, or numbers `[rows, columns]`.
         rows: The rows of the output that `target` is of; None for all.
         degree_rank: Rank of each node's in-degree within its graph, where it was computed ahead.
+        graphs: Number of graphs, where there are many.
     """
 
     inputs: dict[str, Tensor]
     target: Tensor
     rows: Tensor | None = None
     degree_rank: Tensor | None = None
+    graphs: int | None = None
 
     def of(self, output: Tensor) -> Tensor:
         """The rows of an output that have a target."""
@@ -70,8 +77,12 @@ class Example:
 
     def predict(self, model: nn.Module) -> Tensor:
         """What the model gives for the rows that have a target."""
-        ranked = self.degree_rank is not None and isinstance(model, PreparedModel)
-        extra = {"degree_rank": self.degree_rank} if ranked else {}
+        extra = {}
+        if isinstance(model, PreparedModel):
+            if self.degree_rank is not None:
+                extra["degree_rank"] = self.degree_rank
+            if self.graphs is not None:
+                note_size(self.inputs["batch"], self.graphs, model.dq.graphs)
         return self.of(model(**self.inputs, **extra))
 
 
@@ -89,6 +100,10 @@ class Task(Protocol):
 
     def shuffled(self, batch_size: int, generator: torch.Generator) -> Iterator[Example]:
         """One epoch of training."""
+        ...
+
+    def steps(self, batch_size: int) -> int:
+        """Training steps of an epoch."""
         ...
 
     def to(self, device: torch.device | str) -> "Task":
@@ -119,6 +134,10 @@ class NodeTask:
     def shuffled(self, batch_size: int, generator: torch.Generator) -> Iterator[Example]:
         """One; size and order have no say."""
         return self.examples("train")
+
+    def steps(self, batch_size: int) -> int:
+        """One."""
+        return 1
 
     def to(self, device: torch.device | str) -> "NodeTask":
         """The same task on another device."""
@@ -162,24 +181,30 @@ class GraphTask:
         for indices in self.split.train[order].split(batch_size):  # type: ignore[no-untyped-call]
             yield self._example(indices)
 
+    def steps(self, batch_size: int) -> int:
+        """Batches of the training graphs."""
+        return -(-len(self.split.train) // batch_size)
+
     def to(self, device: torch.device | str) -> "GraphTask":
         """The same task on another device."""
         return GraphTask(self.graphs.to(device), self.fold)
 
     def _build(self, part: Part) -> list[Example]:
         indices: Tensor = getattr(self.split, part)
-        return [self._example(piece) for piece in indices.split(EVALUATION_BATCH)]  # type: ignore[no-untyped-call]
+        size = EVALUATION_BATCH.get(self.device.type, EVALUATION_BATCH["cpu"])
+        return [self._example(piece) for piece in indices.split(size)]  # type: ignore[no-untyped-call]
 
     def _example(self, indices: Tensor) -> Example:
         batch: GraphBatch = self.graphs.batch(indices)
         inputs = {"x": batch.x, "edge_index": batch.edge_index, "batch": batch.batch}
-        return Example(inputs, batch.y, degree_rank=batch.degree_rank)
+        return Example(inputs, batch.y, degree_rank=batch.degree_rank, graphs=batch.num_graphs)
 
 
 def ranked(graphs: GraphSet) -> GraphSet:
     """The same graphs with the degree ranks of their nodes, so that no step has to sort."""
-    whole = graphs.whole()
-    return dataclasses.replace(graphs, degree_rank=degree_rank(whole.edge_index, graphs.num_nodes, whole.batch))
+    batches = map(graphs.batch, torch.arange(len(graphs)).split(RANKED_BATCH))  # type: ignore[no-untyped-call]
+    ranks = [degree_rank(batch.edge_index, len(batch.batch), batch.batch) for batch in batches]
+    return dataclasses.replace(graphs, degree_rank=torch.cat(ranks))
 
 
 def task_of(data: Any, fold: int = 0) -> NodeTask | GraphTask:

@@ -1,7 +1,21 @@
 """The steps in float32."""
 
-from degreequant.operations import FloatAggregate, FloatInput, FloatLinear, FloatRelu
-from degreequant.runtime.forms import RealSum
+from degreequant.operations import (
+    FloatActivation,
+    FloatAdd,
+    FloatAggregate,
+    FloatArray32,
+    FloatAttend,
+    FloatConcat,
+    FloatEmbedding,
+    FloatInput,
+    FloatLinear,
+    FloatPool,
+    FloatRelu,
+    FloatRescale,
+)
+from degreequant.runtime.forms import BatchForm, Neighbours, RealSum
+from degreequant.runtime.kernels import native
 from degreequant.runtime.steps.base import PlanBuilder
 
 
@@ -10,18 +24,84 @@ def float_input(builder: PlanBuilder, operation: FloatInput) -> int:
     return builder.plan.float_input(operation.input, builder.inputs[operation.input])
 
 
+def float_embedding(builder: PlanBuilder, operation: FloatEmbedding) -> int:
+    """Rows of the table."""
+    return builder.plan.float_embedding(operation.input, builder.inputs[operation.input], operation.column, operation.table)
+
+
 def float_linear(builder: PlanBuilder, operation: FloatLinear) -> int:
-    """A matrix product."""
-    return builder.plan.float_linear(builder.reals(operation.input), operation.weight, operation.bias)
+    """A matrix product with a packed weight."""
+    finish = _finish(bias=operation.bias, relu=operation.relu)
+    return builder.plan.float_linear(builder.reals(operation.input), operation.weight, finish)
 
 
 def float_aggregate(builder: PlanBuilder, operation: FloatAggregate) -> int:
     """Neighbour sums with real coefficients."""
     form = RealSum(operation.norm, operation.edge_weight is not None)
     edges = builder.edges(operation.edge_index, operation.edge_weight, form)
-    return builder.plan.float_aggregate(builder.reals(operation.input), edges, operation.bias)
+    finish = _finish(operation.scale, operation.bias, relu=operation.relu)
+    return builder.plan.float_aggregate(builder.reals(operation.input), edges, operation.self_coefficient, finish)
+
+
+def float_attend(builder: PlanBuilder, operation: FloatAttend) -> int:
+    """Softmax and weighted means of a GAT."""
+    form = Neighbours(self_loops=operation.add_self_loops, ids=operation.edge_logits is not None)
+    edges = builder.edges(operation.edge_index, None, form)
+    return builder.plan.float_attend(
+        builder.reals(operation.input),
+        builder.reals(operation.logits),
+        None if operation.edge_logits is None else _in_order(builder, operation, operation.edge_logits, edges),
+        edges,
+        operation.heads,
+        operation.slope,
+        operation.average,
+        _finish(operation.scale, operation.bias, relu=operation.relu),
+    )
+
+
+def float_pool(builder: PlanBuilder, operation: FloatPool) -> int:
+    """Readout."""
+    nodes = builder.batch(operation.batch, BatchForm(mean=operation.reduce == "mean"))
+    x = builder.reals(operation.input)
+    if operation.reduce == "max":
+        return builder.plan.float_maximum(x, nodes)
+    return builder.plan.float_aggregate(x, nodes, 0.0, _finish(operation.scale, operation.bias, relu=operation.relu))
+
+
+def float_rescale(builder: PlanBuilder, operation: FloatRescale) -> int:
+    """A scale and a shift of each channel."""
+    return builder.plan.float_concat([builder.reals(operation.input)], _finish(operation.scale, operation.bias, relu=operation.relu))
+
+
+def float_concat(builder: PlanBuilder, operation: FloatConcat) -> int:
+    """Tensors side by side."""
+    return builder.plan.float_concat([builder.reals(name) for name in operation.tensors()], _finish(relu=operation.relu))
 
 
 def float_relu(builder: PlanBuilder, operation: FloatRelu) -> int:
     """A ReLU."""
-    return builder.plan.float_relu(builder.reals(operation.input))
+    return builder.plan.float_concat([builder.reals(operation.input)], _finish(relu=True))
+
+
+def float_add(builder: PlanBuilder, operation: FloatAdd) -> int:
+    """The sum of two tensors."""
+    a, b = (builder.reals(name) for name in operation.tensors())
+    return builder.plan.float_add(a, b, _finish(bias=operation.bias, relu=operation.relu))
+
+
+def float_activation(builder: PlanBuilder, operation: FloatActivation) -> int:
+    """A function of each value."""
+    a, b = (*operation.parameters, 0.0, 0.0)[:2]
+    return builder.plan.float_activate(builder.reals(operation.input), operation.function, a, b)
+
+
+def _finish(scale: FloatArray32 | None = None, bias: FloatArray32 | None = None, *, relu: bool) -> native.FloatFinish:
+    return native.FloatFinish(scale, bias, relu)
+
+
+def _in_order(builder: PlanBuilder, operation: FloatAttend, edge_logits: str, edges: int) -> int:
+    """The edge logits in the order of the edges by destination, those of added self loops among them."""
+    logits = builder.reals(edge_logits)
+    if not operation.add_self_loops:
+        return builder.plan.float_order(logits, edges, "kept")
+    return builder.plan.float_order(logits, edges, "mean" if operation.loop_logits is None else operation.loop_logits)

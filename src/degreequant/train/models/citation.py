@@ -73,5 +73,24 @@ class GIN(nn.Module):
         return F.log_softmax(self.conv2(self.dropout(x), edge_index), dim=-1)
 
 
+class LinearGIN(nn.Module):
+    """The same with one linear layer on each sum, in place of the MLPs: Xu et al.'s "sum, 1 layer", with learned epsilon.
+
+    On a graph with 20 labels per class it generalises where the MLPs of the deeper form do not.
+    """
+
+    def __init__(self, in_channels: int, hidden_channels: int, out_channels: int, dropout: float = 0.7) -> None:
+        super().__init__()
+        self.conv1 = GINConv(nn.Linear(in_channels, hidden_channels), train_eps=True)
+        self.conv2 = GINConv(nn.Linear(hidden_channels, out_channels), train_eps=True)
+        self.input_dropout = SparseDropout(dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        """Log-probabilities `[nodes, classes]`."""
+        x = F.relu(self.conv1(self.input_dropout(x), edge_index))
+        return F.log_softmax(self.conv2(self.dropout(x), edge_index), dim=-1)
+
+
 def _mlp(in_channels: int, hidden_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(in_channels, hidden_channels), nn.ReLU(), nn.Linear(hidden_channels, out_channels))

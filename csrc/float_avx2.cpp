@@ -1,0 +1,8 @@
+#include "float_lanes_avx2.h"
+#include "float_table.h"
+
+namespace degreequant::avx2 {
+
+const FloatKernels float_kernels = kFloatTable<FloatLanes>;
+
+}  // namespace degreequant::avx2

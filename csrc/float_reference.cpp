@@ -1,0 +1,8 @@
+#include "float_lanes.h"
+#include "float_table.h"
+
+namespace degreequant::reference {
+
+const FloatKernels float_kernels = kFloatTable<FloatLanes>;
+
+}  // namespace degreequant::reference

@@ -1,0 +1,50 @@
+#include "rule.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace degreequant {
+namespace {
+
+constexpr int64_t kHalf = int64_t{1} << (kAddendBits - 1);  // in the unit of an addend
+
+size_t padded(size_t channels) { return (channels + kWeightBlock - 1) / kWeightBlock * kWeightBlock; }
+
+}  // namespace
+
+Rule::Rule(std::vector<int32_t> mantissas, std::vector<int32_t> shifts, std::vector<int32_t> addends, bool with_addend, Clamp limits)
+    : mantissa(std::move(mantissas)),
+      shift(std::move(shifts)),
+      addend(std::move(addends)),
+      has_addend(with_addend),
+      clamp(limits),
+      bias_(has_addend ? padded(addend.size()) : 0) {
+  std::transform(addend.begin(), addend.end(), bias_.begin(), [](int32_t value) { return value + kHalf; });
+  if (shift.empty()) return;
+  const auto [least, most] = std::minmax_element(shift.begin(), shift.end());
+  shifts_ = {*least, *most};
+  if (mantissa.size() > 1) prepare_channels();
+}
+
+void Rule::prepare_channels() {
+  const size_t size = padded(mantissa.size());
+  bounded_mantissa_.assign(size, 0);
+  bounded_shift_.assign(size, kAddendBits);
+  rounding_.assign(size, 0);
+  for (size_t c = 0; c < mantissa.size(); ++c) {
+    const Multiplier m = bounded({mantissa[c], shift[c]});
+    bounded_mantissa_[c] = m.mantissa;
+    bounded_shift_[c] = m.shift;
+    rounding_[c] = (has_addend && c < addend.size() ? bias_[c] : kHalf) * (int64_t{1} << (m.shift - kAddendBits));
+  }
+}
+
+Requantize Rule::view(Multipliers row) const noexcept {
+  const Multipliers channel = {mantissa.data(), shift.data(), static_cast<int64_t>(mantissa.size())};
+  const bool many = !bounded_mantissa_.empty();
+  const ChannelRule prepared = {has_addend ? bias_.data() : nullptr, many ? bounded_mantissa_.data() : nullptr,
+                                many ? bounded_shift_.data() : nullptr, many ? rounding_.data() : nullptr, shifts_};
+  return {channel, row, has_addend ? addend.data() : nullptr, clamp, prepared};
+}
+
+}  // namespace degreequant

@@ -1,0 +1,35 @@
+// A requantization rule, with what the vectorised kernels read of it worked out once.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels.h"
+
+namespace degreequant {
+
+class Rule {
+ public:
+  // Multipliers one for all channels, or one for each; addends one for each channel, or none at all.
+  Rule(std::vector<int32_t> mantissa, std::vector<int32_t> shift, std::vector<int32_t> addend, bool has_addend, Clamp clamp);
+
+  // The kernels' view, with the rows' own multipliers (count 0: none).
+  Requantize view(Multipliers row) const noexcept;
+
+  std::vector<int32_t> mantissa;
+  std::vector<int32_t> shift;
+  std::vector<int32_t> addend;
+  bool has_addend;
+  Clamp clamp;
+
+ private:
+  void prepare_channels();
+
+  std::vector<int64_t> bias_;
+  std::vector<int64_t> bounded_mantissa_;
+  std::vector<int64_t> bounded_shift_;
+  std::vector<int64_t> rounding_;
+  CodeRange shifts_ = {0, 0};
+};
+
+}  // namespace degreequant
