@@ -15,6 +15,7 @@ from degreequant.scheme import Recipe
 
 if TYPE_CHECKING:
     from degreequant.conversion import convert
+    from degreequant.nn.lowering import register_lowering
     from degreequant.nn.rewrite import prepare
     from degreequant.program import Program
     from degreequant.protect import DegreeRank
@@ -35,6 +36,7 @@ __all__ = [
     "available_isas",
     "convert",
     "prepare",
+    "register_lowering",
 ]
 
 _LAZY = {
@@ -45,8 +47,9 @@ _LAZY = {
     "available_isas": "degreequant.runtime.kernels",
     "convert": "degreequant.conversion",
     "prepare": "degreequant.nn.rewrite",
+    "register_lowering": "degreequant.nn.lowering",
 }
-_NEEDS_TORCH = {"DegreeRank", "convert", "prepare"}
+_NEEDS_TORCH = {"DegreeRank", "convert", "prepare", "register_lowering"}
 
 
 def __getattr__(name: str) -> object:

@@ -18,8 +18,8 @@ from degreequant.quant.fake import ActivationQuantizer
 INT8 = dq.Recipe.qat(8, ranges="minmax")
 FINE = INT8.replace(activation_bits=16)
 REFUSED = {
-    *("AGNNConv", "ARMAConv", "ChebConv", "ClusterGCNConv", "ClusterGCNConv, diag_lambda", "DNAConv", "EGConv", "EGConv, many aggregators"),
-    *("FAConv", "FeaStConv", "GATv2Conv, edge features", "GatedGraphConv", "GCN2Conv", "GMMConv", "GPSConv", "HANConv", "HEATConv"),
+    *("AGNNConv", "DNAConv", "EGConv", "EGConv, many aggregators"),
+    *("FAConv", "FeaStConv", "GATv2Conv, edge features", "GMMConv", "GPSConv", "HANConv", "HEATConv"),
     *("HeteroConv", "HGTConv", "HypergraphConv", "MeshCNNConv", "MFConv", "NNConv", "PANConv", "PDNConv", "PPFConv", "RGATConv"),
     *("RGCNConv", "SAGEConv, sum, normalized", "SAGEConv, many aggregators", "SuperGATConv", "WLConv", "WLConvContinuous"),
 }
@@ -58,7 +58,7 @@ def test_codes_of_engine_and_model_are_identical(name, isa):
 
 
 @given(st.sampled_from(CONVERTED), st.integers(0, 2**31), st.integers(1, 20), st.integers(0, 60), st.sampled_from([3, 4, 8]))
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_on_any_graph(name, seed, nodes, edges, bits):
     engine_is_model(name, dq.Recipe.qat(bits, ranges="minmax"), seed=seed, nodes=nodes, edges=edges)
 

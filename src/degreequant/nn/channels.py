@@ -5,7 +5,7 @@ A chain of them is one matrix, found by running the chain on the rows of the ide
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -45,18 +45,22 @@ TERMS: dict[object, str] = {
 CHAINED = RESHAPES | SELECTIONS | PRODUCTS | FACTORS.keys()
 
 
+SOURCE = "source"
+"""What a chain of steps calls the result that it begins with: the same in the plans of both modes."""
+
+
 @dataclass(frozen=True)
 class Chain:
     """Steps that make one tensor of another, channel by channel.
 
     Attributes:
-        source: Name of the result that the first one reads.
+        source: Name of the result that it begins with, which its steps call `SOURCE`.
         tail: Its sizes behind the rows.
         steps: The steps, in order; the last one's result is the chain's.
         counts: Names of numbers of rows that they may read.
     """
 
-    source: str
+    source: str = field(compare=False)
     tail: tuple[int, ...]
     steps: tuple[Step, ...]
     counts: frozenset[str] = frozenset()
@@ -68,12 +72,12 @@ class Chain:
 
     def reads(self) -> set[str]:
         """Names of the results that it reads besides the source."""
-        made = {self.source, *(step.name for step in self.steps)}
+        made = {SOURCE, *(step.name for step in self.steps)}
         return {name for step in self.steps for name in step.reads() if name not in made and name not in self.counts}
 
     def run(self, x: Tensor, values: Mapping[str, Any]) -> Any:
         """The chain on `x` `[rows, *tail]`."""
-        known: dict[str, Any] = {self.source: x}
+        known: dict[str, Any] = {SOURCE: x}
         for step in self.steps:
             names = {name for name in step.reads() if name not in known}
             known.update({name: len(x) if name in self.counts else values[name] for name in names})
@@ -104,8 +108,8 @@ class Chain:
         rows = torch.eye(self.width).reshape(self.width, *self.tail)
         try:
             with torch.no_grad():
-                once, twice, first = (self.run(x, values) for x in (rows, torch.cat([rows, rows]), rows[:1]))
-                row_wise = torch.equal(torch.cat([once, once]), twice) and torch.equal(once[:1], first)
+                once, twice, first, none = (self.run(x, values) for x in (rows, torch.cat([rows, rows]), rows[:1], 0 * rows))
+                row_wise = torch.allclose(torch.cat([once, once]), twice) and torch.allclose(once[:1], first) and not none.any()
         except Exception:  # whatever the forward does, it does not do it row by row
             row_wise = False
         if not row_wise:

@@ -8,7 +8,7 @@ import torch
 
 from degreequant.errors import PrepareError
 from degreequant.nn.affine import parts_of
-from degreequant.nn.channels import CHAINED, FACTORS, PRODUCTS, RESHAPES, SELECTIONS, TERMS, Chain
+from degreequant.nn.channels import CHAINED, FACTORS, PRODUCTS, RESHAPES, SELECTIONS, SOURCE, TERMS, Chain
 from degreequant.nn.elementwise import TableSite
 from degreequant.nn.emitter import Draft, Emitter
 from degreequant.nn.join import AddSite, ConcatSite, Signs
@@ -78,14 +78,15 @@ class RowSteps:
         functions = [lazy for lazy in lazies if isinstance(lazy, Pointwise)]
         one_source = len(functions) == len(lazies) and len({function.source for function in functions}) == 1
         if one_source and (step.target in EXTENDING or step.target in RESHAPES) and self._beside_numbers(step):
-            self.emitter.be_lazy(step, merged(functions, step))
+            bare = [value for value, function in zip(tensors, functions, strict=True) if not function.steps]
+            self.emitter.be_lazy(step, merged(functions, _moved(step, bare[0]) if bare else step))
             return True
         if len(tensors) != 1 or not self._beside_numbers(step):
             return False
         if step.target not in POINTWISE and not (step.target in TERMS and self._is_fine(tensors[0])):
             return False
         source = self.emitter.stored_for(step, tensors[0])
-        self.emitter.be_lazy(step, Pointwise(source.name, (_moved(step, tensors[0], source),)))
+        self.emitter.be_lazy(step, Pointwise(source.name, (_moved(step, tensors[0]),)))
         return True
 
     def _is_fine(self, value: Ref) -> bool:
@@ -128,7 +129,7 @@ class RowSteps:
         if tail is None:
             raise PrepareError(f"{describe(step)} works on channels, and their number is not known while tracing: give example_inputs")
         source = self.emitter.stored_for(step, value)
-        chain = Chain(source.name, tail, (_moved(step, value, source),), frozenset(self.structure.counts))
+        chain = Chain(source.name, tail, (_moved(step, value),), frozenset(self.structure.counts))
         self.emitter.be_lazy(step, chain)
         return True
 
@@ -208,7 +209,7 @@ class RowSteps:
         flat = step if order is None else replace(step, name=f"{step.name}.flat", tail=(sum(map(width, tails)),))
         self.emitter.site(flat, Draft(self.emitter.named(step, "concat"), ConcatSite, args, self._same_rows(step, args)))
         if order is not None:
-            ordered = Step(step.name, "function", order, (Ref(flat.name),), scope=step.scope, where=step.where, tail=step.tail)
+            ordered = Step(step.name, "function", order, (Ref(SOURCE),), scope=step.scope, where=step.where, tail=step.tail)
             self.emitter.be_lazy(ordered, Chain(flat.name, (sum(map(width, tails)),), (ordered,)))
 
     def _rows(self, x: Ref) -> Rows:
@@ -221,8 +222,8 @@ class RowSteps:
         return kinds[0]
 
 
-def _moved(step: Step, old: Ref, new: Ref) -> Step:
-    """The step with another result in place of one that it reads."""
+def _moved(step: Step, old: Ref) -> Step:
+    """The step with `SOURCE` in place of a result that it reads."""
     assert old.name in set(references((step.args, dict(step.kwargs))))
-    args, kwargs = renamed((step.args, dict(step.kwargs)), lambda name: new.name if name == old.name else name)
+    args, kwargs = renamed((step.args, dict(step.kwargs)), lambda name: SOURCE if name == old.name else name)
     return replace(step, args=args, kwargs=kwargs)

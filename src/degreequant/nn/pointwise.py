@@ -5,13 +5,13 @@ They work on a stored tensor, or on the in-degrees of the nodes, as a scaler tha
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from degreequant.nn.channels import FACTORS, RESHAPES, TERMS, call
+from degreequant.nn.channels import FACTORS, RESHAPES, SOURCE, TERMS, call
 from degreequant.nn.plan import Step
 
 _NAMES = ("clamp", "clip", "sqrt", "rsqrt", "abs", "exp", "expm1", "log", "log1p", "log2", "pow", "square", "sign", "reciprocal", "erf")
@@ -34,18 +34,18 @@ class Pointwise:
     """A function of each value of one result.
 
     Attributes:
-        source: Name of the result.
+        source: Name of the result, which the steps call `SOURCE`.
         steps: The steps, in order; the last one's result is the function's.
         degrees: Whether the result is the number of edges at each node, which is not stored.
     """
 
-    source: str
+    source: str = field(compare=False)
     steps: tuple[Step, ...] = ()
     degrees: bool = False
 
     def __call__(self, x: Tensor, values: Mapping[str, Any]) -> Tensor:
         """The function's values at `x`, of its shape."""
-        known: dict[str, Any] = {self.source: x}
+        known: dict[str, Any] = {SOURCE: x}
         for step in self.steps:
             if step.target in RESHAPES:
                 known[step.name] = known[step.args[0].name]
@@ -57,7 +57,7 @@ class Pointwise:
 
     def reads(self) -> set[str]:
         """Names of the results that it reads besides the source."""
-        made = {self.source, *(step.name for step in self.steps)}
+        made = {SOURCE, *(step.name for step in self.steps)}
         return {name for step in self.steps for name in step.reads() if name not in made}
 
 

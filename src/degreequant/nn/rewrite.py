@@ -14,6 +14,7 @@ from torch_geometric.nn.module_dict import ModuleDict
 
 from degreequant.errors import PrepareError
 from degreequant.memo import TensorMemo
+from degreequant.nn import lowerings as lowerings  # registers them
 from degreequant.nn.expand import expand
 from degreequant.nn.plan import Form, Plan
 from degreequant.nn.prepared import SITES, Preparation, PreparedModel, prepared_class

@@ -8,6 +8,7 @@ are fixed to `None`), layers ask for the class and the sizes of what they are gi
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import fx, nn
 from torch_geometric.nn import MessagePassing
 
 from degreequant.errors import PrepareError
+from degreequant.nn.lowering import LOWERINGS
 from degreequant.nn.plan import Form, Plan, Ref, Sort, Step, StepKind
 from degreequant.nn.recorded import functions_as_steps
 from degreequant.nn.shapes import bind, example_of_argument, example_of_module
@@ -93,8 +95,10 @@ class _Tracer(fx.Tracer):
         self._opened: dict[str, MessagePassing] = {}
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if not isinstance(m, MessagePassing) or self._whole(module_qualified_name, m):
+        if self._whole(module_qualified_name, m):
             return is_leaf(m)
+        if not isinstance(m, MessagePassing):
+            return is_leaf(m) and type(m) not in LOWERINGS
         if module_qualified_name not in self._opened:
             # An instance attribute hides the method that PyG compiles for each class; `restore` takes it away.
             self._opened[module_qualified_name] = m
@@ -117,6 +121,9 @@ class _Tracer(fx.Tracer):
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         bind(m, args, kwargs)
+        lowering = None if self._whole(self.path_of_module(m), m) else LOWERINGS.get(type(m))
+        if lowering is not None:
+            forward = partial(lowering, m)
         return super().call_module(m, forward, args, kwargs)
 
     def create_arg(self, a: Any) -> Any:
