@@ -9,7 +9,7 @@ from degreequant.bench import ours, peers, workloads
 from degreequant.bench.cases import CASES, find
 from degreequant.bench.run import Settings, run
 from degreequant.errors import BenchError
-from degreequant.report.bench_picture import draw_bench, grouped
+from degreequant.report.bench_picture import draw_bench, panels
 
 SMALL = dataclasses.replace(CASES["pubmed-size"], name="small", nodes=60, edges=300, features=20, hidden=16)
 
@@ -59,11 +59,15 @@ def test_a_large_case_is_checked_on_a_smaller_graph_of_the_same_density():
 def test_the_picture(rows, tmp_path):
     draw_bench(rows, "Full-graph inference", tmp_path / "bench.png")
     assert (tmp_path / "bench.png").read_bytes()[:4] == b"\x89PNG"
-    groups = grouped(rows)
-    assert next(iter(groups)) == "small, GCN, 1 thread"
-    speeds = {name: speed for name, speed, _ in groups["small, GCN, 1 thread"]}
-    assert max(speed for name, speed in speeds.items() if name.startswith("PyG")) == 1
-    assert not grouped([row for row in rows if not row["contender"].startswith("PyG")])
+    found = panels(rows)
+    assert list(found)[:2] == [("small\n1 thread", "gcn"), ("small\n2 threads", "gcn")]
+    assert max(speed for name, (speed, _) in found["small\n1 thread", "gcn"].items() if name.startswith("PyG")) == 1
+    assert not panels([row for row in rows if not row["contender"].startswith("PyG")])
+
+
+def test_contenders_can_be_chosen():
+    found = list(run(SMALL, Settings(repeats=5, architectures=("gin",), contenders=("INT8", "PyG CSR int64"))))
+    assert [row["contender"] for row in found] == ["INT8", "PyG CSR int64"]
 
 
 def test_cases_are_found_by_name():

@@ -35,4 +35,6 @@ def test_a_mistake_is_one_line(capsys):
     assert "there is no case 'none'" in capsys.readouterr().err
     assert run(["bench", "--arch", "mlp"]) == 1
     assert "there is no architecture 'mlp'" in capsys.readouterr().err
+    assert run(["bench", "--contender", "DGL"]) == 1
+    assert "there is no contender 'DGL'; there are INT8, " in capsys.readouterr().err
     assert run(["bench", "--repeats", "2"]) == 2

@@ -4,8 +4,9 @@ import pytest
 
 from degreequant.cli.app import run
 from degreequant.experiments import reproduce as module
+from degreequant.experiments.pictures import PICTURES
 from degreequant.experiments.record import append
-from degreequant.experiments.table import names, table
+from degreequant.experiments.table import NAMES, table
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +33,9 @@ def ran(monkeypatch):
 def test_tables_are_listed(capsys):
     assert run(["reproduce"]) == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in names())
+    assert all(name in out for name in NAMES)
     assert run(["reproduce", "--json"]) == 0
-    assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == names()
+    assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == [*NAMES, *PICTURES]
 
 
 def test_runs_and_prints(capsys, ran):
@@ -67,6 +68,14 @@ def test_a_table_that_is_printed_as_it_is(capsys):
     assert run(["reproduce", "latency"]) == 0
     out = capsys.readouterr().out
     assert all(word in out for heading in table("latency").header for word in heading.split())
+
+
+def test_a_picture_is_measured_once(capsys, folder):
+    assert run(["reproduce", "by-size"]) == 0
+    assert "by-size/reddit: measured" in capsys.readouterr().out
+    assert run(["reproduce", "by-size"]) == 0
+    assert "measured" not in capsys.readouterr().out
+    assert len((folder / "results" / "pictures.jsonl").read_text().splitlines()) == 4
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,8 @@ CASES: dict[str, Case] = {
         Case("cora", "Cora, 2-layer models of the paper", "citation", 2_708, 10_556, 1_433, 16, 7, 1, 25, dataset="cora", usual=True),
         Case("pubmed-size", "generated, as large as PubMed; 2 layers", "law", 19_717, 88_648, 500, 16, 3, 1, 20, usual=True),
         Case("molecule", "one ZINC molecule, 4-layer models of about 100,000 parameters", "zinc", 23, 50, 28, 0, 1, 1, 15, usual=True),
-        Case("zinc-10k", "10,000 ZINC molecules in one batch, the same models", "zinc", 231_664, 498_318, 28, 0, 1, 4, 60, usual=True),
+        Case("zinc-1k", "1,000 ZINC molecules in one batch, the same models", "zinc", 23_166, 49_800, 28, 0, 1, 1, 20, usual=True),
+        Case("zinc-10k", "10,000 ZINC molecules in one batch, the same models", "zinc", 231_664, 498_318, 28, 0, 1, 4, 180),
         Case("reddit", "generated, as large as Reddit; 2 layers", "law", 232_965, 114_600_000, *_REDDIT, 12, 900),
         Case(
             "reddit-20m",
@@ -92,7 +93,7 @@ def find(names: list[str]) -> list[Case]:
         BenchError: If a name is unknown.
 
     >>> [case.name for case in find([])]
-    ['cora', 'pubmed-size', 'molecule', 'zinc-10k']
+    ['cora', 'pubmed-size', 'molecule', 'zinc-1k']
     """
     unknown = [name for name in names if name not in CASES]
     if unknown:

@@ -64,11 +64,6 @@ FORMS: dict[str, Callable[[Workload, Graph, float], Contender | str]] = {
 """By the name of the contender."""
 
 
-def compiled(call: nn.Module, given: dict[str, Tensor]) -> Contender:
-    """A model under `torch.compile`."""
-    return _call(torch.compile(call), given)  # type: ignore[arg-type]
-
-
 def _by_matrix(work: Workload, graph: Graph, dtype: torch.dtype) -> Contender | str:
     if any(isinstance(module, GATConv) for module in work.model.modules()):
         return "GATConv takes no torch.sparse matrix"

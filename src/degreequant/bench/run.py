@@ -14,13 +14,13 @@ from degreequant.errors import BenchError
 from degreequant.experiments.latency import alternate
 from degreequant.program import Program
 from degreequant.runtime.graph import Graph
+from degreequant.train.memory import keep_freed_memory
 
 Row = dict[str, Any]
 Contender = Callable[[], Any]
 
-LONG = 5.0
-"""A call of more than so many seconds is repeated less often."""
-MANY_EDGES = 10_000_000
+BURST = 0.02
+"""Seconds that a contender runs in each of its turns, at least."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,18 @@ class Settings:
         repeats: Times that each contender is timed.
         room: GiB that a peer may take.
         architectures: Which of a case's architectures; all where none is named.
-        compile: Whether PyG's fastest form is also run under `torch.compile`.
+        contenders: Names of those that take part; all where none is named. The float32 engine is made in any case: it checks the peers.
     """
 
     threads: tuple[int, ...] = (1,)
     repeats: int = 7
     room: float = 10.0
     architectures: tuple[str, ...] = ()
-    compile: bool = False
+    contenders: tuple[str, ...] = ()
+
+    def takes(self, contender: str) -> bool:
+        """Whether a contender takes part."""
+        return not self.contenders or contender in self.contenders
 
 
 def run(case: Case, settings: Settings, report: Callable[[str], None] = lambda what: None) -> Iterator[Row]:
@@ -50,13 +54,14 @@ def run(case: Case, settings: Settings, report: Callable[[str], None] = lambda w
     Raises:
         BenchError: If a contender's answer is wrong, or the case's data are not to be had.
     """
+    keep_freed_memory()  # for everyone: PyG allocates as much as it computes
     report(f"{case.name}: data")
     inputs, small = load(case)
     graph = Graph(inputs.edges, len(inputs.x))
     for arch in [arch for arch in case.architectures if not settings.architectures or arch in settings.architectures]:
         report(f"{case.name}, {arch}: calibrating and checking")
         work = workload(case, arch, inputs, small)
-        programs = {name: ours.program(work, name) for name in ours.RECIPES}
+        programs = {name: ours.program(work, name) for name in ours.RECIPES if settings.takes(name) or name == "float32"}
         if inputs is not small:
             for made in programs.values():
                 ours.check_instruction_sets(made, inputs, graph)
@@ -73,10 +78,13 @@ def _contenders(
     work: Workload, programs: dict[str, Program], graph: Graph, threads: int, settings: Settings
 ) -> tuple[dict[str, Contender], dict[str, str]]:
     """Those that can run, and why the others cannot. The peers' answers are compared with our float engine's."""
-    contenders: dict[str, Contender] = {name: ours.engine(made, work.inputs, graph, threads) for name, made in programs.items()}
+    engines: dict[str, Contender] = {name: ours.engine(made, work.inputs, graph, threads) for name, made in programs.items()}
+    contenders = {name: engine for name, engine in engines.items() if settings.takes(name)}
     reasons: dict[str, str] = {}
-    answer = contenders["float32"]()
+    answer = engines["float32"]()
     for name, form in peers.FORMS.items():
+        if not settings.takes(name):
+            continue
         found = form(work, graph, settings.room)
         if isinstance(found, str):
             reasons[name] = found
@@ -93,7 +101,7 @@ def _contenders(
 
 
 def _timed(work: Workload, contenders: dict[str, Contender], reasons: dict[str, str], threads: int, settings: Settings) -> Iterator[Row]:
-    timings = alternate(contenders, repeats=settings.repeats, warmup=1)
+    timings = alternate(contenders, repeats=settings.repeats, warmup=1, burst=BURST)
     shared = {
         "case": work.case.name,
         "arch": work.arch,

@@ -10,6 +10,7 @@ from degreequant.cli.bench import bench
 from degreequant.cli.datasets import datasets
 from degreequant.cli.demo import demo
 from degreequant.cli.deploy import convert, inspect, run_program
+from degreequant.cli.report import report
 from degreequant.cli.reproduce import reproduce
 from degreequant.cli.train import train
 from degreequant.errors import DegreeQuantError
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": run_program,
     "inspect": inspect,
     "reproduce": reproduce,
+    "report": report,
     "bench": bench,
 }
 for name, command in COMMANDS.items():

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def bench(
     case: Annotated[list[str] | None, typer.Option(help="A case to run; may be given again. By default two minutes of them.")] = None,
     arch: Annotated[list[str] | None, typer.Option(help="gcn, gin or gat; by default all that a case has.")] = None,
+    contender: Annotated[list[str] | None, typer.Option(help="INT8, 'PyG CSR int32', ...; may be given again. By default all.")] = None,
     threads: Annotated[list[int] | None, typer.Option(min=1, help="Threads, of ours and of PyG; may be given again. By default 1.")] = None,
     repeats: Annotated[int, typer.Option(min=5, help="Times that each contender is timed; the median counts.")] = 7,
     memory: Annotated[float, typer.Option(min=0, help="GiB that a peer may take; one that needs more is left out.")] = 10.0,
@@ -33,7 +34,7 @@ def bench(
     if list_:
         OUT.print(_cases())
         return
-    rows = _run(chosen, _settings(arch, threads, repeats, memory))
+    rows = _run(chosen, _settings(arch, contender, threads, repeats, memory))
     if picture is not None:
         from degreequant.report.bench_picture import draw_bench
 
@@ -47,15 +48,17 @@ def bench(
         OUT.print(table)
 
 
-def _settings(arch: list[str] | None, threads: list[int] | None, repeats: int, memory: float) -> "Settings":
+def _settings(arch: list[str] | None, contender: list[str] | None, threads: list[int] | None, repeats: int, memory: float) -> "Settings":
+    from degreequant.bench import ours, peers
     from degreequant.bench.cases import ARCHITECTURES
     from degreequant.bench.run import Settings
     from degreequant.errors import BenchError
 
-    for name in arch or []:
-        if name not in ARCHITECTURES:
-            raise BenchError(f"there is no architecture {name!r}; there are {', '.join(ARCHITECTURES)}")
-    return Settings(tuple(threads or (1,)), repeats, memory, tuple(arch or ()))
+    for what, given, known in (("architecture", arch, ARCHITECTURES), ("contender", contender, (*ours.RECIPES, *peers.FORMS))):
+        for name in given or []:
+            if name not in known:
+                raise BenchError(f"there is no {what} {name!r}; there are {', '.join(known)}")
+    return Settings(tuple(threads or (1,)), repeats, memory, tuple(arch or ()), tuple(contender or ()))
 
 
 def _run(chosen: list["Case"], settings: "Settings") -> list[dict[str, Any]]:
@@ -79,7 +82,7 @@ def _run(chosen: list["Case"], settings: "Settings") -> list[dict[str, Any]]:
 
 
 def tables(rows: list[dict[str, Any]]) -> list["Table"]:
-    """A table for each case and number of threads: times, and how many times each contender's our INT8 engine takes."""
+    """A table for each case and number of threads: times, and how many times that of the first contender each one takes."""
     from degreequant.cli.screen import table
 
     groups: dict[str, list[dict[str, Any]]] = {}
@@ -98,8 +101,8 @@ def _line(contender: str, archs: list[str], group: list[dict[str, Any]]) -> list
     cells = []
     for arch in archs:
         found = {row["contender"]: row for row in group if row["arch"] == arch}
-        row, ours = found[contender], found["INT8"]
-        cells.append(f"{row['ms']:,.3g}  ({row['ms'] / ours['ms']:.3g}x)" if "ms" in row else row["reason"])
+        row, first = found[contender], next(row for row in found.values() if "ms" in row)
+        cells.append(f"{row['ms']:,.3g}  ({row['ms'] / first['ms']:.3g}x)" if "ms" in row else row["reason"])
     return [contender if contender.startswith("PyG") else f"engine, {contender}", *cells]
 
 

@@ -28,7 +28,7 @@ def reproduce(
     show: Annotated[bool, typer.Option("--show", help="Run nothing; print what is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the cells as JSON.")] = False,
 ) -> None:
-    """Run what a table of the paper lacks and print it; go on where it was stopped.
+    """Run what a table or a picture of the paper lacks and print it; go on where it was stopped.
 
     Every run is a row in RESULTS, and its accuracy is that of the integers in the engine. Rows that are there are not run again.
 
@@ -38,12 +38,16 @@ def reproduce(
     from degreequant.cli.files import output_folder
     from degreequant.cli.screen import print_json
     from degreequant.experiments import record
+    from degreequant.experiments.pictures import PICTURES
     from degreequant.experiments.reproduce import Means, select
     from degreequant.experiments.reproduce import reproduce as run_cells
     from degreequant.experiments.table import table
 
     if not name:
         _list_tables(json)
+        return
+    if name in PICTURES:
+        _measure(name, results)
         return
     wanted = table(name)
     chosen = select(wanted, cells or ())
@@ -60,14 +64,26 @@ def reproduce(
 
 def _list_tables(json: bool) -> None:
     from degreequant.cli.screen import print_json, say
-    from degreequant.experiments.table import names, table
+    from degreequant.experiments.pictures import TITLES
+    from degreequant.experiments.table import NAMES, table
 
-    entries = [{"name": name, "title": table(name).title, "cells": len(table(name).cells)} for name in names()]
+    entries = [{"name": name, "title": table(name).title, "cells": len(table(name).cells)} for name in NAMES]
+    entries += [{"name": name, "title": f"{title} (picture)", "cells": 0} for name, title in TITLES.items()]
     if json:
         print_json(entries)
         return
     for entry in entries:
         say(f"{entry['name']:14s} {entry['cells']:3d} cells  {entry['title']}")
+
+
+def _measure(name: str, results: Path) -> None:
+    from degreequant.cli.files import output_folder
+    from degreequant.cli.screen import say
+    from degreequant.experiments.pictures import FILE, measure_picture
+
+    for row in measure_picture(name, output_folder(results)):
+        say(f"{row['key']}: measured")
+    say(f"rows in {results / FILE}; degreequant report draws them", style="dim")
 
 
 @contextmanager

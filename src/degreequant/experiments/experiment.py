@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from degreequant.errors import RecipeError
@@ -38,7 +39,7 @@ class Experiment:
     fold: int = 0
     start: Start = "scratch"
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A hash of everything that is said here: what a results file knows a run by.
 

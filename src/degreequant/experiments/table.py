@@ -74,13 +74,19 @@ class Cell:
         """What the figure is: `accuracy` in percent, or `mae`, of which less is better."""
         return "accuracy" if find(self.dataset).statistics.classes else "mae"
 
-    def runs(self, candidate: Experiment, seeds: int) -> list[Experiment]:
+    def runs(self, candidate: Experiment, seeds: int) -> tuple[Experiment, ...]:
         """The first runs of a candidate."""
-        return [replace(candidate, seed=seed, fold=seed % self.folds) for seed in range(seeds)]
+        return _runs(candidate, seeds, self.folds)
 
     def trials(self, seeds: int) -> int:
         """How many of `seeds` runs choose among the candidates; none where there is but one."""
         return min(self.trial_seeds, seeds) if len(self.candidates) > 1 else 0
+
+
+@cache
+def _runs(candidate: Experiment, seeds: int, folds: int) -> tuple[Experiment, ...]:
+    """Made once, since each works out its key."""
+    return tuple(replace(candidate, seed=seed, fold=seed % folds) for seed in range(seeds))
 
 
 @dataclass(frozen=True)
@@ -111,14 +117,8 @@ class Table:
         return list(dict.fromkeys((cell.dataset, cell.arch) for cell in self.cells))
 
 
-def names() -> list[str]:
-    """The tables there are, the paper's main one first.
-
-    >>> names()[0]
-    'main'
-    """
-    found = sorted(path.name.removesuffix(".toml") for path in (files("degreequant.experiments") / "tables").iterdir())
-    return sorted(found, key=lambda name: name != "main")
+NAMES = ("main", "reddit-binary", "ranges", "protection", "from-float", "latency")
+"""The tables there are, those of the project's claims first."""
 
 
 @cache
@@ -131,8 +131,8 @@ def table(name: str) -> Table:
     >>> table("reddit-binary").cells[0].name
     'reddit-binary/gin/fp32'
     """
-    if name not in names():
-        raise ExperimentError(f"unknown table {name!r}; expected one of {', '.join(names())}")
+    if name not in NAMES:
+        raise ExperimentError(f"unknown table {name!r}; expected one of {', '.join(NAMES)}")
     stored = tomllib.loads((files("degreequant.experiments") / "tables" / f"{name}.toml").read_text())
     reference = stored.get("reference", {"header": [], "rows": []})
     return Table(

@@ -1,4 +1,4 @@
-"""The picture of `degreequant bench`: how many times faster than PyG's fastest form each contender is, case by case."""
+"""The picture of `degreequant bench`: how many times as fast as PyG's fastest form each contender is, case by case."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -7,70 +7,72 @@ from typing import Any
 from degreequant.errors import MissingExtraError
 
 Row = Mapping[str, Any]
+Panel = tuple[str, str]
+"""A case with a number of threads, and an architecture: a row and a column of the picture."""
 
-_COLOURS = {"INT4": "#1b7837", "INT8": "#5aae61", "float32": "#9970ab"}
-_PEERS = "#bababa"
-_LABELS = {"INT4": "engine, INT4", "INT8": "engine, INT8", "float32": "engine, float32"}
+_OURS = {"INT4": ("engine, INT4", "#1b7837"), "INT8": ("engine, INT8", "#5aae61"), "float32": ("engine, float32", "#9970ab")}
+_PEERS = "#a6a6a6"
 
 
 def draw_bench(rows: Sequence[Row], title: str, path: str | PathLike[str]) -> None:
-    """Writes a PNG: a group of bars for each case, architecture and number of threads of `rows`, as `bench.run` gives them.
+    """Writes a PNG: a panel for each case, number of threads and architecture of `rows`, which are as `bench.run` gives them.
 
-    Lengths are logarithmic; the time of a call stands at the end of each bar.
+    A bar's length says how many times as fast a contender is as the fastest peer of its panel; the time of a call stands at its end.
     """
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as missing:
         raise MissingExtraError(f"pictures need {missing.name}; install it with: pip install 'degreequant[report]'") from None
-    groups = grouped(rows)
-    height = 1.1 + sum(0.21 * len(group) + 0.28 for group in groups.values())
-    figure = Figure(figsize=(8.4, height), dpi=150, layout="constrained")
-    axes = figure.subplots()
-    place, ticks = 0.0, []
-    for name, group in groups.items():
-        ticks.append((place, name))
-        place = _draw_group(axes, group, place + 1.0) + 0.6
-    axes.set_xscale("log")
-    axes.set_ylim(place, -0.8)
-    longest = max(speedup for group in groups.values() for _, speedup, _ in group)
-    shortest = min(speedup for group in groups.values() for _, speedup, _ in group)
-    axes.set_xlim(min(0.5, shortest / 1.5), longest * 3)
-    axes.axvline(1, color="black", linewidth=0.8)
-    for where, name in ticks:
-        axes.text(0.0, where, name, transform=axes.get_yaxis_transform(), fontsize=9, fontweight="bold", va="center")
-    axes.set_yticks([])
-    axes.set_xlabel("times as fast as PyG's fastest form in the same run (logarithmic)")
-    axes.set_title(title, fontsize=11, loc="left")
-    axes.grid(axis="x", which="major", alpha=0.3)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
+    found = panels(rows)
+    cases, archs = (list(dict.fromkeys(panel[part] for panel in found)) for part in (0, 1))
+    names = [*_OURS, *dict.fromkeys(row["contender"] for row in rows if row["contender"] not in _OURS)]
+    figure = Figure(figsize=(3.0 + 3.1 * len(archs), 0.9 + (0.35 + 0.19 * len(names)) * len(cases)), dpi=150, layout="constrained")
+    grid = figure.subplots(len(cases), len(archs), squeeze=False, sharey=True)
+    for axes_row, case in zip(grid, cases, strict=True):
+        for axes, arch in zip(axes_row, archs, strict=True):
+            _draw(axes, found.get((case, arch), {}), names)
+        axes_row[0].set_yticks(range(len(names)), [_OURS.get(name, (name, ""))[0] for name in names], fontsize=8)
+        axes_row[0].set_ylabel(case, fontsize=9, fontweight="bold")
+    for axes, arch in zip(grid[0], archs, strict=True):
+        axes.set_title(arch.upper(), fontsize=10)
+    figure.suptitle(title, fontsize=12)
+    figure.supxlabel("times as fast as PyG's fastest form in the same run; the line is that form", fontsize=9)
     figure.savefig(path)
 
 
-def grouped(rows: Sequence[Row]) -> dict[str, list[tuple[str, float, float]]]:
-    """Contender, speed against the fastest peer, and milliseconds; by case, architecture and threads. A group needs a peer."""
-    groups: dict[str, list[Row]] = {}
+def panels(rows: Sequence[Row]) -> dict[Panel, dict[str, tuple[float, float]]]:
+    """Speed against the fastest peer, and milliseconds, of each contender, by panel. A panel needs a peer."""
+    groups: dict[Panel, list[Row]] = {}
     for row in rows:
         if "ms" in row:
             threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
-            groups.setdefault(f"{row['case']}, {row['arch'].upper()}, {threads}", []).append(row)
+            groups.setdefault((f"{row['case']}\n{threads}", row["arch"]), []).append(row)
     found = {}
-    for name, group in groups.items():
-        peers = [row["ms"] for row in group if row["contender"] not in _COLOURS]
+    for panel, group in groups.items():
+        peers = [row["ms"] for row in group if row["contender"] not in _OURS]
         if peers:
-            best = min(peers)
-            found[name] = sorted(((row["contender"], best / row["ms"], row["ms"]) for row in group), key=lambda entry: -entry[1])
+            found[panel] = {row["contender"]: (min(peers) / row["ms"], row["ms"]) for row in group}
     return found
 
 
-def _draw_group(axes: Any, group: list[tuple[str, float, float]], place: float) -> float:
-    for contender, speedup, ms in group:
-        low, high = min(1.0, speedup), max(1.0, speedup)
-        axes.barh(place, high - low, left=low, height=0.8, color=_COLOURS.get(contender, _PEERS))
-        label = f"{_LABELS.get(contender, contender)}  {speedup:.3g}x, {_time(ms)}"
-        axes.text(high * 1.06, place, label, fontsize=7.5, va="center")
-        place += 1.0
-    return place
+def _draw(axes: Any, panel: Mapping[str, tuple[float, float]], names: list[str]) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="x", labelsize=8)
+    if not panel:
+        axes.set_axis_off()
+        return
+    longest = max(speed for speed, _ in panel.values())
+    axes.set_xlim(0, 1.5 * longest)
+    axes.axvline(1, color="black", linewidth=0.8)
+    for place, name in enumerate(names):
+        if name not in panel:
+            axes.text(0.02 * longest, place, "not run", fontsize=7, color="#888888", va="center")
+            continue
+        speed, ms = panel[name]
+        axes.barh(place, speed, height=0.75, color=_OURS.get(name, ("", _PEERS))[1])
+        axes.text(speed + 0.03 * longest, place, f"{speed:.3g}x, {_time(ms)}", fontsize=7.5, va="center")
 
 
 def _time(ms: float) -> str:

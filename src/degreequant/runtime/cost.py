@@ -1,12 +1,14 @@
-"""What a program costs on a graph: the multiplications and the bytes of each operation."""
+"""What a program costs on a graph, or on one of which only the size is known: the multiplications and the bytes of each operation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from degreequant.operations import (
+    ROWS,
     Add,
     Aggregate,
     AnyOperation,
@@ -55,6 +57,28 @@ class Cost:
     multiplications: int
     bytes: int
 
+    @property
+    def operations(self) -> int:
+        """Multiplications and their additions."""
+        return 2 * self.multiplications
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the inputs of a call are.
+
+    Attributes:
+        rows: Rows of each input that has values, by name.
+        nbytes: Bytes of the same.
+        graphs: Rows of a readout, by the name of the input that holds the graph of each node; None where all are one graph.
+        edges: Edges that an operation walks over, added self loops among them; None where it walks over none.
+    """
+
+    rows: Mapping[str, int]
+    nbytes: Mapping[str, int]
+    graphs: Mapping[str | None, int]
+    edges: Callable[[AnyOperation], int | None]
+
 
 def costs(program: Program, **inputs: Any) -> list[Cost]:
     """The cost of each operation on the inputs of one call, by the names of the forward's arguments.
@@ -70,17 +94,44 @@ def costs(program: Program, **inputs: Any) -> list[Cost]:
     [Cost(name='q', rows=2, multiplications=6, bytes=30)]
     """
     call = bind(program, (), inputs)
-    return [_cost(operation, program, call) for operation in program.operations]
+    sizes = Sizes(
+        rows={name: len(value) for name, value in call.inputs.items()},
+        nbytes={name: int(value.nbytes) for name, value in call.inputs.items()},
+        graphs={name: batch.rows for name, batch in call.batches.items()},
+        edges=partial(_edges_of_call, call),
+    )
+    return [_cost(operation, program, sizes) for operation in program.operations]
 
 
-def _cost(operation: AnyOperation, program: Program, call: Call) -> Cost:
-    rows = _rows(operation, program, call)
+def costs_at(program: Program, *, nodes: int, edges: int, graphs: int = 1) -> list[Cost]:
+    """The same for a graph of which only the size is known: directed edges, without self loops.
+
+    >>> from degreequant.operations import Input, Quantize
+    >>> from degreequant.scheme import Grid, TensorSpec
+    >>> program = Program((Input("x", "features", 3),), (Quantize("q", "x", Grid(TensorSpec(8), 0.5), 3),), "q")
+    >>> costs_at(program, nodes=2, edges=0)
+    [Cost(name='q', rows=2, multiplications=6, bytes=30)]
+    """
+    valued = [entry for entry in program.inputs if entry.role not in ("edge_index", "edge_weight", "batch")]
+    rows = {entry.name: edges if entry.role.startswith("edge") else nodes for entry in valued}
+    width = {entry.name: (8 if entry.role.endswith("categories") else 4) * (entry.channels or 1) for entry in valued}
+    sizes = Sizes(
+        rows=rows,
+        nbytes={name: count * width[name] for name, count in rows.items()},
+        graphs={None: 1, **{entry.name: graphs for entry in program.inputs if entry.role == "batch"}},
+        edges=partial(_edges_at, nodes, edges),
+    )
+    return [_cost(operation, program, sizes) for operation in program.operations]
+
+
+def _cost(operation: AnyOperation, program: Program, sizes: Sizes) -> Cost:
+    rows = _rows(operation, program, sizes)
     written = rows * stored_bytes(operation)
     count = _MULTIPLICATIONS.get(type(operation))
-    multiplications = 0 if count is None else count(operation, program, call, rows)
-    read = _gathered(operation, program, call)
+    multiplications = 0 if count is None else count(operation, program, sizes, rows)
+    read = _gathered(operation, program, sizes)
     if read is None:
-        read = sum(_rows_read(name, program, call, rows) for name in operation.tensors())
+        read = sum(_rows_read(name, program, sizes, rows) for name in operation.tensors())
     return Cost(operation.name, rows, multiplications, read + written + parameter_bytes(operation))
 
 
@@ -92,39 +143,49 @@ def stored_bytes(operation: AnyOperation) -> int:
     return row_width(code_type, operation.channels) * np.dtype(STORAGE[code_type]).itemsize
 
 
-def _rows(operation: AnyOperation, program: Program, call: Call) -> int:
+def _rows(operation: AnyOperation, program: Program, sizes: Sizes) -> int:
     if isinstance(operation, Pool | FloatPool):
-        return call.batches[operation.batch].rows
+        return sizes.graphs[operation.batch]
+    if isinstance(operation, Gather | Softmax):
+        return sizes.edges(operation) or 0
     if isinstance(operation, OnEdges):
-        graph = call.graphs[operation.edges.index, None]
-        return graph.changed(operation.edges.loops).shape[1] if isinstance(operation, Gather | Softmax) else graph.num_nodes
+        return next(sizes.rows[entry.name] for entry in program.inputs if ROWS.get(entry.role) == "nodes")
     if program.reads_input(operation):
-        return len(call.inputs[operation.input])
-    return _rows(program[operation.input], program, call)
+        return sizes.rows[operation.input]
+    return _rows(program[operation.input], program, sizes)
 
 
-def _rows_read(name: str, program: Program, call: Call, rows: int) -> int:
+def _rows_read(name: str, program: Program, sizes: Sizes, rows: int) -> int:
     """Bytes of a tensor that is read once, or of the input of that name."""
-    if name in call.inputs and all(operation.name != name or program.reads_input(operation) for operation in program.operations):
-        return int(call.inputs[name].nbytes)
+    if name in sizes.nbytes and all(operation.name != name or program.reads_input(operation) for operation in program.operations):
+        return sizes.nbytes[name]
     return rows * stored_bytes(program[name])
 
 
-def _edges(operation: AnyOperation, call: Call) -> int | None:
-    """Edges that an operation walks over, added self loops among them."""
+def _edges_of_call(call: Call, operation: AnyOperation) -> int | None:
     if isinstance(operation, Aggregate | FloatAggregate):
         graph = call.graphs[operation.edge_index, operation.edge_weight]
         return graph.weighed(operation.norm, weighted=operation.edge_weight is not None).csr.num_edges
     if isinstance(operation, Attend | FloatAttend):
         return call.graphs[operation.edge_index, None].edges(self_loops=operation.add_self_loops, ids=False).num_edges
-    if isinstance(operation, Scatter):
+    if isinstance(operation, Gather | Scatter | Softmax):
         return int(call.graphs[operation.edges.index, None].changed(operation.edges.loops).shape[1])
     return call.batches[operation.batch].num_edges if isinstance(operation, Pool | FloatPool) else None
 
 
-def _gathered(operation: AnyOperation, program: Program, call: Call) -> int | None:
+def _edges_at(nodes: int, edges: int, operation: AnyOperation) -> int | None:
+    if isinstance(operation, Aggregate | FloatAggregate):
+        return edges + nodes * (operation.norm.normalize and operation.norm.add_self_loops)
+    if isinstance(operation, Attend | FloatAttend):
+        return edges + nodes * operation.add_self_loops
+    if isinstance(operation, Gather | Scatter | Softmax):
+        return edges + nodes * (operation.edges.loops in ("append", "replace"))
+    return nodes if isinstance(operation, Pool | FloatPool) else None
+
+
+def _gathered(operation: AnyOperation, program: Program, sizes: Sizes) -> int | None:
     """Bytes that an operation reads edge by edge."""
-    edges = _edges(operation, call)
+    edges = sizes.edges(operation)
     if edges is None:
         return None
     each = stored_bytes(program[operation.input]) + INDEX_BYTES
@@ -133,34 +194,34 @@ def _gathered(operation: AnyOperation, program: Program, call: Call) -> int | No
     if isinstance(operation, Attend | FloatAttend):
         logits = operation.heads * (1 if operation.edge_logits is None else 2)
         each += logits if isinstance(operation, Attend) else FLOAT_BYTES * logits
-    return edges * each + (_rows(operation, program, call) + 1) * POINTER_BYTES
+    return edges * each + (_rows(operation, program, sizes) + 1) * POINTER_BYTES
 
 
 def _width(operation: AnyOperation, program: Program) -> int:
     return program[operation.input].channels
 
 
-def _by_edge(op: Any, program: Program, call: Call, rows: int) -> int:
-    return (_edges(op, call) or 0) * int(op.channels)
+def _by_edge(op: Any, program: Program, sizes: Sizes, rows: int) -> int:
+    return (sizes.edges(op) or 0) * int(op.channels)
 
 
-def _by_weight(op: Any, program: Program, call: Call, rows: int) -> int:
+def _by_weight(op: Any, program: Program, sizes: Sizes, rows: int) -> int:
     return rows * int(op.channels) * _width(op, program)
 
 
-def _by_value(op: Any, program: Program, call: Call, rows: int) -> int:
+def _by_value(op: Any, program: Program, sizes: Sizes, rows: int) -> int:
     return rows * int(op.channels)
 
 
-def _by_attention(op: Any, program: Program, call: Call, rows: int) -> int:
-    return (_edges(op, call) or 0) * (_width(op, program) + int(op.heads))
+def _by_attention(op: Any, program: Program, sizes: Sizes, rows: int) -> int:
+    return (sizes.edges(op) or 0) * (_width(op, program) + int(op.heads))
 
 
-_MULTIPLICATIONS: dict[type[AnyOperation], Callable[[Any, Program, Call, int], int]] = {
+_MULTIPLICATIONS: dict[type[AnyOperation], Callable[[Any, Program, Sizes, int], int]] = {
     **dict.fromkeys((Quantize, Concat, Rescale, FloatRescale, Multiply, Softmax), _by_value),
     **dict.fromkeys((Linear, FloatLinear), _by_weight),
     **dict.fromkeys((Aggregate, FloatAggregate, Pool, FloatPool, Scatter), _by_edge),
     **dict.fromkeys((Attend, FloatAttend), _by_attention),
-    Add: lambda op, program, call, rows: 2 * rows * op.channels,
+    Add: lambda op, program, sizes, rows: 2 * rows * op.channels,
 }
 """One requantization per stored element is not counted: it is the same for every operation."""

@@ -80,4 +80,4 @@ def cluster_gcn(layer: Any, x: Tensor, edge_index: Tensor) -> Any:
     if layer.diag_lambda != 0:
         share = degree(edge_index[1], nodes).clamp(min=1).reciprocal() * layer.diag_lambda
         mean = mean + x * share.view(-1, 1)
-    return layer.lin_out(mean) + layer.lin_root(x)  # type: ignore[no-any-return]
+    return layer.lin_out(mean) + layer.lin_root(x)

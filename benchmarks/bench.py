@@ -1,0 +1,99 @@
+"""The engine's published times: cases beside PyG, growth with the edges, fresh processes. Rows go to results/bench.jsonl.
+
+python benchmarks/bench.py cases cora zinc-10k --threads 1 2        what `degreequant bench` runs, recorded
+python benchmarks/bench.py growth --edges 1 10 100                  GCN on M edges, mean degree 50, width 32: time per edge
+python benchmarks/bench.py fresh cora reddit                        start to first answer, and memory of a call, in new processes
+python benchmarks/bench.py draw docs/bench.png                      bars of the latest recorded cases
+"""
+
+import argparse
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+from degreequant.bench import ours
+from degreequant.bench.cases import CASES, Case, find
+from degreequant.bench.run import Row, Settings, run
+from degreequant.experiments.record import append, environment, read
+from degreequant.report.bench_picture import draw_bench
+
+RESULTS = Path(__file__).parents[1] / "results" / "bench.jsonl"
+MEAN_DEGREE = 50
+
+
+def main() -> None:
+    """Reads the command line and runs what it asks for."""
+    arguments = _parser().parse_args()
+    if arguments.what == "draw":
+        draw_bench(latest(read(RESULTS), arguments.case), "Full-graph inference, milliseconds a call", arguments.path)
+        return
+    for row in {"cases": cases, "growth": growth, "fresh": fresh}[arguments.what](arguments):
+        print(row)
+        append(RESULTS, {"what": arguments.what, **row, "environment": environment()})
+
+
+def cases(arguments: argparse.Namespace) -> Iterator[Row]:
+    """Rows of cases by name."""
+    for case in find(arguments.case):
+        yield from run(case, _settings(arguments), print)
+
+
+def growth(arguments: argparse.Namespace) -> Iterator[Row]:
+    """A GCN on generated graphs of more and more edges: nanoseconds for each."""
+    for millions in arguments.edges:
+        edges = round(1e6 * millions)
+        about = Case("growth", "generated", "law", edges // MEAN_DEGREE, edges, 32, 32, 32, 8, 60, ("gcn",))
+        for row in run(about, _settings(arguments)):
+            yield row | ({"ns_per_edge": 1e6 * row["ms"] / edges} if "ms" in row else {})
+
+
+def fresh(arguments: argparse.Namespace) -> Iterator[Row]:
+    """Processes of their own: ours and PyG's."""
+    from degreequant.bench.fresh import start
+    from degreequant.bench.workloads import load, workload
+
+    for case in find(arguments.case):
+        inputs, small = load(case)
+        for arch in arguments.arch or ["gcn"]:
+            work = workload(case, arch, inputs, small)
+            for name in arguments.contender or ["INT8", "float32", "PyG edge_index"]:
+                made = ours.program(work, name) if name in ours.RECIPES else None
+                for threads in arguments.threads:
+                    found = dataclasses.asdict(start(work, made, threads, arguments.repeats))
+                    yield {"case": case.name, "arch": arch, "threads": threads, "contender": name, **found}
+
+
+def latest(rows: list[Row], names: list[str]) -> list[Row]:
+    """The last recorded row of each contender on each of these cases."""
+    chosen = {
+        (row["case"], row["arch"], row["threads"], row["contender"]): row
+        for row in rows
+        if row["what"] == "cases" and row["case"] in (names or CASES)
+    }
+    return list(chosen.values())
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    return Settings(tuple(arguments.threads), arguments.repeats, arguments.memory, tuple(arguments.arch), tuple(arguments.contender))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--threads", type=int, nargs="+", default=[1])
+    shared.add_argument("--repeats", type=int, default=5)
+    shared.add_argument("--memory", type=float, default=10.0, help="GiB that a peer may take")
+    shared.add_argument("--arch", nargs="+", default=[])
+    shared.add_argument("--contender", nargs="+", default=[])
+    commands = parser.add_subparsers(dest="what", required=True)
+    for name in ("cases", "fresh"):
+        commands.add_parser(name, parents=[shared]).add_argument("case", nargs="*")
+    commands.add_parser("growth", parents=[shared]).add_argument("--edges", type=float, nargs="+", default=[1, 3, 10, 30, 100])
+    draw = commands.add_parser("draw")
+    draw.add_argument("path")
+    draw.add_argument("case", nargs="*")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

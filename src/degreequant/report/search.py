@@ -1,0 +1,48 @@
+"""What was tried where a cell has several candidates, and what validation chose."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from degreequant.experiments.choice import result
+from degreequant.experiments.experiment import Experiment
+from degreequant.experiments.record import Row
+from degreequant.experiments.table import Cell, Table
+from degreequant.report.figures import NAMES, written
+from degreequant.report.html import Html, element
+
+
+def search_section(tables: tuple[Table, ...], rows: Mapping[str, Row]) -> Html:
+    """A line for each cell with several candidates: these from best to worst on validation; nothing where there is no such cell."""
+    lines = [_line(table, cell, rows) for table in tables for cell in table.cells if len(cell.candidates) > 1]
+    lines = [line for line in lines if line]
+    if not lines:
+        return Html()
+    head = element("tr", *(element("th", text) for text in ("cell", "candidates by their figure on validation, the best first")))
+    about = "Each candidate is trained with a few seeds; the one that is best on validation gets all of them. Test data has no say."
+    body = element("table", element("thead", head), element("tbody", *lines), class_="plain")
+    return element("section", element("h2", "The search"), element("p", about, class_="about"), body, id="search")
+
+
+def _line(table: Table, cell: Cell, rows: Mapping[str, Row]) -> Html:
+    found = result(cell, rows)
+    if found is None:
+        return Html()
+    texts = [f"{differences(candidate, cell.candidates)}: {written(figure, cell.metric)}" for candidate, figure in found.trials]
+    name = f"{NAMES.get(cell.dataset, cell.dataset)} {cell.arch.upper()}, {table.methods[cell.method]}"
+    return element("tr", element("th", name), element("td", element("b", texts[0]), "".join(f"; {text}" for text in texts[1:])))
+
+
+def differences(candidate: Experiment, among: tuple[Experiment, ...]) -> str:
+    """The settings in which candidates differ, as this one has them; momentum and percentile go with the kind of range."""
+    flat = [_settings(other) for other in among]
+    names = [name for name in flat[0] if len({settings[name] for settings in flat}) > 1]
+    implied = ("momentum", "percentile") if "ranges" in names else ()
+    mine = _settings(candidate)
+    return " ".join(str(mine[name]) for name in names if name not in implied)
+
+
+def _settings(run: Experiment) -> dict[str, Any]:
+    own = {name: getattr(run, name) for name in ("hidden_channels", "dropout", "start")}
+    parts = (run.recipe, run.settings)
+    return {**own, **{field.name: getattr(part, field.name) for part in parts for field in fields(part)}}
