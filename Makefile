@@ -8,11 +8,12 @@ FUZZER := .venv/.fuzzer
 FUZZ_RUNS ?= 100000
 FUZZ_SECONDS ?= 0
 NATIVE := CMakeLists.txt $(wildcard csrc/*)
-CXX_FILES := $(wildcard csrc/*.cpp csrc/*.h)
+CXX_FILES := $(wildcard csrc/*.cpp csrc/*.h tests/native/*.cpp benchmarks/*.cpp)
+NEON_FILES := $(wildcard csrc/*_neon.cpp csrc/*reference*.cpp) csrc/dispatch.cpp csrc/rule.cpp csrc/weight.cpp
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all sanitize fuzz lint format clean
+.PHONY: help demo test test-all sanitize neon fuzz lint format clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +30,12 @@ test-all: $(INSTALLED) ## The same with the slow tests.
 sanitize: $(INSTALLED) ## Run the native tests under the address, undefined behaviour and thread sanitizers.
 	$(BIN)/python tests/sanitize.py address
 	$(BIN)/python tests/sanitize.py thread
+
+neon: ## Build the kernels for aarch64 and compare them with the plain loops under qemu (Debian: g++-aarch64-linux-gnu, qemu-user).
+	@mkdir -p build/neon
+	aarch64-linux-gnu-g++ -std=c++20 -O2 -Wall -Wextra -Werror -ffp-contract=off -static -DDEGREEQUANT_NEON -Icsrc $(NEON_FILES) \
+	  tests/native/tables.cpp -o build/neon/tables
+	qemu-aarch64 build/neon/tables
 
 fuzz: $(INSTALLED) $(FUZZER) ## Fuzz .dq files and the engine's inputs; FUZZ_RUNS cases each, or FUZZ_SECONDS.
 	PYTHONPATH=tests $(BIN)/python -m fuzz files --runs $(FUZZ_RUNS) --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)

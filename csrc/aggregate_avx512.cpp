@@ -1,6 +1,6 @@
 #include "aggregate_rows.h"
 #include "kernels_x86.h"
-#include "tiles_avx512.h"
+#include "sums_avx512.h"
 
 namespace degreequant::avx512 {
 

@@ -1,155 +1,238 @@
 // Sums over neighbours, vectorised. A row's accumulators stay in registers while its edges are walked; the gathered rows are read packed,
-// as they lie in memory, and asked for some edges ahead. `Simd` is what one instruction set calls its vectors (tiles_<isa>.h).
+// as they lie in memory, and asked for some edges ahead. `Simd` is what one instruction set calls its vectors (sums_<isa>.h).
 #pragma once
 
-#include "gather.h"
+#include "blocks.h"
 #include "kernels_reference.h"
 
 namespace degreequant {
 
-// What an int32 can hold of a row.
-enum class RowWidth {
-  narrow,    // its accumulators
-  wide_end,  // the sums over its edges and the node's own term, but not both together
-  wide,      // not even the sums
-};
+// So many products of a coefficient and a byte fit an int32 when summed, and so many codes alone.
+constexpr int64_t kWeightedChunk = 256;
+constexpr int64_t kCountedChunk = INT32_MAX / UINT8_MAX;
+static_assert(kWeightedChunk * (-INT16_MIN) * UINT8_MAX <= INT32_MAX);
 
 struct Aggregation {
   NeighbourSum sum;
   Requantize rule;
   MutableCodes out;
-  int64_t out_stride;  // in bytes
-  Prefetcher prefetcher;
+  int64_t narrow_edges;  // a row of no more edges has an accumulator that fits an int32
 };
 
-// Whether sum |coefficient| of a row is beyond `limit`.
-DEGREEQUANT_INLINE bool coefficients_exceed(const NeighbourSum& sum, int64_t row, int64_t limit) noexcept {
-  const int64_t begin = sum.csr.indptr[row];
-  const int64_t end = sum.csr.indptr[row + 1];
-  if (!sum.has_coefficients()) return end - begin > limit;
-  if ((end - begin) * 32768 <= limit) return false;  // too few edges for any coefficients: no need to read them
-  int64_t total = 0;
-  for (int64_t e = begin; e < end; ++e) {
-    const int32_t coefficient = sum.coefficient(e, sum.csr.indices[e]);
-    total += coefficient < 0 ? -coefficient : coefficient;
-  }
-  return total > limit;
-}
-
-DEGREEQUANT_INLINE RowWidth width_of(const NeighbourSum& sum, int64_t row) noexcept {
-  const int64_t limit = INT32_MAX / max_distance(sum.x.type, sum.zero_point);
-  if (coefficients_exceed(sum, row, limit)) return RowWidth::wide;
-  if (!sum.has_self_term()) return RowWidth::narrow;
-  const int64_t self = sum.self_coefficient < 0 ? -sum.self_coefficient : sum.self_coefficient;
-  const int64_t edges = sum.csr.indptr[row + 1] - sum.csr.indptr[row];  // whose coefficients are 1
-  return (edges << sum.edge_shift) + self > limit ? RowWidth::wide_end : RowWidth::narrow;
-}
-
-// What there is to do beside summing products, told at compile time: a graph convolution's loop over its edges has no time to spare.
-enum class Terms {
-  products,   // codes are stored as they are meant
-  shifted,    // they have a zero point or a loader's offset, so the coefficients are summed as well
-  with_self,  // and there is a term of the node itself, or a shift
+// Columns [first, first + count) of the codes.
+struct Columns {
+  int64_t first;
+  int64_t count;
 };
 
-// The codes of accumulators sum * 2^edge_shift + own from column `col` on.
-DEGREEQUANT_INLINE void requantize_wide_end(const Aggregation& a, int64_t row, int64_t col, int64_t count, const int32_t* sum,
-                                            const int32_t* own, int32_t* codes) noexcept {
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t acc = int64_t{sum[i]} * (int64_t{1} << a.sum.edge_shift) + own[i];
-    codes[i] = requantize_any(acc, a.rule.multiplier(row, col + i), a.rule.addend_at(col + i), a.rule.clamp);
-  }
-}
+// Coefficients of an edge and its source, and of two in the halves of an int32.
+struct BySource {
+  const int16_t* coefficient;
+  DEGREEQUANT_INLINE explicit BySource(const NeighbourSum& sum) noexcept : coefficient(sum.source_coefficient) {}
+  DEGREEQUANT_INLINE int32_t one(int64_t, int64_t source) const noexcept { return static_cast<uint16_t>(coefficient[source]); }
+  DEGREEQUANT_INLINE int32_t pair(int64_t edge, int64_t a, int64_t b) const noexcept { return one(edge, a) | coefficient[b] * (1 << 16); }
+  DEGREEQUANT_INLINE void prefetch(int64_t source) const noexcept { __builtin_prefetch(coefficient + source); }
+};
 
-// The codes of a vector of sums and of the node's own terms.
-template <typename Simd>
-DEGREEQUANT_INLINE typename Simd::Vector codes_with_self(const Aggregation& a, const typename Simd::Requantizer& rule, RowWidth width,
-                                                         int64_t row, int64_t col, int64_t count, typename Simd::Vector sum,
-                                                         typename Simd::Vector own) noexcept {
-  if (width == RowWidth::narrow) {
-    return rule.codes(Simd::add(Simd::shift_left(sum, a.sum.edge_shift), own), col, count);
+struct ByEdge {
+  const int16_t* coefficient;
+  DEGREEQUANT_INLINE explicit ByEdge(const NeighbourSum& sum) noexcept : coefficient(sum.edge_coefficient) {}
+  DEGREEQUANT_INLINE int32_t one(int64_t edge, int64_t) const noexcept { return static_cast<uint16_t>(coefficient[edge]); }
+  DEGREEQUANT_INLINE int32_t pair(int64_t edge, int64_t, int64_t) const noexcept {
+    int32_t both;
+    __builtin_memcpy(&both, coefficient + edge, sizeof both);
+    return both;
   }
-  alignas(64) int32_t sums[Simd::kLanes], owns[Simd::kLanes], codes[Simd::kLanes] = {};
-  Simd::store(sums, sum);
-  Simd::store(owns, own);
-  requantize_wide_end(a, row, col, count < Simd::kLanes ? count : Simd::kLanes, sums, owns, codes);
-  return Simd::load(codes);
-}
+  DEGREEQUANT_INLINE void prefetch(int64_t) const noexcept {}  // they follow each other
+};
 
-// Columns [first, first + count) of one row that is not RowWidth::wide.
-template <typename Simd, typename Loader, Terms kTerms, typename Shape>
-DEGREEQUANT_INLINE void aggregate_block(const Aggregation& a, const typename Simd::Requantizer& rule, RowWidth width, int64_t row,
-                                        int64_t first, int64_t count) noexcept {
-  using Vector = typename Simd::Vector;
-  const typename Simd::template Block<Loader, Shape> block(a.sum.x, first, count);
-  const auto offset_of = [&](uint32_t coefficients) {  // wraps around as the accumulators may: the difference, which fits, has not
-    return Simd::set(static_cast<int32_t>(static_cast<uint32_t>(Loader::kOffset + a.sum.zero_point) * coefficients));
+struct Unweighted {
+  DEGREEQUANT_INLINE explicit Unweighted(const NeighbourSum&) noexcept {}
+};
+
+// The sums of a block over the edges [begin, end), which fit an int32.
+template <typename Simd, typename Loader, typename Shape, typename Coefficients>
+DEGREEQUANT_INLINE auto sum_edges(const Coefficients& coefficients, const GatheredRows<Shape>& rows, int64_t bytes, int64_t begin,
+                                  int64_t end) noexcept {
+  typename Simd::template Weighted<Loader, Shape> sums(bytes, rows.end);
+  const auto ask_ahead = [&](int64_t edge) DEGREEQUANT_INLINE_LAMBDA {
+    const int64_t source = rows.source_ahead(edge);
+    rows.prefetch(source);
+    coefficients.prefetch(source);
   };
-  Sums<Simd, Shape> sum, own;
-  uint32_t coefficients = 0;
-  const auto add_edges = [&](auto coefficient_of) DEGREEQUANT_INLINE_LAMBDA {
-    for (int64_t e = a.sum.csr.indptr[row]; e < a.sum.csr.indptr[row + 1]; ++e) {
-      a.prefetcher.ask(block.base, block.stride, block.bytes, e);
-      const int64_t source = a.sum.csr.indices[e];
-      const int32_t coefficient = coefficient_of(e, source);
-      if (kTerms != Terms::products) coefficients += static_cast<uint32_t>(coefficient);
-      block.add(source, [factor = Simd::factor(coefficient)](int) { return factor; }, sum);
+  int64_t e = begin;
+  for (; e + 2 <= end; e += 2) {
+    ask_ahead(e);
+    ask_ahead(e + 1);
+    const int64_t a = rows.indices[e], b = rows.indices[e + 1];
+    sums.add(rows.row(a), rows.row(b), Simd::set(coefficients.pair(e, a, b)));
+  }
+  if (e < end) {
+    ask_ahead(e);
+    const int64_t a = rows.indices[e];
+    sums.add(rows.row(a), rows.row(a), Simd::set(coefficients.one(e, a)));
+  }
+  sums.finish();
+  return sums;
+}
+
+template <typename Simd, typename Loader, typename Shape>
+DEGREEQUANT_INLINE auto sum_edges(const Unweighted&, const GatheredRows<Shape>& rows, int64_t bytes, int64_t begin, int64_t end) noexcept {
+  typename Simd::template Counted<Loader, Shape> sums(bytes, rows.end);
+  int64_t e = begin;
+  do {
+    const int64_t stop = end - e < Loader::kCapacity ? end : e + Loader::kCapacity;
+    for (; e < stop; ++e) {
+      rows.prefetch(rows.source_ahead(e));
+      sums.add(rows.row(rows.indices[e]));
     }
-  };
-  if (kTerms == Terms::with_self || !a.sum.has_coefficients()) {
-    add_edges([](int64_t, int64_t) { return 1; });
-  } else if (a.sum.source_coefficient != nullptr) {
-    add_edges([of = a.sum.source_coefficient](int64_t, int64_t source) { return int32_t{of[source]}; });
-  } else {
-    add_edges([of = a.sum.edge_coefficient](int64_t edge, int64_t) { return int32_t{of[edge]}; });
-  }
-  sum.template finish<Loader>([offset = offset_of(coefficients)](int) { return offset; });
-  if (kTerms == Terms::with_self) {
-    block.add(row, [factor = Simd::factor(a.sum.self_coefficient)](int) { return factor; }, own);
-    own.template finish<Loader>([offset = offset_of(static_cast<uint32_t>(a.sum.self_coefficient))](int) { return offset; });
-  }
-  for (int v = 0; v < sum.kVectors; ++v) {
-    const int64_t col = first + v * Simd::kLanes;
-    const int64_t lanes = Shape::kPartial ? first + count - col : Simd::kLanes;
-    if (lanes <= 0) return;
-    const Vector codes = kTerms == Terms::with_self ? codes_with_self<Simd>(a, rule, width, row, col, lanes, sum.acc[v], own.acc[v])
-                                                    : rule.codes(sum.acc[v], col, lanes);
-    Simd::store_codes(a.out.type, a.out.data + row * a.out_stride, col, lanes, codes);
-  }
+    sums.flush();
+  } while (e < end);
+  sums.finish(end - begin);
+  return sums;
 }
 
-template <typename Simd, typename Loader, Terms kTerms>
-void aggregate_rows(const Aggregation& a, int64_t begin, int64_t end) noexcept {
-  if (begin == end) return;
-  typename Simd::Requantizer rule(a.rule);
-  for (int64_t row = begin; row < end; ++row) {
-    const RowWidth width = width_of(a.sum, row);
-    if (width == RowWidth::wide) {
-      reference::aggregate(a.sum, a.rule, a.out, row, row + 1);
+// The codes of accumulators that take 64 bits, where they do.
+template <typename Simd>
+[[gnu::noinline]] void store_wide(const Aggregation& a, const typename Simd::Requantizer& rule, int64_t row, Columns columns,
+                                  const int64_t* acc) noexcept {
+  uint8_t* target = a.out.data + row * row_bytes(a.out.type, a.out.cols);
+  for (int64_t c = 0; c < columns.count; c += Simd::kLanes) {
+    alignas(64) int32_t lanes[Simd::kLanes] = {};
+    const int64_t count = columns.count - c < Simd::kLanes ? columns.count - c : Simd::kLanes;
+    bool narrow = true;
+    for (int64_t i = 0; i < count; ++i) {
+      lanes[i] = static_cast<int32_t>(acc[c + i]);
+      narrow &= lanes[i] == acc[c + i];
+    }
+    const int64_t col = columns.first + c;
+    if (narrow) {
+      Simd::store_codes(a.out.type, target, col, count, rule.codes(Simd::load(lanes), col, count));
       continue;
     }
+    for (int64_t i = 0; i < count; ++i) {
+      lanes[i] = requantize_any(acc[c + i], a.rule.multiplier(row, col + i), a.rule.addend_at(col + i), a.rule.clamp);
+    }
+    Simd::store_codes(a.out.type, target, col, count, Simd::load(lanes));
+  }
+}
+
+// The node's own term of a block, less its zero point.
+template <typename Simd, typename Loader, typename Shape>
+DEGREEQUANT_INLINE auto own_term(const NeighbourSum& sum, const GatheredRows<Shape>& rows, int64_t bytes, int64_t row) noexcept {
+  typename Simd::template Weighted<Loader, Shape> own(bytes, rows.end);
+  own.add(rows.row(row), rows.row(row), Simd::set(sum.self_coefficient & 0xffff));
+  own.finish();
+  const auto offset = Simd::set(sum.self_coefficient * sum.zero_point);
+  unrolled<own.kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA { own.acc[v] = Simd::subtract(own.acc[v], offset); });
+  return own;
+}
+
+// Takes the zero point back from sums over edges.
+template <typename Simd, typename Sums>
+DEGREEQUANT_INLINE void take_back_zero_point(const NeighbourSum& sum, int64_t begin, int64_t end, Sums& sums) noexcept {
+  if (sum.zero_point == 0) return;
+  uint32_t coefficients = static_cast<uint32_t>(end - begin);
+  if (sum.has_coefficients()) {
+    coefficients = 0;
+    for (int64_t e = begin; e < end; ++e) coefficients += static_cast<uint32_t>(sum.coefficient(e, sum.csr.indices[e]));
+  }
+  const auto offset = Simd::set(static_cast<int32_t>(coefficients * static_cast<uint32_t>(sum.zero_point)));
+  unrolled<Sums::kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA { sums.acc[v] = Simd::subtract(sums.acc[v], offset); });
+}
+
+// A block of a row whose accumulators may not fit an int32: chunk by chunk.
+template <typename Simd, typename Loader, typename Coefficients, typename Shape>
+[[gnu::noinline]] void aggregate_wide(const Aggregation& a, const typename Simd::Requantizer& rule, const GatheredRows<Shape>& rows,
+                                      int64_t row, Columns columns) noexcept {
+  constexpr int64_t kChunk = __is_same(Coefficients, Unweighted) ? kCountedChunk : kWeightedChunk;
+  const Coefficients coefficients(a.sum);
+  const int64_t bytes = rows.last + 1;
+  constexpr int kVectors = Simd::template Sums<Loader, Shape>::kVectors;
+  alignas(64) int64_t wide[kVectors * Simd::kLanes] = {};
+  const auto carry = [&](const auto& sums, int32_t shift) DEGREEQUANT_INLINE_LAMBDA {
+    alignas(64) int32_t lanes[Simd::kLanes];
+    unrolled<kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
+      Simd::store(lanes, sums.acc[v]);
+      for (int64_t i = 0; i < Simd::kLanes; ++i) wide[v * Simd::kLanes + i] += int64_t{lanes[i]} * (int64_t{1} << shift);
+    });
+  };
+  const int64_t end = a.sum.csr.indptr[row + 1];
+  for (int64_t begin = a.sum.csr.indptr[row]; begin < end; begin += kChunk) {
+    const int64_t stop = end - begin < kChunk ? end : begin + kChunk;
+    auto sums = sum_edges<Simd, Loader>(coefficients, rows, bytes, begin, stop);
+    take_back_zero_point<Simd>(a.sum, begin, stop, sums);
+    carry(sums, a.sum.edge_shift);
+  }
+  if (a.sum.self_coefficient != 0) carry(own_term<Simd, Loader>(a.sum, rows, bytes, row), 0);
+  store_wide<Simd>(a, rule, row, columns, wide);
+}
+
+// The block that begins in byte `first` of each row of [begin, end).
+template <typename Simd, typename Loader, typename Coefficients, typename Shape>
+[[gnu::noinline]] void aggregate_block(const Aggregation& a, int64_t begin, int64_t end, int64_t first, int64_t bytes) noexcept {
+  const GatheredRows<Shape> rows(a.sum.x, a.sum.csr, first, bytes);
+  const Coefficients coefficients(a.sum);
+  typename Simd::Requantizer rule(a.rule);
+  const int64_t first_col = first * Loader::kPlanes;
+  const int64_t left = a.out.cols - first_col;
+  const Columns columns = {first_col, bytes * Loader::kPlanes < left ? bytes * Loader::kPlanes : left};
+  const int64_t stride = row_bytes(a.out.type, a.out.cols);
+  constexpr int kVectors = Simd::template Sums<Loader, Shape>::kVectors;
+  for (int64_t row = begin; row < end; ++row) {
     rule.start_row(row);
-    for_blocks<Simd::kMaxTiles>(0, a.out.cols, [&](auto shape, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
-      aggregate_block<Simd, Loader, kTerms, decltype(shape)>(a, rule, width, row, first, count);
+    const int64_t from = a.sum.csr.indptr[row];
+    const int64_t to = a.sum.csr.indptr[row + 1];
+    if (to - from > a.narrow_edges) {
+      aggregate_wide<Simd, Loader, Coefficients>(a, rule, rows, row, columns);
+      continue;
+    }
+    auto sums = sum_edges<Simd, Loader>(coefficients, rows, bytes, from, to);
+    take_back_zero_point<Simd>(a.sum, from, to, sums);
+    if (__is_same(Coefficients, Unweighted) && a.sum.has_self_term()) {
+      const auto own = own_term<Simd, Loader>(a.sum, rows, bytes, row);
+      unrolled<kVectors>(
+          [&](auto v) DEGREEQUANT_INLINE_LAMBDA { sums.acc[v] = Simd::add(Simd::shift_left(sums.acc[v], a.sum.edge_shift), own.acc[v]); });
+    }
+    uint8_t* target = a.out.data + row * stride;
+    unrolled<kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
+      const int64_t col = columns.first + v * Simd::kLanes;
+      const int64_t count = columns.first + columns.count - col;
+      if (count > 0) Simd::store_codes(a.out.type, target, col, count, rule.codes(sums.acc[v], col, count));
     });
   }
 }
 
+template <typename Simd, typename Loader, typename Coefficients>
+DEGREEQUANT_INLINE void aggregate_rows(const Aggregation& a, int64_t begin, int64_t end) noexcept {
+  const int64_t bytes = row_bytes(a.sum.x.type, a.sum.x.cols);
+  for (int64_t row = begin; row < end; row += kRowsAtOnce) {
+    const int64_t stop = end - row < kRowsAtOnce ? end : row + kRowsAtOnce;
+    for_blocks<Loader::kMaxHalves>(bytes, [&](auto shape, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
+      aggregate_block<Simd, Loader, Coefficients, decltype(shape)>(a, row, stop, first, count);
+    });
+  }
+}
+
+// Edges of a row whose accumulator surely fits an int32.
+DEGREEQUANT_INLINE int64_t narrow_edges(const NeighbourSum& sum) noexcept {
+  if (sum.has_coefficients()) return kWeightedChunk;
+  const int64_t self = sum.self_coefficient < 0 ? -sum.self_coefficient : sum.self_coefficient;
+  const int64_t codes = INT32_MAX / max_distance(sum.x.type, sum.zero_point) - self;
+  return codes < 0 ? -1 : codes >> sum.edge_shift;
+}
+
 template <typename Simd, typename Loader>
 DEGREEQUANT_INLINE void aggregate_rows(const Aggregation& a, int64_t begin, int64_t end) noexcept {
-  if (a.sum.has_self_term()) {
-    aggregate_rows<Simd, Loader, Terms::with_self>(a, begin, end);
-  } else if (Loader::kOffset != 0 || a.sum.zero_point != 0) {
-    aggregate_rows<Simd, Loader, Terms::shifted>(a, begin, end);
-  } else if constexpr (Loader::kOffset == 0) {
-    aggregate_rows<Simd, Loader, Terms::products>(a, begin, end);
-  }
+  if (a.sum.source_coefficient != nullptr) return aggregate_rows<Simd, Loader, BySource>(a, begin, end);
+  if (a.sum.edge_coefficient != nullptr) return aggregate_rows<Simd, Loader, ByEdge>(a, begin, end);
+  aggregate_rows<Simd, Loader, Unweighted>(a, begin, end);
 }
 
 template <typename Simd>
 DEGREEQUANT_INLINE void aggregate_with(const NeighbourSum& sum, const Requantize& rule, MutableCodes out, int64_t begin,
                                        int64_t end) noexcept {
-  const Aggregation a = {sum, rule, out, row_bytes(out.type, out.cols), Prefetcher(sum.csr, end)};
+  const Aggregation a = {sum, rule, out, narrow_edges(sum)};
   switch (sum.x.type) {
     case CodeType::i4:
       return aggregate_rows<Simd, typename Simd::template Nibbles<true>>(a, begin, end);

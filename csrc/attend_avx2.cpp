@@ -5,7 +5,7 @@
 namespace degreequant::avx2 {
 namespace {
 
-struct AttendSimd : Simd {
+struct AttendSimd : TileSimd {
   using Multipliers = Multiplier8;
 
   DEGREEQUANT_INLINE static Vector multiply(Vector a, Vector b) noexcept { return _mm256_mullo_epi32(a, b); }

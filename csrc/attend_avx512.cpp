@@ -5,7 +5,7 @@
 namespace degreequant::avx512 {
 namespace {
 
-struct AttendSimd : Simd {
+struct AttendSimd : TileSimd {
   using Multipliers = Multiplier16;
 
   DEGREEQUANT_INLINE static Vector multiply(Vector a, Vector b) noexcept { return _mm512_mullo_epi32(a, b); }

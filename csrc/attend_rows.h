@@ -134,7 +134,7 @@ DEGREEQUANT_INLINE void attend_block(AttentionRows<Simd>& a, int64_t first, int6
   HeadLanes<Simd> lanes[kVectors];
   for (int v = 0; v < kVectors; ++v) {
     const int tile = v / Simd::kTileVectors;
-    lanes[v].place(a, heads.position + tile * kTile + Loader::first(v % Simd::kTileVectors), Loader::kStep);
+    lanes[v].place(a, heads.position + tile * kTileColumns + Loader::first(v % Simd::kTileVectors), Loader::kStep);
   }
   a.softmax.start(a.row, heads);
   const int64_t end = a.attention.csr.indptr[a.row + 1];
@@ -164,7 +164,7 @@ DEGREEQUANT_INLINE void attend_block(AttentionRows<Simd>& a, int64_t first, int6
 // Columns [begin, end) of the row, block by block.
 template <typename Simd, typename Loader>
 [[gnu::noinline]] void attend_columns(AttentionRows<Simd>& a, int64_t begin, int64_t end) noexcept {
-  for_blocks<Simd::kMaxTiles>(begin, end, [&](auto shape, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
+  for_tile_blocks<Simd::kMaxTiles>(begin, end, [&](auto shape, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
     attend_block<Simd, Loader, decltype(shape)>(a, first, count);
   });
 }

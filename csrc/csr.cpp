@@ -1,62 +1,140 @@
+// A stable counting sort of edges by destination. The edges are cut into chunks, one for each thread: each counts its edges of every row,
+// and so knows where each of them goes, behind those of the chunks before it. Hence the order of the input for any number of threads.
 #include "csr.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
+
+#include "threads.h"
 
 namespace degreequant {
 namespace {
 
+constexpr int64_t kEdgesPerChunk = 1 << 16;  // fewer are sorted sooner than a thread wakes
+
 template <typename Index>
-std::optional<BadEdge> find_bad_edge(const Index* source, const Index* destination, int64_t edges, int64_t nodes) {
-  const auto outside = [nodes](int64_t node) { return node < 0 || node >= nodes; };
-  for (int64_t e = 0; e < edges; ++e) {
-    if (outside(source[e])) return BadEdge{0, e, source[e]};
-    if (outside(destination[e])) return BadEdge{1, e, destination[e]};
-  }
-  return std::nullopt;
-}
-
-// Where each row's next edge goes: a stable counting sort.
-class Cursor {
+class Sorter {
  public:
-  Cursor(CsrArrays& csr, bool edge_ids) : csr_(csr), next_(csr.indptr.begin(), csr.indptr.end() - 1) {
-    csr_.indices.resize(static_cast<size_t>(csr.indptr.back()));
-    csr_.edge_ids.resize(edge_ids ? csr_.indices.size() : 0);
-  }
+  Sorter(const EdgeList<Index>& list, CsrOptions options, CsrArrays& csr)
+      : list_(list),
+        options_(options),
+        csr_(csr),
+        // Each chunk has a counter for every row: no more chunks than pay for theirs.
+        chunks_(std::clamp<int64_t>(list.edges / std::max(kEdgesPerChunk, list.nodes), 1, options.threads)),
+        next_(static_cast<size_t>(chunks_ * list.nodes), 0),
+        bad_(static_cast<size_t>(chunks_), list.edges) {}
 
-  void append(int64_t row, int64_t source, int64_t edge_id) {
-    const size_t slot = static_cast<size_t>(next_[row]++);
-    csr_.indices[slot] = static_cast<int32_t>(source);
-    if (!csr_.edge_ids.empty()) csr_.edge_ids[slot] = edge_id;
+  std::optional<BadEdge> sort() {
+    for_chunks([this](int64_t chunk) { count(chunk); });
+    const int64_t bad = *std::min_element(bad_.begin(), bad_.end());
+    if (bad < list_.edges) return describe(bad);
+    lay_out();
+    for_chunks([this](int64_t chunk) { place(chunk); });
+    if (replaces()) place_loops();
+    return std::nullopt;
   }
 
  private:
+  template <typename Body>
+  void for_chunks(const Body& body) {
+    if (chunks_ == 1) return body(0);
+    ThreadPool::instance().run(chunks_, chunks_, [&](int64_t chunk, int64_t) { body(chunk); });
+  }
+
+  bool replaces() const noexcept { return options_.self_loops == SelfLoops::replace; }
+  int64_t first_edge(int64_t chunk) const noexcept { return list_.edges / chunks_ * chunk + std::min(chunk, list_.edges % chunks_); }
+  int64_t* counters(int64_t chunk) noexcept { return next_.data() + chunk * list_.nodes; }
+
+  bool is_outside(Index node) const noexcept { return static_cast<uint64_t>(int64_t{node}) >= static_cast<uint64_t>(list_.nodes); }
+
+  BadEdge describe(int64_t edge) const noexcept {
+    if (is_outside(list_.source[edge])) return {0, edge, list_.source[edge]};
+    return {1, edge, list_.destination[edge]};
+  }
+
+  // Counts a chunk's edges of every row, and looks for the first that is none.
+  void count(int64_t chunk) noexcept {
+    int64_t* counts = counters(chunk);
+    for (int64_t e = first_edge(chunk); e < first_edge(chunk + 1); ++e) {
+      const Index source = list_.source[e];
+      const Index destination = list_.destination[e];
+      if (is_outside(source) || is_outside(destination)) {
+        bad_[static_cast<size_t>(chunk)] = e;
+        return;
+      }
+      counts[destination] += !(replaces() && source == destination);
+    }
+  }
+
+  // From counts to where each chunk's next edge of a row goes.
+  void lay_out() {
+    csr_.indptr.resize(static_cast<size_t>(list_.nodes) + 1);
+    int64_t slot = 0;
+    for (int64_t row = 0; row < list_.nodes; ++row) {
+      csr_.indptr[static_cast<size_t>(row)] = slot;
+      for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
+        int64_t& counter = counters(chunk)[row];
+        const int64_t count = counter;
+        counter = slot;
+        slot += count;
+      }
+      slot += replaces();
+    }
+    csr_.indptr[static_cast<size_t>(list_.nodes)] = slot;
+    csr_.indices.allocate(slot + kIndexPadding);
+    std::fill(csr_.indices.data() + slot, csr_.indices.data() + slot + kIndexPadding, 0);
+    if (!options_.edge_ids) return;
+    csr_.edge_ids.allocate(slot);
+    if (replaces()) last_loop_.assign(static_cast<size_t>(list_.nodes), -1);
+  }
+
+  void place(int64_t chunk) noexcept {
+    int64_t* next = counters(chunk);
+    int32_t* indices = csr_.indices.data();
+    int64_t* ids = options_.edge_ids ? csr_.edge_ids.data() : nullptr;
+    for (int64_t e = first_edge(chunk); e < first_edge(chunk + 1); ++e) {
+      const Index source = list_.source[e];
+      if (replaces() && source == list_.destination[e]) {
+        if (ids != nullptr) note_loop(source, e);
+        continue;
+      }
+      const int64_t slot = next[list_.destination[e]]++;
+      indices[slot] = static_cast<int32_t>(source);
+      if (ids != nullptr) ids[slot] = e;
+    }
+  }
+
+  // Keeps the last of a node's self loops, whichever chunk has it.
+  void note_loop(int64_t node, int64_t edge) noexcept {
+    const std::atomic_ref last(last_loop_[static_cast<size_t>(node)]);
+    int64_t seen = last.load(std::memory_order_relaxed);
+    while (seen < edge && !last.compare_exchange_weak(seen, edge, std::memory_order_relaxed)) {
+    }
+  }
+
+  void place_loops() noexcept {
+    for (int64_t row = 0; row < list_.nodes; ++row) {
+      const int64_t slot = csr_.indptr[static_cast<size_t>(row) + 1] - 1;
+      csr_.indices[slot] = static_cast<int32_t>(row);
+      if (options_.edge_ids) csr_.edge_ids[slot] = last_loop_[static_cast<size_t>(row)];
+    }
+  }
+
+  EdgeList<Index> list_;
+  CsrOptions options_;
   CsrArrays& csr_;
-  std::vector<int64_t> next_;
+  int64_t chunks_;
+  std::vector<int64_t> next_;       // of each chunk, for each row
+  std::vector<int64_t> bad_;        // first edge of each chunk that is none, or the number of edges
+  std::vector<int64_t> last_loop_;  // of each node, where their ids are kept
 };
 
 }  // namespace
 
 template <typename Index>
-std::optional<BadEdge> build_csr(const Index* source, const Index* destination, int64_t edges, int64_t nodes, SelfLoops self_loops,
-                                 bool edge_ids, CsrArrays& csr) {
-  if (const auto bad = find_bad_edge(source, destination, edges, nodes)) return bad;
-  const bool replace = self_loops == SelfLoops::replace;
-
-  csr.indptr.assign(static_cast<size_t>(nodes) + 1, 0);
-  for (int64_t e = 0; e < edges; ++e) csr.indptr[destination[e] + 1] += !(replace && source[e] == destination[e]);
-  for (int64_t row = 0; row < nodes; ++row) csr.indptr[row + 1] += csr.indptr[row] + replace;
-
-  Cursor cursor(csr, edge_ids);
-  std::vector<int64_t> last_loop(replace ? static_cast<size_t>(nodes) : 0, -1);
-  for (int64_t e = 0; e < edges; ++e) {
-    if (replace && source[e] == destination[e]) {
-      last_loop[source[e]] = e;
-    } else {
-      cursor.append(destination[e], source[e], e);
-    }
-  }
-  for (int64_t row = 0; replace && row < nodes; ++row) cursor.append(row, row, last_loop[row]);
-  return std::nullopt;
+std::optional<BadEdge> build_csr(const EdgeList<Index>& list, CsrOptions options, CsrArrays& csr) {
+  return Sorter<Index>(list, options, csr).sort();
 }
 
 template <typename Index>
@@ -64,17 +142,19 @@ std::optional<int64_t> build_segments(const Index* batch, int64_t nodes, int64_t
   csr.indptr.assign(static_cast<size_t>(graphs) + 1, 0);
   for (int64_t node = 0; node < nodes; ++node) {
     if (batch[node] < 0 || batch[node] >= graphs) return node;
-    ++csr.indptr[batch[node] + 1];
+    ++csr.indptr[static_cast<size_t>(batch[node]) + 1];
   }
-  for (int64_t graph = 0; graph < graphs; ++graph) csr.indptr[graph + 1] += csr.indptr[graph];
+  for (size_t graph = 0; graph < static_cast<size_t>(graphs); ++graph) csr.indptr[graph + 1] += csr.indptr[graph];
 
-  Cursor cursor(csr, false);
-  for (int64_t node = 0; node < nodes; ++node) cursor.append(batch[node], node, node);
+  csr.indices.allocate(nodes + kIndexPadding);
+  std::fill(csr.indices.data() + nodes, csr.indices.data() + nodes + kIndexPadding, 0);
+  std::vector<int64_t> next(csr.indptr.begin(), csr.indptr.end() - 1);
+  for (int64_t node = 0; node < nodes; ++node) csr.indices[next[static_cast<size_t>(batch[node])]++] = static_cast<int32_t>(node);
   return std::nullopt;
 }
 
-template std::optional<BadEdge> build_csr(const int32_t*, const int32_t*, int64_t, int64_t, SelfLoops, bool, CsrArrays&);
-template std::optional<BadEdge> build_csr(const int64_t*, const int64_t*, int64_t, int64_t, SelfLoops, bool, CsrArrays&);
+template std::optional<BadEdge> build_csr(const EdgeList<int32_t>&, CsrOptions, CsrArrays&);
+template std::optional<BadEdge> build_csr(const EdgeList<int64_t>&, CsrOptions, CsrArrays&);
 template std::optional<int64_t> build_segments(const int32_t*, int64_t, int64_t, CsrArrays&);
 template std::optional<int64_t> build_segments(const int64_t*, int64_t, int64_t, CsrArrays&);
 

@@ -5,6 +5,9 @@
 #include <optional>
 #include <vector>
 
+#include "array.h"
+#include "kernels.h"
+
 namespace degreequant {
 
 enum class SelfLoops : uint8_t {
@@ -16,10 +19,12 @@ constexpr int64_t kMaxNodes = INT32_MAX;
 constexpr int64_t kMaxEdges = INT32_MAX;  // what the bound of a 64-bit accumulator allows a row (docs/numerics.md)
 
 struct CsrArrays {
-  std::vector<int64_t> indptr;   // nodes + 1
-  std::vector<int32_t> indices;  // source of each edge
+  int64_t edges() const noexcept { return indptr.empty() ? 0 : indptr.back(); }
+
+  std::vector<int64_t> indptr;  // nodes + 1
+  Array<int32_t> indices;       // source of each edge, then kIndexPadding zeros
   // Position of each edge in the input; for an added loop that of the node's last self loop, or -1; or empty.
-  std::vector<int64_t> edge_ids;
+  Array<int64_t> edge_ids;
 };
 
 // The first edge with an end outside [0, nodes); endpoint 0 is its source, 1 its destination.
@@ -29,10 +34,23 @@ struct BadEdge {
   int64_t value;
 };
 
-// Index is int32_t or int64_t. `edge_ids` are filled only where asked for.
+// Edges as they come: ends of type Index, int32_t or int64_t.
 template <typename Index>
-std::optional<BadEdge> build_csr(const Index* source, const Index* destination, int64_t edges, int64_t nodes, SelfLoops self_loops,
-                                 bool edge_ids, CsrArrays& csr);
+struct EdgeList {
+  const Index* source;
+  const Index* destination;
+  int64_t edges;
+  int64_t nodes;
+};
+
+struct CsrOptions {
+  SelfLoops self_loops;
+  bool edge_ids;    // to be filled
+  int64_t threads;  // at most; the result is the same for any number
+};
+
+template <typename Index>
+std::optional<BadEdge> build_csr(const EdgeList<Index>& list, CsrOptions options, CsrArrays& csr);
 
 // One row for each of `graphs` graphs, holding the nodes with that number in `batch`, in order; without edge ids. Returns the first
 // position whose number is outside [0, graphs).

@@ -1,6 +1,6 @@
 #include "dense_rows.h"
 #include "kernels_x86.h"
-#include "tiles_avx2.h"
+#include "sums_avx2.h"
 
 namespace degreequant::avx2 {
 namespace {

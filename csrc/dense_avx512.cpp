@@ -1,6 +1,6 @@
 #include "dense_rows.h"
 #include "kernels_x86.h"
-#include "tiles_avx512.h"
+#include "sums_avx512.h"
 
 namespace degreequant::avx512 {
 namespace {

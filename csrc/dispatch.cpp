@@ -6,8 +6,10 @@
 #include "float_kernels.h"
 #include "kernels_reference.h"
 
-#ifdef DEGREEQUANT_X86
+#if defined(DEGREEQUANT_X86)
 #include "kernels_x86.h"
+#elif defined(DEGREEQUANT_NEON)
+#include "kernels_neon.h"
 #endif
 
 namespace degreequant {
@@ -29,7 +31,7 @@ constexpr Kernels reference_kernels = {
     .lookup = reference::lookup,
 };
 
-#ifdef DEGREEQUANT_X86
+#if defined(DEGREEQUANT_X86)
 bool has_avx2() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 
 bool has_avx512() noexcept {
@@ -46,6 +48,7 @@ constexpr Kernels make_avx2() noexcept {
   table.quantize = avx2::quantize;
   table.linear = avx2::linear;
   table.aggregate = avx2::aggregate;
+  table.maximum = avx2::maximum;
   table.attend = avx2::attend;
   table.add = avx2::add;
   table.rescale = avx2::rescale;
@@ -61,6 +64,7 @@ constexpr Kernels make_avx512() noexcept {
   table.quantize = avx512::quantize;
   table.linear = avx512::linear;
   table.aggregate = avx512::aggregate;
+  table.maximum = avx512::maximum;
   table.attend = avx512::attend;
   table.add = avx512::add;
   table.rescale = avx512::rescale;
@@ -71,6 +75,18 @@ constexpr Kernels make_avx512() noexcept {
 constexpr Kernels avx2_kernels = make_avx2();
 constexpr Kernels avx512_kernels = make_avx512();
 constexpr std::array<const Kernels*, 3> kCompiled = {&reference_kernels, &avx2_kernels, &avx512_kernels};
+#elif defined(DEGREEQUANT_NEON)
+constexpr Kernels make_neon() noexcept {
+  Kernels table = reference_kernels;
+  table.name = "neon";
+  table.quantize = neon::quantize;
+  table.linear = neon::linear;
+  table.aggregate = neon::aggregate;
+  return table;
+}
+
+constexpr Kernels neon_kernels = make_neon();
+constexpr std::array<const Kernels*, 2> kCompiled = {&reference_kernels, &neon_kernels};
 #else
 constexpr std::array<const Kernels*, 1> kCompiled = {&reference_kernels};
 #endif

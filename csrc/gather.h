@@ -6,30 +6,30 @@
 
 namespace degreequant {
 
-constexpr int64_t kTile = 32;           // columns in a tile; its codes of any type begin on a byte
-constexpr int64_t kBlockColumns = 64;   // in the widest block
-constexpr int64_t kPrefetchEdges = 12;  // how far ahead a gathered row is asked for
+constexpr int64_t kTileColumns = 32;   // columns in a tile; its codes of any type begin on a byte
+constexpr int64_t kBlockColumns = 64;  // in the widest block
+constexpr int64_t kLogitsAhead = 12;   // how far ahead a gathered row is asked for
 
 // A block of kTiles tiles; with kPartial, of some columns fewer.
 template <int tiles, bool partial>
-struct BlockShape {
+struct TileShape {
   static constexpr int kTiles = tiles;
   static constexpr bool kPartial = partial;
 };
 
 // Calls f(shape, first, count) for blocks of at most kMaxTiles tiles that cover the columns [begin, end).
 template <int kMaxTiles, typename F>
-DEGREEQUANT_INLINE void for_blocks(int64_t begin, int64_t end, F f) noexcept {
-  constexpr int64_t kWhole = kMaxTiles * kTile;
+DEGREEQUANT_INLINE void for_tile_blocks(int64_t begin, int64_t end, F f) noexcept {
+  constexpr int64_t kWhole = kMaxTiles * kTileColumns;
   int64_t first = begin;
-  for (; first + kWhole <= end; first += kWhole) f(BlockShape<kMaxTiles, false>{}, first, kWhole);
+  for (; first + kWhole <= end; first += kWhole) f(TileShape<kMaxTiles, false>{}, first, kWhole);
   const int64_t left = end - first;
-  if (left == kTile) {
-    f(BlockShape<1, false>{}, first, left);
-  } else if (left > kTile) {
-    f(BlockShape<kMaxTiles, true>{}, first, left);
+  if (left == kTileColumns) {
+    f(TileShape<1, false>{}, first, left);
+  } else if (left > kTileColumns) {
+    f(TileShape<kMaxTiles, true>{}, first, left);
   } else if (left > 0) {
-    f(BlockShape<1, true>{}, first, left);
+    f(TileShape<1, true>{}, first, left);
   }
 }
 
@@ -54,9 +54,9 @@ struct Prefetcher {
 
   DEGREEQUANT_INLINE Prefetcher(const Csr& csr, int64_t end) noexcept : indices(csr.indices), last_edge(csr.indptr[end] - 1) {}
 
-  // Asks for `bytes` bytes of the row that is gathered kPrefetchEdges after `edge`; they may lie across two cache lines.
+  // Asks for `bytes` bytes of the row that is gathered kLogitsAhead after `edge`; they may lie across two cache lines.
   DEGREEQUANT_INLINE void ask(const void* base, int64_t stride, int64_t bytes, int64_t edge) const noexcept {
-    const int64_t ahead = edge + kPrefetchEdges < last_edge ? edge + kPrefetchEdges : last_edge;
+    const int64_t ahead = edge + kLogitsAhead < last_edge ? edge + kLogitsAhead : last_edge;
     const char* p = static_cast<const char*>(base) + indices[ahead] * stride;
     __builtin_prefetch(p);
     __builtin_prefetch(p + bytes - 1);

@@ -101,6 +101,9 @@ struct Requantize {
   DEGREEQUANT_INLINE constexpr int32_t addend_at(int64_t c) const noexcept { return addend == nullptr ? 0 : addend[c]; }
 };
 
+// Entries of Csr::indices after the last edge, each a source: what asks for rows ahead of time may read them.
+constexpr int64_t kIndexPadding = 64;
+
 // Edges by destination: the sources of row i are indices[indptr[i] .. indptr[i+1]), all in [0, sources).
 struct Csr {
   const int64_t* indptr;

@@ -20,6 +20,7 @@
 #include "from_real.h"
 #include "kernels.h"
 #include "objects.h"
+#include "operands.h"
 #include "operations.h"
 #include "operations_float.h"
 #include "plan_object.h"
@@ -37,14 +38,14 @@ std::vector<T> copy_of(const InArray& array) {
 }
 
 template <typename Index>
-std::optional<BadEdge> build(const InArray& edge_index, int64_t nodes, SelfLoops self_loops, bool edge_ids, CsrArrays& arrays) {
+std::optional<BadEdge> build(const InArray& edge_index, int64_t nodes, CsrOptions options, CsrArrays& arrays) {
   const int64_t edges = static_cast<int64_t>(edge_index.shape(1));
   const Index* source = data_of<Index>(edge_index);
   const nb::gil_scoped_release release;
-  return build_csr(source, source + edges, edges, nodes, self_loops, edge_ids, arrays);
+  return build_csr<Index>({source, source + edges, edges, nodes}, options, arrays);
 }
 
-CsrObject make_csr(nb::object edge_index, int64_t num_nodes, std::string_view self_loops, bool edge_ids) {
+CsrObject make_csr(nb::object edge_index, int64_t num_nodes, std::string_view self_loops, bool edge_ids, int64_t threads) {
   const InArray edges = input_array(edge_index, "edge_index", {nb::dtype<int64_t>(), nb::dtype<int32_t>()}, 2);
   if (edges.shape(0) != 2) raise_value("expected edge_index of shape (2, edges), got " + std::to_string(edges.shape(0)) + " rows");
   check_range(static_cast<int64_t>(edges.shape(1)), 0, kMaxEdges, "the number of edges");
@@ -52,10 +53,11 @@ CsrObject make_csr(nb::object edge_index, int64_t num_nodes, std::string_view se
   if (self_loops != "keep" && self_loops != "replace") {
     raise_value("expected self_loops to be keep or replace, got '" + std::string(self_loops) + "'");
   }
-  const SelfLoops policy = self_loops == "keep" ? SelfLoops::keep : SelfLoops::replace;
+  check_threads(threads);
+  const CsrOptions options = {self_loops == "keep" ? SelfLoops::keep : SelfLoops::replace, edge_ids, threads};
   CsrObject csr{{}, num_nodes, num_nodes, edge_ids};
-  const auto bad = edges.dtype() == nb::dtype<int32_t>() ? build<int32_t>(edges, num_nodes, policy, edge_ids, csr.arrays)
-                                                         : build<int64_t>(edges, num_nodes, policy, edge_ids, csr.arrays);
+  const auto bad = edges.dtype() == nb::dtype<int32_t>() ? build<int32_t>(edges, num_nodes, options, csr.arrays)
+                                                         : build<int64_t>(edges, num_nodes, options, csr.arrays);
   if (bad) {
     raise_value("expected node indices in [0, " + std::to_string(num_nodes) + "), got " + std::to_string(bad->value) + " at edge_index[" +
                 std::to_string(bad->endpoint) + ", " + std::to_string(bad->position) + "]");
@@ -121,14 +123,14 @@ RequantizeObject make_requantize(nb::object mantissa, nb::object shift, nb::obje
 }
 
 template <typename T>
-nb::ndarray<nb::numpy, const T, nb::ndim<1>> vector_view(const std::vector<T>& values) {
-  return {values.data(), {values.size()}};
+nb::ndarray<nb::numpy, const T, nb::ndim<1>> view_of(const T* values, int64_t count) {
+  return {values, {static_cast<size_t>(count)}};
 }
 
 nb::object edge_ids_of(nb::handle_t<CsrObject> self) {
   const CsrObject& csr = nb::cast<const CsrObject&>(self);
   if (!csr.has_edge_ids) return nb::none();
-  return nb::cast(vector_view(csr.arrays.edge_ids), nb::rv_policy::reference_internal, self);
+  return nb::cast(view_of(csr.arrays.edge_ids.data(), csr.edges()), nb::rv_policy::reference_internal, self);
 }
 
 }  // namespace
@@ -155,11 +157,12 @@ NB_MODULE(_kernels, m) {
       "factor"_a);
 
   nb::class_<CsrObject>(m, "Csr")
-      .def(nb::new_(&make_csr), "edge_index"_a.none(), "num_nodes"_a, "self_loops"_a, "edge_ids"_a)
+      .def(nb::new_(&make_csr), "edge_index"_a.none(), "num_nodes"_a, "self_loops"_a, "edge_ids"_a, "threads"_a = 1)
       .def_prop_ro(
-          "indptr", [](const CsrObject& csr) { return vector_view(csr.arrays.indptr); }, nb::rv_policy::reference_internal)
+          "indptr", [](const CsrObject& csr) { return view_of(csr.arrays.indptr.data(), csr.rows + 1); }, nb::rv_policy::reference_internal)
       .def_prop_ro(
-          "indices", [](const CsrObject& csr) { return vector_view(csr.arrays.indices); }, nb::rv_policy::reference_internal)
+          "indices", [](const CsrObject& csr) { return view_of(csr.arrays.indices.data(), csr.edges()); },
+          nb::rv_policy::reference_internal)
       .def_prop_ro("edge_ids", &edge_ids_of)
       .def_ro("rows", &CsrObject::rows)
       .def_ro("sources", &CsrObject::sources)

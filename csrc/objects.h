@@ -18,7 +18,7 @@ struct CsrObject {
   bool has_edge_ids;
 
   Csr view() const noexcept { return {arrays.indptr.data(), arrays.indices.data(), rows, sources}; }
-  int64_t edges() const noexcept { return static_cast<int64_t>(arrays.indices.size()); }
+  int64_t edges() const noexcept { return arrays.edges(); }
 };
 
 using RequantizeObject = Rule;

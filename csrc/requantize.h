@@ -12,6 +12,20 @@
 
 namespace degreequant {
 
+template <int kValue>
+struct Index {
+  constexpr operator int() const noexcept { return kValue; }
+};
+
+// Calls f(0), ..., f(kCount - 1) with constants, so that what they index can live in registers: compilers unroll loops too late for that.
+template <int kCount, int kFirst = 0, typename F>
+DEGREEQUANT_INLINE constexpr void unrolled(F f) noexcept {
+  if constexpr (kFirst < kCount) {
+    f(Index<kFirst>{});
+    unrolled<kCount, kFirst + 1>(f);
+  }
+}
+
 constexpr int32_t kAddendBits = 14;  // an addend counts 2^-14 of the output's step
 constexpr int32_t kMaxShift = 45;    // keeps addend * 2^(shift - kAddendBits) below 2^62
 constexpr int32_t kMaxMantissa = INT32_MAX;

@@ -12,7 +12,7 @@ namespace degreequant::avx2 {
 template <bool kSigned>
 struct ByteLoader {
   static constexpr int32_t kOffset = 0;
-  static constexpr int64_t kTileBytes = kTile;
+  static constexpr int64_t kTileBytes = kTileColumns;
   static constexpr int64_t kStep = 1;
 
   DEGREEQUANT_INLINE static constexpr int64_t first(int v) noexcept { return v * kLanes; }
@@ -31,7 +31,7 @@ struct ByteLoader {
 template <bool kSigned>
 struct NibbleLoader {
   static constexpr int32_t kOffset = kSigned ? 8 : 0;
-  static constexpr int64_t kTileBytes = kTile / 2;
+  static constexpr int64_t kTileBytes = kTileColumns / 2;
   static constexpr int64_t kStep = 2;
 
   DEGREEQUANT_INLINE static constexpr int64_t first(int v) noexcept { return v % 2 * 2 * kLanes + v / 2; }
@@ -65,7 +65,7 @@ struct NibbleLoader {
 
 constexpr int kTileVectors = 4;
 
-struct Simd {
+struct TileSimd {
   static constexpr int64_t kLanes = avx2::kLanes;
   static constexpr int kMaxTiles = 2;
   static constexpr int kTileVectors = avx2::kTileVectors;

@@ -12,7 +12,7 @@ namespace degreequant::avx512 {
 template <bool kSigned>
 struct ByteLoader {
   static constexpr int32_t kOffset = 0;
-  static constexpr int64_t kTileBytes = kTile;
+  static constexpr int64_t kTileBytes = kTileColumns;
   static constexpr int64_t kStep = 1;
 
   DEGREEQUANT_INLINE static constexpr int64_t first(int v) noexcept { return v * kLanes; }
@@ -39,7 +39,7 @@ struct ByteLoader {
 template <bool kSigned>
 struct NibbleLoader {
   static constexpr int32_t kOffset = kSigned ? 8 : 0;
-  static constexpr int64_t kTileBytes = kTile / 2;
+  static constexpr int64_t kTileBytes = kTileColumns / 2;
   static constexpr int64_t kStep = 2;
 
   DEGREEQUANT_INLINE static constexpr int64_t first(int v) noexcept { return v; }
@@ -68,7 +68,7 @@ struct NibbleLoader {
 
 constexpr int kTileVectors = 2;
 
-struct Simd {
+struct TileSimd {
   static constexpr int64_t kLanes = avx512::kLanes;
   static constexpr int kMaxTiles = 2;
   static constexpr int kTileVectors = avx512::kTileVectors;

@@ -28,6 +28,29 @@ def test_rows_hold_their_edges_in_order(nodes, pairs, self_loops, index):
     assert (csr.indptr.dtype, csr.indices.dtype, csr.edge_ids.dtype) == (np.int64, np.int32, np.int64)
 
 
+@pytest.mark.parametrize("self_loops", ["keep", "replace"])
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+def test_threads_change_nothing(index, self_loops):
+    """Enough edges for a chunk to each thread, with hubs and self loops in all of them."""
+    rng = np.random.default_rng(0)
+    nodes, edges = 500, 400_000
+    edge_index = (nodes * rng.random((2, edges)) ** 3).astype(index)
+    alone = _kernels.Csr(edge_index, nodes, self_loops, True)
+    for threads in (2, 3, 7):
+        csr = _kernels.Csr(edge_index, nodes, self_loops, True, threads)
+        for name in ("indptr", "indices", "edge_ids"):
+            np.testing.assert_array_equal(getattr(csr, name), getattr(alone, name))
+
+
+def test_the_first_of_many_bad_edges_is_named_by_any_number_of_threads():
+    edge_index = np.zeros((2, 300_000), np.int64)
+    edge_index[1, [70_000, 299_999]] = -4, 9
+    edge_index[0, 200_000] = 3
+    for threads in (1, 4):
+        with pytest.raises(ValueError, match=r"got -4 at edge_index\[1, 70000\]"):
+            _kernels.Csr(edge_index, 3, "keep", False, threads)
+
+
 def test_the_last_self_loop_gives_its_id():
     csr = _kernels.Csr(np.array([[1, 0, 1, 1], [1, 1, 0, 1]]), 2, "replace", True)
     assert csr.indices.tolist() == [1, 0, 0, 1]

@@ -97,6 +97,28 @@ def test_the_self_term_equals_the_reference(isa, x_type, cols):
         check_against_the_reference(isa, (x, x_type, cols, csr, None, None, rule, out_type), zero_point=zero_point, self_term=self_term)
 
 
+DEGREES = [0, 1, 2, 3, 4, 15, 16, 17, 31, 33, 255, 256, 257, 258, 511, 513, 770]  # around pairs, and what narrow lanes can sum
+
+
+@pytest.mark.parametrize("cols", [8, 16, 32, 41, 48, 96, 97, 145, 160, 224, 256, 290])
+@pytest.mark.parametrize("x_type", CODE_TYPES)
+def test_rows_of_any_length_sum_to_the_reference(isa, x_type, cols):
+    """Codes and coefficients are extremes of one sign in some rows, so that every lane is as full as it can be."""
+    rng = np.random.default_rng(cols)
+    nodes = len(DEGREES)
+    destinations = np.repeat(np.arange(nodes), DEGREES)
+    csr = _kernels.Csr(np.stack([rng.integers(0, nodes, len(destinations)), destinations]), nodes, "keep", False)
+    low, high = oracle.CODE_RANGES[x_type]
+    extreme = oracle.pack(np.full((nodes, cols), rng.choice([low, high])), x_type, cols)
+    weights = np.full(csr.num_edges, rng.choice([-32768, 32767]), np.int16)
+    mixed = rng.integers(-32768, 32767, csr.num_edges, endpoint=True).astype(np.int16)
+    for x in (extreme, call.random_codes(rng, x_type, nodes, cols)):
+        for source, edge in [(None, None), (weights[:nodes], None), (None, weights), (None, mixed)]:
+            bits = (17 if source is None and edge is None else 32) - (4 if x_type in ("i4", "u4") else 0)
+            rule = call.random_rule(rng, "i8", cols, rows=nodes, acc_bits=bits)
+            check_against_the_reference(isa, (x, x_type, cols, csr, source, edge, rule, "i8"), zero_point=int(rng.choice([0, low])))
+
+
 def star(in_degree, nodes=3):
     """`in_degree` edges into node 0, from nodes 1 and 2 in turn."""
     return _kernels.Csr(np.stack([1 + np.arange(in_degree) % 2, np.zeros(in_degree, np.int64)]), nodes, "keep", False)

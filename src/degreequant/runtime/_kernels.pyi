@@ -25,7 +25,12 @@ class Csr:
     """Edges by destination, in the order of the input. Immutable, so that its indices are checked once."""
 
     def __new__(
-        cls, edge_index: NDArray[np.int64] | NDArray[np.int32], num_nodes: int, self_loops: Literal["keep", "replace"], edge_ids: bool
+        cls,
+        edge_index: NDArray[np.int64] | NDArray[np.int32],
+        num_nodes: int,
+        self_loops: Literal["keep", "replace"],
+        edge_ids: bool,
+        threads: int = 1,
     ) -> Csr:
         """Group the edges `edge_index[0, e] -> edge_index[1, e]` by destination.
 
@@ -35,6 +40,7 @@ class Csr:
             self_loops: "keep" leaves them as they come. "replace" drops all of them and gives each node one, the last edge of its row
                 (PyG's add_remaining_self_loops).
             edge_ids: whether to keep each edge's position in `edge_index`.
+            threads: at most so many; they change nothing but the time.
         """
 
     @property

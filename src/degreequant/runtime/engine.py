@@ -1,6 +1,5 @@
 """`Engine`: runs a `Program` on a graph, integers only, with numpy and the native kernels."""
 
-import os
 from collections.abc import Mapping
 from numbers import Integral
 from os import PathLike
@@ -15,7 +14,7 @@ from degreequant.packing import unpack
 from degreequant.program import Program
 from degreequant.runtime.call import bind
 from degreequant.runtime.epilogue import EPILOGUES
-from degreequant.runtime.kernels import MAX_THREADS, choose_isa, native
+from degreequant.runtime.kernels import MAX_THREADS, choose_isa, native, usable_threads
 from degreequant.runtime.steps import EdgeSlot, build
 
 
@@ -96,7 +95,7 @@ def _program(program: Any) -> Program:
 
 def _thread_count(threads: int | None) -> int:
     if threads is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return usable_threads()
     if isinstance(threads, bool) or not isinstance(threads, Integral) or not 1 <= threads < 2**31:
         raise EngineError(f"threads is {threads!r}; expected a number of at least 1, below 2^31")
     return int(threads)

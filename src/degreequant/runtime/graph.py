@@ -13,7 +13,7 @@ from degreequant.operations import EdgeNorm
 from degreequant.operations.edges import Loops
 from degreequant.runtime import arrays
 from degreequant.runtime.forms import EdgeForm
-from degreequant.runtime.kernels import native
+from degreequant.runtime.kernels import native, usable_threads
 
 MAX_NODES = 2**31 - 1
 
@@ -100,7 +100,7 @@ class Graph:
         """The edges by destination; with `self_loops` every node has one, the last of its row, in place of its own."""
         key = (self_loops, ids)
         if key not in self._plain:
-            self._plain[key] = native.Csr(self._edges, self.num_nodes, "replace" if self_loops else "keep", ids)
+            self._plain[key] = native.Csr(self._edges, self.num_nodes, "replace" if self_loops else "keep", ids, usable_threads())
         return self._plain[key]
 
     def changed(self, loops: Loops) -> npt.NDArray[np.int32]:
@@ -128,7 +128,7 @@ class Graph:
     def _sorted(self, norm: EdgeNorm, weight: npt.NDArray[np.float32] | None) -> tuple[native.Csr, FloatArray | None, FloatArray]:
         """The edges by destination, their weights in that order, and `d^-1/2` of each node (1 without normalization)."""
         loops = norm.normalize and norm.add_self_loops
-        csr = native.Csr(self._edges, self.num_nodes, "replace" if loops else "keep", weight is not None)
+        csr = native.Csr(self._edges, self.num_nodes, "replace" if loops else "keep", weight is not None, usable_threads())
         ordered = None if weight is None else _ordered(weight, csr, 2.0 if norm.improved else 1.0)
         if not norm.normalize:
             return csr, ordered, np.ones(self.num_nodes)

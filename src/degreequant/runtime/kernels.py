@@ -13,7 +13,7 @@ ISA_VARIABLE = "DEGREEQUANT_ISA"
 MAX_THREADS = 1024
 """More are of no use to any call."""
 
-__all__ = ["ISA_VARIABLE", "MAX_THREADS", "available_isas", "choose_isa", "native"]
+__all__ = ["ISA_VARIABLE", "MAX_THREADS", "available_isas", "choose_isa", "native", "usable_threads"]
 
 
 def available_isas() -> list[str]:
@@ -37,3 +37,9 @@ def choose_isa(isa: str | None = None) -> str:
         origin = "isa" if isa is not None else ISA_VARIABLE
         raise EngineError(f"{origin} is {wanted!r}, which this CPU does not have; available are {', '.join(available)}")
     return wanted
+
+
+def usable_threads() -> int:
+    """As many threads as the process may run at once, and the native code takes."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(count, MAX_THREADS)

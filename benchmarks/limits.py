@@ -1,0 +1,62 @@
+"""The limits of the machine, from benchmarks/limits.cpp: compiled here for this machine when a benchmark runs, so nothing of it ships."""
+
+import ctypes
+import os
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+SOURCE = Path(__file__).with_name("limits.cpp")
+AHEAD = 32
+"""Entries that the indices must have beyond the edges that are read."""
+MACS_A_ROUND = 12 * 64
+
+
+def read_edges(x: np.ndarray, indices: np.ndarray, coefficient: np.ndarray | None, edges: int, threads: int) -> None:
+    """Reads what a sum over neighbours reads, and does nothing else: each edge's index, its source's int16 coefficient, its source's row.
+
+    Args:
+        x: uint8 or int8 `[nodes, bytes of a row]`.
+        indices: int32, `edges + AHEAD` of them, each a row of `x`.
+        coefficient: int16 `[nodes]`, or nothing.
+        edges: How many to read.
+        threads: Each takes as many.
+    """
+    bounds = [edges * part // threads for part in range(threads + 1)]
+
+    def read(part: int) -> None:
+        _library().read_edges(_address(x), x.shape[1], _address(indices), _address(coefficient), bounds[part], bounds[part + 1])
+
+    if threads == 1:
+        return read(0)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(read, range(threads)))
+    return None
+
+
+def multiply_in_registers(rounds: int) -> None:
+    """`rounds * MACS_A_ROUND` multiply-adds of int8 pairs, without touching memory: the peak of vpdpbusd."""
+    _library().multiply_in_registers(rounds)
+
+
+def _address(array: np.ndarray | None) -> int | None:
+    return None if array is None else array.ctypes.data
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    with tempfile.TemporaryDirectory() as folder:
+        built = Path(folder) / "limits.so"
+        flags = ["-O3", "-std=c++20", "-march=native", "-shared", "-fPIC"]
+        subprocess.run([os.environ.get("CXX", "c++"), *flags, str(SOURCE), "-o", str(built)], check=True)
+        library = ctypes.CDLL(str(built))
+    number, pointer = ctypes.c_int64, ctypes.c_void_p
+    library.read_edges.argtypes = [pointer, number, pointer, pointer, number, number]
+    library.read_edges.restype = number
+    library.multiply_in_registers.argtypes = [number]
+    library.multiply_in_registers.restype = None
+    return library

@@ -1,0 +1,35 @@
+// A large array that is written once: uninitialised, and on huge pages, which random writes to all of it need as much as gathers do.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "memory.h"
+
+namespace degreequant {
+
+template <typename T>
+class Array {
+ public:
+  // Makes it hold `size` elements; those that it held are lost.
+  void allocate(int64_t size) {
+    data_ = reinterpret_cast<T*>(buffer_.reserve(size * static_cast<int64_t>(sizeof(T))));
+    size_ = size;
+  }
+
+  T* data() noexcept { return data_; }
+  const T* data() const noexcept { return data_; }
+  size_t size() const noexcept { return static_cast<size_t>(size_); }
+  bool empty() const noexcept { return size_ == 0; }
+  T& operator[](int64_t i) noexcept { return data_[i]; }
+  const T& operator[](int64_t i) const noexcept { return data_[i]; }
+  const T* begin() const noexcept { return data_; }
+  const T* end() const noexcept { return data_ + size_; }
+
+ private:
+  Buffer buffer_;
+  T* data_ = nullptr;
+  int64_t size_ = 0;
+};
+
+}  // namespace degreequant
