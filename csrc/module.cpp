@@ -6,6 +6,7 @@
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <optional>
@@ -95,8 +96,10 @@ CsrObject picks(nb::object indices, int64_t sources) {
   check_range(rows, 0, kMaxEdges, "the number of indices");
   check_range(sources, 0, kMaxNodes, "sources");
   CsrObject csr{{}, rows, sources, false};
-  csr.arrays.indices = copy_of<int32_t>(array);
-  for (const int32_t index : csr.arrays.indices) check_range(index, 0, sources - 1, "every index");
+  csr.arrays.indices.allocate(rows + kIndexPadding);
+  const int32_t* from = data_of<int32_t>(array);
+  for (int64_t row = 0; row < rows; ++row) check_range(from[row], 0, sources - 1, "every index");
+  std::fill(std::copy(from, from + rows, csr.arrays.indices.data()), csr.arrays.indices.data() + rows + kIndexPadding, 0);
   csr.arrays.indptr.resize(static_cast<size_t>(rows) + 1);
   std::iota(csr.arrays.indptr.begin(), csr.arrays.indptr.end(), int64_t{0});
   return csr;

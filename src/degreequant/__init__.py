@@ -15,6 +15,7 @@ from degreequant.scheme import Recipe
 
 if TYPE_CHECKING:
     from degreequant.conversion import convert
+    from degreequant.nn.calibrate import calibrate
     from degreequant.nn.lowering import register_lowering
     from degreequant.nn.rewrite import prepare
     from degreequant.program import Program
@@ -34,6 +35,7 @@ __all__ = [
     "Recipe",
     "__version__",
     "available_isas",
+    "calibrate",
     "convert",
     "prepare",
     "register_lowering",
@@ -45,11 +47,12 @@ _LAZY = {
     "Graph": "degreequant.runtime.graph",
     "Program": "degreequant.program",
     "available_isas": "degreequant.runtime.kernels",
+    "calibrate": "degreequant.nn.calibrate",
     "convert": "degreequant.conversion",
     "prepare": "degreequant.nn.rewrite",
     "register_lowering": "degreequant.nn.lowering",
 }
-_NEEDS_TORCH = {"DegreeRank", "convert", "prepare", "register_lowering"}
+_NEEDS_TORCH = {"DegreeRank", "calibrate", "convert", "prepare", "register_lowering"}
 
 
 def __getattr__(name: str) -> object:

@@ -118,6 +118,15 @@ def stored_floats(model: PreparedModel, *args: Any, **kwargs: Any) -> dict[str, 
     return stored
 
 
+def observe(model: PreparedModel, *args: Any, **kwargs: Any) -> None:
+    """Observes ranges in a forward that is otherwise one of evaluation: no dropout, no statistics moved, nothing protected."""
+    plan = model.dq.eval
+    with evaluating(model), torch.no_grad():
+        getattr(model, SITES).train()
+        values = plan.form.bind(args, kwargs)
+        _run(model, plan, values, Context(model.dq.graphs, model.get_submodule, values=values))
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """The model in `eval()` for a while; every submodule's own mode comes back."""
