@@ -109,7 +109,8 @@ class Chain:
         try:
             with torch.no_grad():
                 once, twice, first, none = (self.run(x, values) for x in (rows, torch.cat([rows, rows]), rows[:1], 0 * rows))
-                row_wise = torch.allclose(torch.cat([once, once]), twice) and torch.allclose(once[:1], first) and not none.any()
+                pairs = ((torch.cat([once, once]), twice), (once[:1], first))
+                row_wise = all(a.shape == b.shape and torch.allclose(a, b) for a, b in pairs) and not none.any()
         except Exception:  # whatever the forward does, it does not do it row by row
             row_wise = False
         if not row_wise:
