@@ -77,7 +77,7 @@ void bind_steps_edges(nb::class_<PlanObject>& plan) {
   plan.def("gather", &add_gather, "x"_a, "edges"_a)
       .def("degree", &add_degree, "edges"_a, "table"_a, "zero_point"_a, "code_type"_a)
       .def("multiply", &add_multiply, "tensors"_a, "repeat"_a, "requantize"_a, "code_type"_a)
-      .def("softmax", &add_softmax, "logits"_a, "edges"_a, "table"_a, "requantize"_a, "code_type"_a);
+      .def("edge_softmax", &add_softmax, "logits"_a, "edges"_a, "table"_a, "requantize"_a, "code_type"_a);
 }
 
 }  // namespace degreequant

@@ -1,23 +1,24 @@
-"""The forms in which operations read a graph: each says how to make it of a `Graph`, which keeps what was made."""
+"""The forms in which operations read a graph. A `Graph` makes each once: forms are equal where what they ask for is."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+import numpy as np
+
+from degreequant.coefficients import reciprocal
 from degreequant.operations import EdgeNorm
 from degreequant.operations.edges import End, Loops
-from degreequant.runtime.kernels import native
-
-if TYPE_CHECKING:
-    from degreequant.runtime.graph import Graph
+from degreequant.runtime.edge_list import EdgeList
+from degreequant.runtime.kernels import native, usable_threads
 
 
 class EdgeForm(Protocol):
-    """What an operation needs of a graph; equal forms are made once."""
+    """What an operation needs of a graph."""
 
     def __hash__(self) -> int: ...
 
-    def of(self, graph: "Graph") -> native.Edges:
-        """The form of that graph."""
+    def of(self, edges: EdgeList) -> native.Edges:
+        """The form of that graph; raises `GraphError` where it has none."""
 
 
 @dataclass(frozen=True)
@@ -27,32 +28,21 @@ class IntegerSum:
     norm: EdgeNorm
     weighted: bool
 
-    def of(self, graph: "Graph") -> native.Edges:
-        """Raises `GraphError` where the weights into a node sum to less than 0."""
-        weighed = graph.weighed(self.norm, weighted=self.weighted)
-        row = weighed.row
-        return native.Edges(
-            weighed.csr,
-            source_coefficient=weighed.source_coefficient,
-            edge_coefficient=weighed.edge_coefficient,
-            row_mantissa=None if row is None else row.mantissa,
-            row_shift=None if row is None else row.shift,
-        )
+    def of(self, edges: EdgeList) -> native.Edges:
+        """See `EdgeList.integer_sum`."""
+        return edges.integer_sum(self.norm, weighted=self.weighted)
 
 
 @dataclass(frozen=True)
 class RealSum:
-    """The same with real coefficients, for operations in float."""
+    """The same with real factors, for operations in float."""
 
     norm: EdgeNorm
     weighted: bool
 
-    def of(self, graph: "Graph") -> native.Edges:
-        """Raises `GraphError` where the weights into a node sum to less than 0."""
-        edges = graph.real(self.norm, weighted=self.weighted)
-        return native.Edges(
-            edges.csr, source_factor=edges.source_coefficient, edge_factor=edges.edge_coefficient, row_factor=edges.row_factor
-        )
+    def of(self, edges: EdgeList) -> native.Edges:
+        """See `EdgeList.real_sum`."""
+        return edges.real_sum(self.norm, weighted=self.weighted)
 
 
 @dataclass(frozen=True)
@@ -62,10 +52,9 @@ class Neighbours:
     self_loops: bool
     ids: bool
 
-    def of(self, graph: "Graph") -> native.Edges:
-        """Raises nothing."""
-        csr = graph.edges(self_loops=self.self_loops, ids=self.ids)
-        return native.Edges(csr, listed=graph.num_edges if self.ids else None)
+    def of(self, edges: EdgeList) -> native.Edges:
+        """See `EdgeList.neighbours`."""
+        return edges.neighbours(self_loops=self.self_loops, ids=self.ids)
 
 
 @dataclass(frozen=True)
@@ -76,10 +65,9 @@ class Picks:
     flip: bool
     end: End
 
-    def of(self, graph: "Graph") -> native.Edges:
-        """Raises nothing."""
-        ends = graph.changed(self.loops)
-        return native.Edges(native.picks(ends[_row(self.end, self.flip)], graph.num_nodes))
+    def of(self, edges: EdgeList) -> native.Edges:
+        """See `EdgeList.changed`."""
+        return native.Edges(native.picks(edges.changed(self.loops)[_row(self.end, self.flip)], edges.num_nodes))
 
 
 @dataclass(frozen=True)
@@ -92,24 +80,18 @@ class Collects:
     gathers: bool
     mean: bool
 
-    def of(self, graph: "Graph") -> native.Edges:
-        """Raises nothing."""
-        ends, at = graph.changed(self.loops), _row(self.end, self.flip)
+    def of(self, edges: EdgeList) -> native.Edges:
+        """See `EdgeList.changed`."""
+        ends, at = edges.changed(self.loops), _row(self.end, self.flip)
         if self.gathers:
-            return native.Edges.of_batch(native.Csr(ends[[1 - at, at]], graph.num_nodes, "keep", False), self.mean)
-        return native.Edges.of_batch(native.segments(ends[at], graph.num_nodes), self.mean)
+            csr = native.Csr(np.ascontiguousarray(ends[[1 - at, at]]), edges.num_nodes, "keep", False, usable_threads())
+        else:
+            csr = native.segments(ends[at], edges.num_nodes)
+        if not self.mean:
+            return native.Edges(csr)
+        share = reciprocal(np.diff(csr.indptr))
+        return native.Edges(csr, row_mantissa=share.mantissa, row_shift=share.shift)
 
 
 def _row(end: End, flip: bool) -> int:
     return int((end == "target") != flip)
-
-
-@dataclass(frozen=True)
-class BatchForm:
-    """The nodes of each graph; with `mean` a sum of them is divided by their number."""
-
-    mean: bool
-
-    def of(self, nodes: native.Csr) -> native.Edges:
-        """The form of a batch."""
-        return native.Edges.of_batch(nodes, self.mean)

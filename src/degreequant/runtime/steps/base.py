@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from degreequant.operations import ROWS, AnyOperation, FloatOperation, Operation, Requantize
 from degreequant.operations.edges import EdgeSet, End
 from degreequant.program import Program
-from degreequant.runtime.forms import BatchForm, Collects, EdgeForm, Picks
+from degreequant.runtime.forms import Collects, EdgeForm, Picks
 from degreequant.runtime.kernels import native
 from degreequant.scheme import Grid
 
@@ -25,10 +25,10 @@ class EdgeSlot:
 
 @dataclass(frozen=True)
 class BatchSlot:
-    """The nodes of each graph, as a plan reads them: of which input, or all nodes as one graph."""
+    """The nodes of each graph, as a plan reads them: of which input (none: all nodes are one graph), and whether their mean is wanted."""
 
     batch: str | None
-    form: BatchForm
+    mean: bool
 
 
 @dataclass
@@ -92,11 +92,11 @@ class PlanBuilder:
         form = Collects(edges.loops, edges.flip, end, gathers, mean)
         return self._slot(EdgeSlot(edges.index, None, form), self._nodes, self._nodes if gathers else self.edge_rows(edges))
 
-    def batch(self, name: str | None, form: BatchForm) -> int:
-        """The nodes of each graph."""
+    def batch(self, name: str | None, *, mean: bool) -> int:
+        """The nodes of each graph; with `mean` a sum of them is divided by their number."""
         if name not in self._graphs:
             self._graphs[name] = self.plan.space()
-        return self._slot(BatchSlot(name, form), self._graphs[name], self._nodes)
+        return self._slot(BatchSlot(name, mean), self._graphs[name], self._nodes)
 
     def _slot(self, slot: EdgeSlot | BatchSlot, rows: int, sources: int) -> int:
         if slot not in self.slots:

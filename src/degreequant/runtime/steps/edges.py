@@ -45,7 +45,7 @@ def softmax(builder: PlanBuilder, operation: Softmax) -> int:
     """The shares of each node's edges."""
     edges = builder.collects(operation.edges, operation.end, gathers=False, mean=False)
     rule = requantize(operation.requantize, operation.grid)
-    return builder.plan.softmax(builder.codes(operation.input), edges, operation.table, rule, operation.grid.spec.code_type)
+    return builder.plan.edge_softmax(builder.codes(operation.input), edges, operation.table, rule, operation.grid.spec.code_type)
 
 
 def degree(builder: PlanBuilder, operation: Degree) -> int:
