@@ -3,7 +3,9 @@
 python benchmarks/bench.py cases cora zinc-10k --threads 1 2        what `degreequant bench` runs, recorded
 python benchmarks/bench.py growth --edges 1 10 100                  GCN on M edges, mean degree 50, width 32: time per edge
 python benchmarks/bench.py fresh cora reddit                        start to first answer, and memory of a call, in new processes
-python benchmarks/bench.py draw docs/bench.png                      bars of the latest recorded cases
+python benchmarks/bench.py tables                                   the latest recorded rows as docs/benchmarks.md shows them
+python benchmarks/bench.py draw docs/bench.png cora reddit          bars of the latest recorded cases
+python benchmarks/bench.py draw-growth docs/growth.png              and the growth
 """
 
 import argparse
@@ -16,6 +18,7 @@ from degreequant.bench.cases import CASES, Case, find
 from degreequant.bench.run import Row, Settings, run
 from degreequant.experiments.record import append, environment, read
 from degreequant.report.bench_picture import draw_bench
+from degreequant.report.growth_picture import draw_growth
 
 RESULTS = Path(__file__).parents[1] / "results" / "bench.jsonl"
 MEAN_DEGREE = 50
@@ -24,11 +27,11 @@ MEAN_DEGREE = 50
 def main() -> None:
     """Reads the command line and runs what it asks for."""
     arguments = _parser().parse_args()
-    if arguments.what == "draw":
-        draw_bench(latest(read(RESULTS), arguments.case), "Full-graph inference, milliseconds a call", arguments.path)
+    if arguments.what in _SHOWN:
+        _SHOWN[arguments.what](arguments)
         return
     for row in {"cases": cases, "growth": growth, "fresh": fresh}[arguments.what](arguments):
-        print(row)
+        print(row, flush=True)
         append(RESULTS, {"what": arguments.what, **row, "environment": environment()})
 
 
@@ -63,6 +66,39 @@ def fresh(arguments: argparse.Namespace) -> Iterator[Row]:
                     yield {"case": case.name, "arch": arch, "threads": threads, "contender": name, **found}
 
 
+def tables(arguments: argparse.Namespace) -> None:
+    """Prints a table in Markdown for each case and number of threads: milliseconds, and how many times those of INT8."""
+    groups: dict[tuple[str, int], list[Row]] = {}
+    for row in latest(read(RESULTS), []):
+        groups.setdefault((row["case"], row["threads"]), []).append(row)
+    for (case, threads), group in groups.items():
+        archs = list(dict.fromkeys(row["arch"] for row in group))
+        print(f"\n**{case}**, {threads} thread{'s' * (threads > 1)}: {group[0]['nodes']:,} nodes, {group[0]['edges']:,} edges\n")
+        print("|", " | ".join(["ms (times INT8's)", *map(str.upper, archs)]), "|\n|---|" + "---|" * len(archs))
+        for name in dict.fromkeys(row["contender"] for row in group):
+            found = {row["arch"]: row for row in group if row["contender"] == name}
+            base = {row["arch"]: row["ms"] for row in group if row["contender"] == "INT8"}
+            cells = [
+                f"{row['ms']:.3g} ({row['ms'] / base[arch]:.2f})" if (row := found.get(arch, {})).get("ms") else row.get("reason", "-")
+                for arch in archs
+            ]
+            print("|", " | ".join([name if name.startswith("PyG") else f"engine, {name}", *cells]), "|")
+
+
+def draw(arguments: argparse.Namespace) -> None:
+    """The bars of the latest recorded cases."""
+    draw_bench(latest(read(RESULTS), arguments.case), "Full-graph inference", arguments.path)
+
+
+def draw_grown(arguments: argparse.Namespace) -> None:
+    """The recorded growth."""
+    grown = [row for row in read(RESULTS) if row["what"] == "growth"]
+    draw_growth(grown, "GCN, two layers of 32, generated graphs of mean degree 50", arguments.path)
+
+
+_SHOWN = {"tables": tables, "draw": draw, "draw-growth": draw_grown}
+
+
 def latest(rows: list[Row], names: list[str]) -> list[Row]:
     """The last recorded row of each contender on each of these cases."""
     chosen = {
@@ -89,9 +125,11 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("cases", "fresh"):
         commands.add_parser(name, parents=[shared]).add_argument("case", nargs="*")
     commands.add_parser("growth", parents=[shared]).add_argument("--edges", type=float, nargs="+", default=[1, 3, 10, 30, 100])
-    draw = commands.add_parser("draw")
-    draw.add_argument("path")
-    draw.add_argument("case", nargs="*")
+    commands.add_parser("tables")
+    commands.add_parser("draw-growth").add_argument("path")
+    picture = commands.add_parser("draw")
+    picture.add_argument("path")
+    picture.add_argument("case", nargs="*")
     return parser
 
 

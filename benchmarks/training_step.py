@@ -18,6 +18,7 @@ from degreequant.experiments import record
 from degreequant.experiments.latency import alternate
 from degreequant.experiments.protocol import Protocol, protocol
 from degreequant.train.architectures import Architecture
+from degreequant.train.memory import keep_freed_memory
 from degreequant.train.task import Example, Task, task_of
 
 RECIPES = {
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--out", help="A results file to append a row to.")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
     entry = find(arguments.dataset)
     usual, task = protocol(entry, arguments.arch), task_of(entry.load())
     steppers = {"PyG": _stepper(_built(usual, task), usual, task)}
@@ -56,7 +58,7 @@ def _built(usual: Protocol, task: Task) -> torch.nn.Module:
 
 
 def _stepper(model: torch.nn.Module, usual: Protocol, task: Task) -> Callable[[], None]:
-    optimizer = torch.optim.Adam(model.parameters(), lr=usual.settings.lr, weight_decay=usual.settings.weight_decay)
+    optimizer = torch.optim.Adam(model.parameters(), lr=usual.settings.lr, weight_decay=usual.settings.weight_decay, fused=True)
     model.train()
     examples = _examples(task, usual.settings.batch_size)
 

@@ -33,14 +33,16 @@ template <typename Lanes, int kRows, typename Block>
   }
 }
 
-// As float_tile, for `count` rows, at most kRows.
+// The largest tile of a power of two of rows that is smaller than kRows.
+constexpr int smaller_tile(int rows) noexcept { return rows > 8 ? 8 : rows > 4 ? 4 : rows > 2 ? 2 : 1; }
+
+// As float_tile, for any number of rows.
 template <typename Lanes, int kRows, typename Block>
-DEGREEQUANT_INLINE void float_tile_of(int64_t rows, const Floats& x, const float* panel, const FloatFinish& finish,
-                                      const MutableFloats& out, int64_t row, int64_t first, int64_t count) noexcept {
-  if (rows >= kRows) {
-    float_tile<Lanes, kRows, Block>(x, panel, finish, out, row, first, count);
-  } else if constexpr (kRows > 1) {
-    float_tile_of<Lanes, kRows - 1, Block>(rows, x, panel, finish, out, row, first, count);
+DEGREEQUANT_INLINE void float_tiles(int64_t rows, const Floats& x, const float* panel, const FloatFinish& finish, const MutableFloats& out,
+                                    int64_t row, int64_t first, int64_t count) noexcept {
+  for (; rows >= kRows; rows -= kRows, row += kRows) float_tile<Lanes, kRows, Block>(x, panel, finish, out, row, first, count);
+  if constexpr (kRows > 1) {
+    if (rows > 0) float_tiles<Lanes, smaller_tile(kRows), Block>(rows, x, panel, finish, out, row, first, count);
   }
 }
 
@@ -49,9 +51,10 @@ void float_linear(Floats x, const FloatWeight& weight, const FloatFinish& finish
   constexpr int64_t kPanel = kPanelVectors * Lanes::kLanes;
   static_assert(kFloatBlock % kPanel == 0);
   for (int64_t row = begin; row < end; row += Lanes::kGemmRows) {
+    const int64_t rows = end - row < Lanes::kGemmRows ? end - row : Lanes::kGemmRows;
     for_vector_blocks<Lanes, kPanelVectors>(0, out.cols, [&](auto block, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
       const float* panel = weight.packed + (first / kFloatBlock) * weight.in * kFloatBlock + first % kFloatBlock;
-      float_tile_of<Lanes, Lanes::kGemmRows, decltype(block)>(end - row, x, panel, finish, out, row, first, count);
+      float_tiles<Lanes, Lanes::kGemmRows, decltype(block)>(rows, x, panel, finish, out, row, first, count);
     });
   }
 }

@@ -1,9 +1,11 @@
 import json
 
+import numpy as np
 import pytest
 
 from degreequant.cli.app import run
 from degreequant.data import DATASETS
+from degreequant.data.superpixels import load_file
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +19,7 @@ def test_a_table(capsys):
     out = capsys.readouterr().out
     for name in DATASETS:
         assert name in out
-    for text in ("2,708", "429.63", "23.16", "regression"):
+    for text in ("2,708", "429.63", "23.16", "117.63", "same"):
         assert text in out
     assert "DEGREEQUANT_DATA" in out
 
@@ -38,3 +40,48 @@ def test_a_data_folder_that_is_none(capsys, monkeypatch, tmp_path):
     assert out == ""
     assert err.startswith("degreequant: DEGREEQUANT_DATA is set to ")
     assert len(err.splitlines()) == 1
+
+
+def test_check_measures_what_is_at_hand(capsys):
+    assert run(["datasets", "list", "--check", "--json"]) == 0
+    entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert [name for name, entry in entries.items() if entry["checked"]] == ["digits"]
+    assert entries["mnist"]["published"] == {"nodes": 70.57, "edges": 564.53}
+
+
+def test_check_tells_of_a_damaged_set(capsys, monkeypatch, tmp_path):
+    (tmp_path / "zinc12k").mkdir()
+    (tmp_path / "zinc12k" / "zinc12k.npz").write_bytes(b"text")
+    assert run(["datasets", "list", "--check"]) == 1
+    assert "is damaged: expected the arrays of ZINC-12k" in capsys.readouterr().err
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Twelve images of each of two classes, a bright square here or there."""
+    imsave = pytest.importorskip("skimage.io").imsave
+    random = np.random.default_rng(0)
+    for name, place in (("left", 2), ("right", 12)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(12):
+            image = random.integers(0, 60, (20, 20, 3), dtype=np.uint8)
+            image[6:14, place : place + 6] += 150
+            imsave(tmp_path / "photos" / name / f"{number}.png", image, check_contrast=False)
+    return tmp_path / "photos"
+
+
+def test_own_images_become_graphs(capsys, photos, tmp_path):
+    assert run(["datasets", "build", str(photos), "-o", str(tmp_path / "own.npz"), "--superpixels", "20"]) == 0
+    assert "24 images of 2 classes (left, right)" in capsys.readouterr().out
+    graphs = load_file(tmp_path / "own.npz", validation=0.25, test=0.25)
+    assert [len(part) for part in graphs.splits[0]] == [12, 6, 6]
+    assert (graphs.num_node_features, graphs.num_classes, int(graphs.node_ptr.diff().max()) <= 20) == (5, 2, True)
+    assert graphs.y[graphs.splits[0].test].tolist() == [0, 0, 0, 1, 1, 1]
+    assert 0 <= float(graphs.x.min()) <= float(graphs.x.max()) <= 1
+
+
+def test_folders_without_images(capsys, tmp_path):
+    assert run(["datasets", "build", str(tmp_path / "none"), "-o", str(tmp_path / "own.npz")]) == 1
+    assert "no images; expected a folder with a folder of images for each class" in capsys.readouterr().err
+    assert run(["datasets", "build", str(tmp_path), "--superpixels", "1"]) == 1
+    assert "superpixels is 1; expected 2 to 255" in capsys.readouterr().err

@@ -140,6 +140,22 @@ def test_inspect(folder, capsys):
         assert operation.kind in out
 
 
+def test_inspect_with_the_size_of_a_graph(folder, capsys):
+    """Which need not be at hand; a ring of six nodes has twelve edges."""
+    assert run(["inspect", "model.dq", "--nodes", "6", "--edges", "12", "--json"]) == 0
+    by_size = json.loads(capsys.readouterr().out)["costs"]
+    assert run(["inspect", "model.dq", "--graph", "graph.npz", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["costs"] == by_size
+    assert run(["inspect", "model.dq", "--nodes", "1000000", "--edges", "100000000"]) == 0
+    assert "operations" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", ["--nodes 3", "--edges 3", "--nodes 3 --edges 3 --graph graph.npz"])
+def test_half_a_size_is_refused(folder, capsys, line):
+    assert run(["inspect", "model.dq", *line.split()]) == 1
+    assert "the size of a graph is --nodes and --edges together" in capsys.readouterr().err
+
+
 def test_inspect_as_json(folder, capsys):
     from degreequant.summary import summarize
 

@@ -63,6 +63,15 @@ def test_every_entry_can_be_listed(entry: data.Dataset) -> None:
     assert all((entry.task, entry.source, entry.licence, entry.places()))
 
 
+@pytest.mark.parametrize("entry", data.DATASETS.values(), ids=lambda entry: entry.name)
+def test_the_size_is_the_published_one(entry: data.Dataset) -> None:
+    """To the digits of the publication; the rebuilt superpixels within their tolerance."""
+    if entry.published is not None:
+        for name, published in entry.published._asdict().items():
+            mean = getattr(entry.statistics, name) / entry.statistics.graphs
+            assert mean == pytest.approx(published, abs=0.006 + entry.tolerance * published)
+
+
 def test_listing_loads_no_torch() -> None:
     code = (
         "import sys; from degreequant import data; [entry.available() for entry in data.DATASETS.values()];"

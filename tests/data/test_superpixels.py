@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 import torch
+from slices import superpixel_slice
 
-from degreequant import data
 from degreequant.data import superpixels
 from degreequant.data.folders import data_folder
 from degreequant.errors import DatasetError
@@ -113,29 +113,12 @@ real = pytest.mark.skipif(not os.environ.get("DEGREEQUANT_DATA"), reason="DEGREE
 
 
 @real
-def test_a_slice_of_the_real_images(tmp_path, monkeypatch):
-    """The first test images of both sets, every one of them its part of the published size."""
-    root = data_folder()
-    monkeypatch.setenv("DEGREEQUANT_CACHE", str(tmp_path))
-    for name, images in superpixels.SETS.items():
-        arrays = superpixels._read(root / "superpixels" / next(iter(images.test.values())))
-        published = data.find(name).published
-        assert float(arrays["num_nodes"].mean()) == pytest.approx(published.nodes, rel=2e-3)
-        graphs = _first(root, images, 100)
-        assert graphs.num_edges == 8 * graphs.num_nodes
-        assert float(graphs.x.min()) >= 0
-        assert float(graphs.x.max()) <= 1
-
-
-def _first(root, images, count):
-    """A set of the first `count` images of each file."""
-    paths = []
-    for file in images.files:
-        arrays = dict(np.load(root / "superpixels" / file))
-        nodes = int(arrays["num_nodes"][:count].sum(dtype=np.int64))
-        kept = {key: value[:count] if key in ("num_nodes", "label") else value[..., :nodes] for key, value in arrays.items()}
-        paths.append(superpixels.cache_folder() / file)
-        np.savez(paths[-1], **kept)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(superpixels, "VALIDATION", 20)
-        return superpixels._build(next(name for name, known in superpixels.SETS.items() if known is images), paths)
+@pytest.mark.parametrize(("name", "published"), [("MNIST", 70.57), ("CIFAR10", 117.63)])
+def test_real_images(name, published):
+    """The first test part has the published number of nodes; on a slice, every node its eight edges."""
+    images = superpixels.SETS[name]
+    arrays = superpixels._read(data_folder() / "superpixels" / next(iter(images.test.values())))
+    assert float(arrays["num_nodes"].mean()) == pytest.approx(published, rel=2e-3)
+    graphs = superpixel_slice(name, 100, validation=20)
+    assert graphs.num_edges == 8 * graphs.num_nodes
+    assert 0 <= float(graphs.x.min()) <= float(graphs.x.max()) <= 1

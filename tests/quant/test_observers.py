@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from degreequant.quant.observers import SAMPLE, RangeObserver, extremes, percentiles
+from degreequant.quant.observers import SAMPLE, RangeObserver, _sample, extremes, percentiles
 from degreequant.scheme import Recipe
 
 EMA = Recipe.qat(8).replace(momentum=0.25)
@@ -128,6 +128,26 @@ def test_large_tensors_have_nearly_the_percentiles_of_their_nonzeros(share, nonz
     tolerance = 5 * math.sqrt(share / sampled) + 2 / sampled
     assert abs(float((kept < low).double().mean()) - share) < tolerance
     assert abs(float((kept > high).double().mean()) - share) < tolerance
+
+
+@pytest.mark.parametrize("columns", [1, 2, 6, 64, 110, 146, 1433])
+def test_a_sample_sees_all_columns_alike(columns):
+    rows = 40 * SAMPLE // columns + 7
+    x = torch.arange(columns, dtype=torch.float32).repeat(rows, 1) + 1
+    values, hidden = _sample(x, torch.arange(rows) % 3 == 0, SAMPLE, None)
+    assert SAMPLE / 2 <= len(values) <= SAMPLE
+    counts = torch.bincount(values.long() - 1, minlength=columns)
+    assert counts.max() - counts.min() <= 1
+    assert abs(float(hidden.double().mean()) - 1 / 3) < 0.02
+
+
+def test_a_sample_begins_anywhere_and_repeats_with_its_generator():
+    x = torch.arange(10 * SAMPLE, dtype=torch.float32).view(-1, 5)
+    first = {float(_sample(x, None, SAMPLE, None)[0][0]) for _ in range(30)}
+    assert len(first) > 3
+    assert max(first) < 20
+    one, two = (_sample(x, None, SAMPLE, torch.Generator().manual_seed(3))[0] for _ in range(2))
+    assert torch.equal(one, two)
 
 
 class Elements(TorchDispatchMode):

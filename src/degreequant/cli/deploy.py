@@ -2,9 +2,13 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from degreequant.program import Program
+    from degreequant.runtime.cost import Cost
 
 
 def convert(
@@ -47,29 +51,44 @@ def run_program(
 def inspect(
     program: Annotated[Path, typer.Argument(help="A .dq file.")],
     graph: Annotated[Path | None, typer.Option(help="An .npz file with inputs by name: shows the cost of each operation on it.")] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=0, help="With --edges: the cost on a graph of that size, which need not be at hand.")
+    ] = None,
+    edges: Annotated[int | None, typer.Option(min=0, help="Directed edges of that graph, without self loops.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what a program does: its inputs, and each operation with its shape, bits, scale and bytes; on a graph also what it costs.
 
-    Example: degreequant inspect model.dq --graph graph.npz
+    Example: degreequant inspect model.dq --nodes 232965 --edges 114615892
     """
-    from degreequant.cli.files import read_inputs
     from degreequant.cli.program_table import cost_table, operation_table
     from degreequant.cli.screen import OUT, kilobytes, print_json, say
     from degreequant.program import Program
-    from degreequant.runtime.cost import costs
     from degreequant.summary import summarize
 
     loaded = Program.load(program)
     summary = summarize(loaded)
-    paid = [] if graph is None else costs(loaded, **read_inputs(graph, loaded))
+    paid = _paid(loaded, graph, nodes, edges)
     if json:
-        print_json(summary | ({"costs": [asdict(cost) for cost in paid]} if graph is not None else {}))
+        print_json(summary | ({} if paid is None else {"costs": [asdict(cost) for cost in paid]}))
         return
     say(f"{program}: {kilobytes(summary['bytes'])} KB, from {loaded.source.get('model', 'an unnamed model')}, epilogue {loaded.epilogue}")
     say("inputs: " + ", ".join(f"{e['name']} ({e['role']}{', ' + str(e['channels']) if e['channels'] else ''})" for e in summary["inputs"]))
     OUT.print(operation_table(summary))
-    if graph is not None:
+    if paid is not None:
         OUT.print(cost_table(paid))
     if summary["float_parts"]:
         say(f"Left in float by the recipe: {', '.join(summary['float_parts'])}")
+
+
+def _paid(program: "Program", graph: Path | None, nodes: int | None, edges: int | None) -> "list[Cost] | None":
+    """What each operation costs on a graph, or on one of that size; None where neither was given."""
+    from degreequant.cli.files import read_inputs
+    from degreequant.errors import InputError
+    from degreequant.runtime.cost import costs, costs_at
+
+    if (nodes is None) != (edges is None) or (graph is not None and nodes is not None):
+        raise InputError("the size of a graph is --nodes and --edges together; expected these, or --graph, or neither")
+    if nodes is not None and edges is not None:
+        return costs_at(program, nodes=nodes, edges=edges)
+    return None if graph is None else costs(program, **read_inputs(graph, program))

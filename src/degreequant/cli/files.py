@@ -53,6 +53,13 @@ def output_folder(path: Path) -> Path:
     return path
 
 
+def write_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+    """An .npz file of these arrays by name, written whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_atomically(path, buffer.getvalue(), InputError)
+
+
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
     """An .npy file, written whole or not at all."""
     buffer = io.BytesIO()

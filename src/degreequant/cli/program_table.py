@@ -26,14 +26,14 @@ def operation_table(summary: dict[str, Any]) -> Table:
 
 
 def cost_table(costs: list[Cost]) -> Table:
-    """A row for each operation, and their sum."""
-    headings = {"operation": "left", "rows": "right", "multiplications": "right", "bytes moved": "right", "share of bytes": "right"}
+    """A row for each operation, and their sum; operations are multiplications and additions."""
+    headings = {"operation": "left", "rows": "right", "operations": "right", "bytes moved": "right", "share of bytes": "right"}
     total = Cost("all", 0, sum(cost.multiplications for cost in costs), sum(cost.bytes for cost in costs))
     rows = [
         [
             cost.name,
             f"{cost.rows:,}" if cost is not total else "",
-            short(cost.multiplications),
+            short(cost.operations),
             f"{short(cost.bytes)}B",
             f"{100 * cost.bytes / max(1, total.bytes):.1f} %",
         ]

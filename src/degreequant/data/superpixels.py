@@ -11,7 +11,7 @@ CIFAR-10's test images the first 1,000 are lossless, and the other 9,000 were JP
 
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,7 +26,7 @@ from degreequant.errors import DatasetError, MissingExtraError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from degreequant.data.graphs import GraphSet, Split
+    from degreequant.data.graphs import GraphSet
 
 Name = Literal["MNIST", "CIFAR10"]
 
@@ -86,6 +86,26 @@ def load(name: Name) -> "GraphSet":
     return parsed(f"{name.lower()}-superpixels", paths, lambda: _build(name, paths))
 
 
+def load_file(path: Path, validation: float = 0.1, test: float = 0.1) -> "GraphSet":
+    """The graphs of a file that `degreequant datasets build` wrote, split in the classes' shares; the same on every call.
+
+    As `load`: `x` float32 [nodes, channels + 2], directed edges, `y` int64 [images].
+
+    Args:
+        path: The .npz file.
+        validation: Share of the images for validation.
+        test: Share of the images for testing.
+
+    Raises:
+        DatasetError: If the file is missing or damaged, or the shares leave a part without images.
+        MissingExtraError: If PyTorch Geometric or scikit-learn is not installed.
+    """
+    pyg()
+    from degreequant.data.parsed import parsed
+
+    return parsed(f"superpixels-{validation}-{test}", [path], lambda: _build_file(path, validation, test))
+
+
 def available(name: Name) -> bool:
     """Whether the files of `name`, or PyG's, are at hand, so that `load` needs no network. Reads none of them."""
     return _folder(name) is not None or benchmark.available(name)
@@ -103,47 +123,70 @@ def _folder(name: Name) -> Path | None:
 def _build(name: Name, paths: list[Path]) -> "GraphSet":
     import torch
 
-    from degreequant.data.graphs import GraphSet, pointers
-    from degreequant.data.superpixel_edges import NEIGHBOURS, superpixel_edges
+    from degreequant.data.graphs import Split
 
     images = SETS[name]
     parts = [_read(path) for path in paths]
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    num_nodes, place = joined["num_nodes"], joined["place"] / images.side
-    edges = superpixel_edges(num_nodes, joined["color"], place)
-    labels = torch.from_numpy(joined["label"])
+    graphs = _graphs(joined, images.side)
     ends = torch.tensor([len(part["label"]) for part in parts]).cumsum(0)
-    owned = torch.tensor_split(torch.arange(len(labels)), ends[:-1])
+    owned = torch.tensor_split(torch.arange(len(graphs)), ends[:-1])
     test = dict(zip(images.test, owned[len(images.train) :], strict=True))
+    learning = torch.cat(owned[: len(images.train)])
+    split = Split(*_draw(graphs.y, learning, VALIDATION), torch.cat(list(test.values())))
+    return replace(graphs, splits=(split,), test_parts=test if len(test) > 1 else {})
+
+
+def _build_file(path: Path, validation: float, test: float) -> "GraphSet":
+    import torch
+
+    from degreequant.data.graphs import Split
+
+    arrays = _read(path, side=True)
+    graphs = _graphs(arrays, int(arrays["side"]))
+    counts = [round(share * len(graphs)) for share in (test, validation)]
+    if min(*counts, len(graphs) - sum(counts)) < graphs.num_classes:
+        raise DatasetError(
+            f"{path}: {len(graphs)} images cannot be split by {validation} and {test}; expected one of each class in every part"
+        )
+    learning, tested = _draw(graphs.y, torch.arange(len(graphs)), counts[0])
+    return replace(graphs, splits=(Split(*_draw(graphs.y, learning, counts[1]), tested),))
+
+
+def _graphs(arrays: Arrays, side: int) -> "GraphSet":
+    """The graphs of these nodes, without a split."""
+    import torch
+
+    from degreequant.data.graphs import GraphSet, pointers
+    from degreequant.data.superpixel_edges import NEIGHBOURS, superpixel_edges
+
+    num_nodes, place = arrays["num_nodes"], arrays["place"] / side
     return GraphSet(
-        x=torch.from_numpy(np.concatenate([joined["color"], place], axis=1)),
-        edge_index=torch.from_numpy(edges),
+        x=torch.from_numpy(np.concatenate([arrays["color"], place], axis=1)),
+        edge_index=torch.from_numpy(superpixel_edges(num_nodes, arrays["color"], place)),
         node_ptr=pointers(torch.from_numpy(num_nodes)),
         edge_ptr=pointers(torch.from_numpy(num_nodes * np.minimum(NEIGHBOURS, num_nodes - 1))),
-        y=labels,
-        splits=(_split(labels, torch.cat(owned[: len(images.train)]), torch.cat(list(test.values()))),),
-        test_parts=test if len(test) > 1 else {},
+        y=torch.from_numpy(arrays["label"]),
+        splits=(),
     )
 
 
-def _split(labels: "Tensor", learning: "Tensor", test: "Tensor") -> "Split":
-    """`VALIDATION` of the graphs `learning`, drawn in the classes' shares, are for validation; the same on every call."""
-    from degreequant.data.graphs import Split
-
+def _draw(labels: "Tensor", graphs: "Tensor", count: int) -> tuple["Tensor", "Tensor"]:
+    """The other graphs, and `count` of them drawn in the classes' shares; the same on every call."""
     try:
         from sklearn.model_selection import StratifiedShuffleSplit
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"the split needs {error.name}; install it with: pip install 'degreequant[datasets]'") from None
-    shuffle = StratifiedShuffleSplit(n_splits=1, test_size=VALIDATION, random_state=SPLIT_SEED)
-    train, val = next(shuffle.split(learning.numpy(), labels[learning].numpy()))
-    return Split(learning[train].sort().values, learning[val].sort().values, test)
+    shuffle = StratifiedShuffleSplit(n_splits=1, test_size=count, random_state=SPLIT_SEED)
+    others, drawn = next(shuffle.split(graphs.numpy(), labels[graphs].numpy()))
+    return graphs[others].sort().values, graphs[drawn].sort().values
 
 
-def _read(path: Path) -> Arrays:
-    """The arrays of a file, as wide as they are worked with: `color` and `place` float32 [nodes, ...]."""
+def _read(path: Path, side: bool = False) -> Arrays:
+    """The arrays of a file, as wide as they are worked with: `color` and `place` float32 [nodes, ...], and `side` if asked for."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in ("num_nodes", "label", "color", "row", "col")}
+            arrays = {key: stored[key] for key in ("num_nodes", "label", "color", "row", "col", *(["side"] if side else []))}
         num_nodes, label = (arrays[key].astype(np.int64) for key in ("num_nodes", "label"))
         color, row, col = (np.atleast_2d(arrays[key]).T.astype(np.float32) for key in ("color", "row", "col"))
         place = np.concatenate([row, col], axis=1)
@@ -153,4 +196,4 @@ def _read(path: Path) -> Arrays:
             raise ValueError("it has values that are not numbers")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DatasetError(f"{path} is damaged: expected superpixels of images ({str(error).splitlines()[0]})") from None
-    return {"num_nodes": num_nodes, "label": label, "color": color, "place": place}
+    return {"num_nodes": num_nodes, "label": label, "color": color, "place": place, **({"side": arrays["side"]} if side else {})}

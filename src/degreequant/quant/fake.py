@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from degreequant.errors import NotCalibratedError
+from degreequant.quant.device import kernels_for
 from degreequant.quant.grid import GridKind, activation_spec, grid_numbers, grid_parameters, usable_scale, weight_spec
 from degreequant.quant.observers import SAMPLE, RangeObserver
 from degreequant.scheme import Estimator, Grid, Recipe
@@ -56,7 +57,11 @@ class ActivationQuantizer(nn.Module):
                 x, relu = F.relu(x), False
             return _round(x, steps, self.estimator, protected, relu=relu)
         x = F.relu(x) if relu else x
-        parameters = grid_parameters(self.range.low, self.range.high, self.kind, spec)
+        kernels = kernels_for(x)
+        if kernels is None:
+            parameters = grid_parameters(self.range.low, self.range.high, self.kind, spec)
+        else:
+            parameters = kernels.grid_of(self.range.ends, self.kind, spec)
         return fake_quantize(x, *parameters, spec.q_min, spec.q_max, self.estimator, protected)
 
     def grid(self) -> Grid:

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from degreequant.quant.device import kernels_for
 from degreequant.scheme import Recipe
 
 SAMPLE = 8192
@@ -47,7 +48,12 @@ class RangeObserver(nn.Module):
     def observe(self, x: Tensor, protected: Tensor | None = None, *, relu: bool = False) -> None:
         """Takes in one batch `x` `[rows, columns]`, or the ReLU of it; rows in `protected` (bool `[rows]`) are left out. No row left
         changes nothing."""
-        self.include(self.measure(x, protected, relu=relu))
+        kernels = kernels_for(x)
+        if kernels is None or not self.percentile:
+            self.include(self.measure(x, protected, relu=relu))
+        else:
+            options = (self.percentile, self.momentum, relu)
+            kernels.observe_percentiles(self.ends, x.detach(), protected, _places(x, self.sample, None), options, self.sample)
 
     @torch.no_grad()
     def measure(
@@ -136,18 +142,26 @@ def _order_statistics_on_device(values: Tensor, hidden: Tensor | None, share: fl
 def _sample(x: Tensor, protected: Tensor | None, sample: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
     """Elements of `x`, and which of them are of protected rows (none, where nothing is protected).
 
-    Of a large tensor every n-th element, from a random one on: a view, where drawing each would be most of the work. n has no divisor
-    in common with the number of columns, so that all of them are seen alike.
+    Of a large tensor every n-th element, from one on that is drawn on the CPU: a view, where drawing each would be most of the work. n has
+    no divisor in common with the number of columns, so that all of them are seen alike.
     """
     rows, columns = x.shape[0], x[0].numel() if x.shape[0] else 0
     flat = x.reshape(-1)
     if flat.numel() <= sample:
         return flat, None if protected is None else protected.repeat_interleave(columns)
-    step = -(-flat.numel() // sample)
-    while math.gcd(step, columns) > 1:
-        step += 1
-    start = int(torch.randint(step, (), generator=generator))
+    start, step = _places(x, sample, generator)
     hidden = None
     if protected is not None:
         hidden = protected[torch.div(torch.arange(start, rows * columns, step, device=x.device), columns, rounding_mode="floor")]
     return flat[start::step], hidden
+
+
+def _places(x: Tensor, sample: int, generator: torch.Generator | None) -> tuple[int, int]:
+    """The first element of a sample of `x`, and the step from one to the next."""
+    elements = x.numel()
+    if elements <= sample:
+        return 0, 1
+    step = -(-elements // sample)
+    while math.gcd(step, elements // x.shape[0]) > 1:
+        step += 1
+    return int(torch.randint(step, (), generator=generator)), step

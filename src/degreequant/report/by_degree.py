@@ -6,13 +6,13 @@ from typing import Any
 from degreequant.experiments.record import Row
 from degreequant.report.charts import axes, picture
 from degreequant.report.figures import NAMES
-from degreequant.report.html import Html, element
+from degreequant.report.html import Html, element, paragraph
 
 ABOUT = (
-    "What a node sums grows with the number of its neighbours, in mean and in variance, and so does the error that quantization makes in "
-    "its gradient: a few nodes of high in-degree set the ranges and carry the error. Left and middle: the float model's last layer. Right: "
-    "the straight-through gradient at the first layer against that of the same weights with no activation quantized, relative to the mean "
-    "gradient; of Degree-Quant the mean over its masks."
+    "What a node of a GCN or a GIN sums grows with the number of its neighbours, in mean and in variance (attention averages), and in all "
+    "of them the error that quantization makes in its gradient grows: few nodes of high in-degree set the ranges and carry the error. Left "
+    "and middle: the float model's last layer. Right: the straight-through gradient at the first layer against that of the same weights "
+    "with no activation quantized, relative to the mean gradient; of Degree-Quant the mean over its masks. One seed, each method's own run."
 )
 
 
@@ -23,11 +23,13 @@ def degree_section(rows: Mapping[str, Row]) -> Html:
         return Html()
     datasets = dict.fromkeys(row["dataset"] for row in found)
     charts = [_charts(dataset, [row for row in found if row["dataset"] == dataset]) for dataset in datasets]
-    return element("section", element("h2", "Why in-degree matters"), element("p", ABOUT, class_="about"), *charts, id="by-degree")
+    return element("section", element("h2", "Why in-degree matters"), paragraph(ABOUT), *charts, id="by-degree")
 
 
 def _charts(dataset: str, rows: list[Row]) -> Html:
     with axes(3, 1, (3.9, 3.1)) as (figure, (mean, variance, gradient)):
+        from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+
         for row in rows:
             label = row["architecture"].upper()
             mean.plot(*_series(row, "mean"), marker="o", markersize=3, label=label)
@@ -42,6 +44,9 @@ def _charts(dataset: str, rows: list[Row]) -> Html:
             (gradient, "Error of the gradient"),
         ):
             panel.set(title=title, xlabel=f"in-degree ({NAMES.get(dataset, dataset)})", xscale="log", yscale="log")
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+            panel.yaxis.set_minor_formatter(NullFormatter())
             panel.legend(fontsize=6.5)
         return picture(figure, f"Values and gradient errors after aggregation by in-degree, {dataset}")
 

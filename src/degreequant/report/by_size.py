@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from degreequant.experiments.record import Row
 from degreequant.report.charts import axes, picture
-from degreequant.report.html import Html, element
+from degreequant.report.html import Html, element, paragraph
 
 ABOUT = (
     "A GCN of two layers and 32 units has some 80 KB of float weights for the Reddit graph of GraphSAGE (81 KB published, recalled), and "
@@ -33,7 +33,7 @@ def size_section(rows: Mapping[str, Row]) -> Html:
     head = element("thead", element("tr", *(element("th", text) for text in HEADINGS)))
     numbers = element("div", element("table", head, element("tbody", *lines), class_="plain"), class_="wide")
     title = element("h2", "What the size of the graph costs")
-    return element("section", title, element("p", ABOUT, class_="about"), _chart(found), numbers, id="by-size")
+    return element("section", title, paragraph(ABOUT), _chart(found), numbers, id="by-size")
 
 
 def _texts(row: Row) -> list[str]:

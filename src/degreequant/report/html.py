@@ -23,3 +23,13 @@ def element(tag: str, *content: str, **attributes: str | None) -> Html:
 def join(*content: str) -> Html:
     """Pieces one after the other, those that are no HTML escaped."""
     return Html("".join(piece if isinstance(piece, Html) else escape(piece) for piece in content))
+
+
+def paragraph(text: str) -> Html:
+    """Text in one paragraph of the class `about`; what stands between backticks is code.
+
+    >>> paragraph("Run `make`.")
+    '<p class="about">Run <code>make</code>.</p>'
+    """
+    pieces = " ".join(text.split()).split("`")
+    return element("p", *(element("code", piece) if number % 2 else piece for number, piece in enumerate(pieces)), class_="about")

@@ -1,26 +1,19 @@
 """A table as HTML, in the paper's layout: methods and architectures down, data sets across; ours above the published."""
 
 from collections.abc import Mapping
-from textwrap import dedent
 
 from degreequant.experiments.choice import Result, result
 from degreequant.experiments.record import Row
 from degreequant.experiments.table import Cell, Table
 from degreequant.report.figures import NAMES, signed, written
-from degreequant.report.html import Html, element, join
+from degreequant.report.html import Html, element, join, paragraph
 from degreequant.report.verdict import compare
 
 
 def table_section(table: Table, rows: Mapping[str, Row]) -> Html:
     """Title, what a reader must know, and the table; cells that are not finished are empty, and listed below it with what there is."""
     body = _printed(table) if table.rows else _grid(table, rows)
-    return element(
-        "section", element("h2", table.title), element("p", _paragraph(table.about), class_="about"), body, id=f"table-{table.name}"
-    )
-
-
-def _paragraph(text: str) -> str:
-    return " ".join(dedent(text).split())
+    return element("section", element("h2", table.title), paragraph(table.about), body, id=f"table-{table.name}")
 
 
 def _printed(table: Table) -> Html:
