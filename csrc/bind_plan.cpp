@@ -1,6 +1,8 @@
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <numeric>
 #include <string>
 
 #include "from_real.h"
@@ -10,6 +12,8 @@ namespace degreequant {
 namespace {
 
 using namespace nb::literals;
+
+constexpr int64_t kEmptyGraphs = 1 << 20;  // more graphs without nodes are taken for a mistake: each takes room in the result
 
 const char* storage_name(CodeType type) {
   switch (type) {
@@ -38,6 +42,30 @@ const T* optional_values(nb::handle object, const char* name, int64_t length, Ed
 
 void check_ids(const CsrObject& csr, int64_t listed) {
   for (const int64_t id : csr.arrays.edge_ids) check_range(id, -1, listed - 1, "every edge id");
+}
+
+// All nodes as one graph.
+int64_t one_graph(int64_t nodes, CsrArrays& csr) {
+  csr.indptr = {0, nodes};
+  csr.indices.allocate(nodes + kIndexPadding);
+  std::iota(csr.indices.data(), csr.indices.data() + nodes, 0);
+  std::fill_n(csr.indices.data() + nodes, kIndexPadding, 0);
+  return 1;
+}
+
+// The number of graphs is the largest number plus one.
+int64_t several_graphs(nb::handle batch, int64_t nodes, CsrArrays& csr) {
+  const InArray array = input_array(batch, "batch", {nb::dtype<int64_t>()}, 1);
+  check_length(array, nodes, "batch");
+  const int64_t* numbers = data_of<int64_t>(array);
+  const int64_t largest = nodes == 0 ? -1 : *std::max_element(numbers, numbers + nodes);
+  const int64_t limit = nodes + kEmptyGraphs;
+  if (largest >= limit) raise_value("expected graph numbers that count from 0, got " + std::to_string(largest));
+  const int64_t graphs = std::max<int64_t>(0, largest + 1);
+  const auto bad = build_segments(numbers, nodes, graphs, csr);
+  if (bad)
+    raise_value("expected graph numbers that count from 0, got " + std::to_string(numbers[*bad]) + " at node " + std::to_string(*bad));
+  return graphs;
 }
 
 }  // namespace
@@ -75,21 +103,21 @@ EdgesObject make_edges(nb::object csr, nb::object listed, nb::object source_coef
   return edges;
 }
 
-EdgesObject make_batch_edges(nb::object csr, bool mean) {
-  const CsrObject& graph = nb::cast<const CsrObject&>(csr);
+EdgesObject make_batch_edges(nb::object batch, int64_t nodes, bool mean) {
   EdgesObject edges;
-  edges.csr = csr;
-  edges.view.csr = graph.view();
-  edges.view.count = graph.edges();
-  for (int64_t row = 0; mean && row < graph.rows; ++row) {
-    const int64_t count = graph.arrays.indptr[row + 1] - graph.arrays.indptr[row];
+  check_range(nodes, 0, kMaxNodes, "nodes");
+  const int64_t graphs = batch.is_none() ? one_graph(nodes, edges.nodes) : several_graphs(batch, nodes, edges.nodes);
+  edges.view.csr = {edges.nodes.indptr.data(), edges.nodes.indices.data(), graphs, nodes};
+  edges.view.count = nodes;
+  for (int64_t row = 0; mean && row < graphs; ++row) {
+    const int64_t count = edges.nodes.indptr[row + 1] - edges.nodes.indptr[row];
     const Multiplier each = from_real(count == 0 ? 0.0 : 1.0 / static_cast<double>(count));
     edges.mantissa.push_back(each.mantissa);
     edges.shift.push_back(each.shift);
     edges.factor.push_back(count == 0 ? 0.0F : 1.0F / static_cast<float>(count));
   }
   if (mean) {
-    edges.view.row = {edges.mantissa.data(), edges.shift.data(), graph.rows};
+    edges.view.row = {edges.mantissa.data(), edges.shift.data(), graphs};
     edges.view.row_factor = edges.factor.data();
   }
   return edges;
@@ -201,14 +229,36 @@ nb::list PlanObject::codes(nb::list inputs, nb::list edges, const std::vector<Te
   return result;
 }
 
-void bind_plan(nb::module_& m) {
+template <typename T>
+nb::object vector_or_none(nb::handle self, const T* values, int64_t count) {
+  if (values == nullptr) return nb::none();
+  const nb::ndarray<nb::numpy, const T, nb::ndim<1>> view(values, {static_cast<size_t>(count)}, self);
+  return nb::cast(view);
+}
+
+void bind_edges(nb::module_& m) {
+  using Self = nb::handle_t<EdgesObject>;
+  const auto view = [](Self self) -> const Edges& { return nb::cast<const EdgesObject&>(self).view; };
   nb::class_<EdgesObject>(m, "Edges")
       .def(nb::new_(&make_edges), "csr"_a, "listed"_a = nb::none(), "source_coefficient"_a = nb::none(), "edge_coefficient"_a = nb::none(),
            "row_mantissa"_a = nb::none(), "row_shift"_a = nb::none(), "source_factor"_a = nb::none(), "edge_factor"_a = nb::none(),
            "row_factor"_a = nb::none())
-      .def_static("of_batch", &make_batch_edges, "csr"_a, "mean"_a)
-      .def_ro("csr", &EdgesObject::csr);
+      .def_static("of_batch", &make_batch_edges, "batch"_a.none(), "nodes"_a, "mean"_a)
+      .def_ro("csr", &EdgesObject::csr)
+      .def_prop_ro("rows", [](const EdgesObject& self) { return self.view.csr.rows; })
+      .def_prop_ro("num_edges", [](const EdgesObject& self) { return self.view.count; })
+      .def_prop_ro("source_coefficient",
+                   [=](Self self) { return vector_or_none(self, view(self).source_coefficient, view(self).csr.sources); })
+      .def_prop_ro("edge_coefficient", [=](Self self) { return vector_or_none(self, view(self).edge_coefficient, view(self).count); })
+      .def_prop_ro("row_mantissa", [=](Self self) { return vector_or_none(self, view(self).row.mantissa, view(self).row.count); })
+      .def_prop_ro("row_shift", [=](Self self) { return vector_or_none(self, view(self).row.shift, view(self).row.count); })
+      .def_prop_ro("source_factor", [=](Self self) { return vector_or_none(self, view(self).source_factor, view(self).csr.sources); })
+      .def_prop_ro("edge_factor", [=](Self self) { return vector_or_none(self, view(self).edge_factor, view(self).count); })
+      .def_prop_ro("row_factor", [=](Self self) { return vector_or_none(self, view(self).row_factor, view(self).csr.rows); });
+}
 
+void bind_plan(nb::module_& m) {
+  bind_edges(m);
   nb::class_<PlanObject> plan(m, "Plan");
   plan.def(nb::init<std::string_view, int64_t>(), "isa"_a, "threads"_a)
       .def_prop_ro("isa", [](const PlanObject& self) { return std::string_view(self.kernels().name); })

@@ -166,6 +166,12 @@ TensorId add_dequantize(PlanObject& plan, TensorId x, double scale) {
   return plan.add(dequantize_step(plan.kernels(), from, value, y), row_by_row(plan, {x}, y.id, 5 * from.cols));
 }
 
+template <StepPtr (*make)(TensorId x, int64_t cols, TensorId y)>
+TensorId add_epilogue(PlanObject& plan, TensorId x) {
+  const FloatsAt y = store(plan, plan.space_of(x), plan.floats_at(x, "x"));
+  return plan.add(make(x, y.cols, y.id), row_by_row(plan, {x}, y.id, 16 * y.cols));
+}
+
 }  // namespace
 
 void bind_steps_float(nb::class_<PlanObject>& plan) {
@@ -180,7 +186,10 @@ void bind_steps_float(nb::class_<PlanObject>& plan) {
       .def("float_concat", &add_float_concat, "pieces"_a, "finish"_a)
       .def("float_add", &add_float_add, "a"_a, "b"_a, "finish"_a)
       .def("float_activate", &add_float_activate, "x"_a, "activation"_a, "a"_a, "b"_a)
-      .def("dequantize", &add_dequantize, "x"_a, "scale"_a);
+      .def("dequantize", &add_dequantize, "x"_a, "scale"_a)
+      .def("log_softmax", &add_epilogue<log_softmax_step>, "x"_a)
+      .def("softmax", &add_epilogue<softmax_step>, "x"_a)
+      .def("sigmoid", &add_epilogue<sigmoid_step>, "x"_a);
 }
 
 }  // namespace degreequant

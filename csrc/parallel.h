@@ -9,9 +9,9 @@
 
 namespace degreequant {
 
-constexpr int64_t kUnitsPerBlock = 65536;  // less work than this is done sooner than a thread wakes
-constexpr int64_t kBlocksPerThread = 8;    // so that a thread that was held up leaves its blocks to the others
-constexpr int64_t kRowCost = 8;            // what a row costs beside its edges, counted in edges
+constexpr int64_t kUnitsPerBlock = 1 << 17;  // less work than this is done sooner than a thread wakes
+constexpr int64_t kBlocksPerThread = 8;      // so that a thread that was held up leaves its blocks to the others
+constexpr int64_t kRowCost = 8;              // what a row costs beside its edges, counted in edges
 
 struct Work {
   int64_t rows;

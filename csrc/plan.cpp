@@ -9,7 +9,7 @@
 namespace degreequant {
 namespace {
 
-constexpr int64_t kKeptBytes = int64_t{1} << 26;  // a workspace of at most so many bytes stays for the next call
+constexpr int64_t kSmallBytes = int64_t{1} << 26;  // of the workspaces that are larger, one stays for the next call
 
 void set_rows(int64_t& rows, int64_t count) {
   if (rows >= 0 && rows != count) {
@@ -160,9 +160,9 @@ std::unique_ptr<Plan::Workspace> Plan::take_workspace() const {
 }
 
 void Plan::give_back(std::unique_ptr<Workspace> workspace) const {
-  if (workspace->tensors.capacity() + workspace->scratch.capacity() > kKeptBytes) return;
   const std::lock_guard lock(mutex_);
-  workspaces_.push_back(std::move(workspace));
+  const bool large = workspace->tensors.capacity() + workspace->scratch.capacity() > kSmallBytes;
+  if (!large || workspaces_.empty()) workspaces_.push_back(std::move(workspace));
 }
 
 }  // namespace degreequant

@@ -15,12 +15,13 @@
 
 namespace degreequant {
 
-// A form of a graph, and the arrays that it lies in.
+// A form of a graph, and what it lies in.
 struct EdgesObject {
   Edges view;
-  nb::object csr;
-  std::vector<InArray> arrays;
-  std::vector<int32_t> mantissa;  // of the rows, where they were computed here
+  nb::object csr;               // a graph's
+  std::vector<InArray> arrays;  // what its edges, sources and rows are multiplied by
+  CsrArrays nodes;              // a batch's
+  std::vector<int32_t> mantissa;
   std::vector<int32_t> shift;
   std::vector<float> factor;
 };
@@ -79,8 +80,9 @@ class PlanObject {
 EdgesObject make_edges(nb::object csr, nb::object listed, nb::object source_coefficient, nb::object edge_coefficient,
                        nb::object row_mantissa, nb::object row_shift, nb::object source_factor, nb::object edge_factor,
                        nb::object row_factor);
-// The nodes of each graph; with `mean` each row is multiplied by 1 / its nodes.
-EdgesObject make_batch_edges(nb::object csr, bool mean);
+// The nodes of each graph, by the graph number of each of `nodes` nodes (None: all are one graph); with `mean` each row is multiplied by
+// 1 / its nodes.
+EdgesObject make_batch_edges(nb::object batch, int64_t nodes, bool mean);
 
 void bind_plan(nb::module_& m);
 void bind_steps_dense(nb::class_<PlanObject>& plan);

@@ -50,6 +50,11 @@ StepPtr add_step(const Kernels& kernels, Term a, Term b, AdditionRule rule, Code
 // `table` has an entry for each code that the storage of x can hold.
 StepPtr lookup_step(const Kernels& kernels, CodesAt x, std::vector<int32_t> table, CodesAt y);
 
+// The float epilogues, along the channels (steps_epilogue.cpp).
+StepPtr log_softmax_step(TensorId x, int64_t cols, TensorId y);
+StepPtr softmax_step(TensorId x, int64_t cols, TensorId y);
+StepPtr sigmoid_step(TensorId x, int64_t cols, TensorId y);
+
 // -- along the edges (steps_graph.cpp)
 
 struct SelfTerm {

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch_geometric.nn import GCNConv
 
 import degreequant as dq
-from degreequant.errors import EngineError, InputError, InputTypeError, ProgramError
+from degreequant.errors import EngineError, GraphError, InputError, InputTypeError, ProgramError
 from degreequant.operations import EdgeNorm, Input, Quantize
 from degreequant.program import Program
 
@@ -208,6 +208,27 @@ def test_the_answer_is_the_epilogue_of_the_dequantized_codes():
     np.testing.assert_allclose(ANSWER, expected, atol=1e-6)
     assert ANSWER.dtype == np.float32
     assert np.ptp(codes) > 0.5
+
+
+# -- a graph of the engine's own
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("form", [EDGES, EDGES.astype(np.int32), torch.from_numpy(EDGES)], ids=["int64", "int32", "torch"])
+def test_a_graph_made_by_the_engine_gives_the_same_answer(form, weighted):
+    engine, weights = (WEIGHTED, WEIGHTS) if weighted else (PLAIN, None)
+    graph = engine.graph(form, 6, weights)
+    np.testing.assert_array_equal(engine(X, graph), engine(X, dq.Graph(EDGES, 6, weights)))
+
+
+def test_a_graph_made_by_the_engine_is_for_its_program():
+    other = dq.Engine(one_sum(EdgeNorm(add_self_loops=False), weighted=False))
+    with pytest.raises(GraphError, match="made for another program"):
+        other(X, PLAIN.graph(EDGES, 6))
+    with pytest.raises(GraphError, match="this program takes edge_weight, and got none"):
+        WEIGHTED.graph(EDGES, 6)
+    with pytest.raises(GraphError, match="this program takes no edge weights, and got edge_weight"):
+        PLAIN.graph(EDGES, 6, WEIGHTS)
 
 
 # -- building an engine

@@ -6,7 +6,9 @@ import torch
 
 import degreequant as dq
 from degreequant.errors import GraphError, InputTypeError
+from degreequant.fixedpoint import Multiplier
 from degreequant.operations import EdgeNorm
+from degreequant.runtime.forms import IntegerSum, Neighbours
 
 EDGES = np.array([[0, 1, 1, 2, 2], [1, 0, 1, 0, 0]])
 WEIGHTS = np.float32([1, 2, 3, 4, 5])
@@ -75,51 +77,64 @@ def test_a_graph_keeps_nothing_of_what_it_was_given():
     edges, weights = EDGES.astype(np.int32), WEIGHTS.copy()
     graph = dq.Graph(edges, 3, weights)
     edges[:], weights[:] = 0, np.nan
-    csr, _, coefficient, _ = graph.weighed(EdgeNorm(normalize=False, add_self_loops=False), weighted=True)
-    np.testing.assert_array_equal(csr.indices, [1, 2, 2, 0, 1])
-    np.testing.assert_array_equal(coefficient, [13107, 26214, 32767, 10922, 32767])  # 2/5, 4/5, 5/5; 1/3, 3/3
+    form = graph.form(IntegerSum(EdgeNorm(normalize=False, add_self_loops=False), True))
+    np.testing.assert_array_equal(form.csr.indices, [1, 2, 2, 0, 1])
+    np.testing.assert_array_equal(form.edge_coefficient, [13107, 26214, 32767, 10922, 32767])  # 2/5, 4/5, 5/5; 1/3, 3/3
 
 
-def test_coefficients_are_computed_once():
-    graph, norm = dq.Graph(EDGES, 3, WEIGHTS), EdgeNorm()
-    assert graph.weighed(norm, weighted=True) is graph.weighed(EdgeNorm(), weighted=True)
-    assert graph.weighed(norm, weighted=False) is not graph.weighed(norm, weighted=True)
+def test_forms_are_made_once():
+    graph = dq.Graph(EDGES, 3, WEIGHTS)
+    assert graph.form(IntegerSum(EdgeNorm(), True)) is graph.form(IntegerSum(EdgeNorm(), True))
+    assert graph.form(IntegerSum(EdgeNorm(), False)) is not graph.form(IntegerSum(EdgeNorm(), True))
+    assert graph.form(Neighbours(True, False)).csr is graph.form(IntegerSum(EdgeNorm(), False)).csr
 
 
 def test_degrees_of_an_unweighted_graph():
     """Node 0 has 1, 2, 2 and its loop; node 1 has 0 and one loop for its own; node 2 has the loop alone."""
-    csr, source, edge, row = dq.Graph(EDGES, 3).weighed(EdgeNorm(), weighted=False)
-    np.testing.assert_array_equal(csr.indptr, [0, 4, 6, 7])
-    np.testing.assert_array_equal(csr.indices, [1, 2, 2, 0, 0, 1, 2])
+    form = dq.Graph(EDGES, 3).form(IntegerSum(EdgeNorm(), False))
+    np.testing.assert_array_equal(form.csr.indptr, [0, 4, 6, 7])
+    np.testing.assert_array_equal(form.csr.indices, [1, 2, 2, 0, 0, 1, 2])
     roots = np.array([1 / 2, 1 / np.sqrt(2), 1])
-    np.testing.assert_array_equal(source, np.floor(32767 * roots + 0.5))
-    np.testing.assert_allclose(row.to_real(), roots / 32767, rtol=2**-30)
-    assert edge is None
+    np.testing.assert_array_equal(form.source_coefficient, np.floor(32767 * roots + 0.5))
+    np.testing.assert_allclose(Multiplier(form.row_mantissa, form.row_shift).to_real(), roots / 32767, rtol=2**-30)
+    assert form.edge_coefficient is None
 
 
 def test_weights_are_not_used_where_the_program_takes_none():
     """A model may pass its edge weights to one layer and not to another."""
-    plain, weighted = (g.weighed(EdgeNorm(), weighted=False) for g in (dq.Graph(EDGES, 3), dq.Graph(EDGES, 3, WEIGHTS)))
+    plain, weighted = (g.form(IntegerSum(EdgeNorm(), False)) for g in (dq.Graph(EDGES, 3), dq.Graph(EDGES, 3, WEIGHTS)))
     np.testing.assert_array_equal(plain.source_coefficient, weighted.source_coefficient)
     assert weighted.edge_coefficient is None
 
 
 def test_without_normalization_every_edge_counts_one():
-    assert dq.Graph(EDGES, 3).weighed(EdgeNorm(normalize=False), weighted=False)[1:] == (None, None, None)
+    form = dq.Graph(EDGES, 3).form(IntegerSum(EdgeNorm(normalize=False), False))
+    assert (form.source_coefficient, form.edge_coefficient, form.row_mantissa, form.row_shift) == (None,) * 4
 
 
 def test_a_negative_degree():
     graph = dq.Graph(EDGES, 3, -WEIGHTS)
     with pytest.raises(GraphError, match=r"edge weights into node 0 sum to -10, so .*at least 0"):
-        graph.weighed(EdgeNorm(), weighted=True)
-    graph.weighed(EdgeNorm(normalize=False), weighted=True)
+        graph.form(IntegerSum(EdgeNorm(), True))
+    graph.form(IntegerSum(EdgeNorm(normalize=False), True))
 
 
 def test_a_degree_of_zero_contributes_nothing():
-    csr, _, edge, row = dq.Graph([[0, 1], [1, 1]], 2, [1.0, -1.0]).weighed(EdgeNorm(add_self_loops=False), weighted=True)
-    np.testing.assert_array_equal(csr.indices, [0, 1])
-    np.testing.assert_array_equal(edge, [0, 0])
-    np.testing.assert_array_equal(row.mantissa, [0, 0])
+    form = dq.Graph([[0, 1], [1, 1]], 2, [1.0, -1.0]).form(IntegerSum(EdgeNorm(add_self_loops=False), True))
+    np.testing.assert_array_equal(form.csr.indices, [0, 1])
+    np.testing.assert_array_equal(form.edge_coefficient, [0, 0])
+    np.testing.assert_array_equal(form.row_mantissa, [0, 0])
+
+
+def test_a_graph_of_some_forms_has_no_others():
+    wanted = IntegerSum(EdgeNorm(), False)
+    graph = dq.Graph.of_forms([wanted], EDGES, 3)
+    assert repr(graph) == "Graph(num_nodes=3, num_edges=5)"
+    np.testing.assert_array_equal(graph.form(wanted).csr.indices, [1, 2, 2, 0, 0, 1, 2])
+    with pytest.raises(GraphError, match=r"made for another program \(Engine.graph\); make one for both: Graph\(edge_index\)"):
+        graph.form(Neighbours(False, False))
+    with pytest.raises(GraphError, match="edge 1 goes from node 1 to 3"):
+        dq.Graph.of_forms([wanted], [[0, 1], [1, 3]], 3)
 
 
 def test_threads_that_ask_at_once_get_the_same():
@@ -128,7 +143,7 @@ def test_threads_that_ask_at_once_get_the_same():
 
     def work():
         ask.wait()
-        found.append(graph.weighed(EdgeNorm(), weighted=True).edge_coefficient)
+        found.append(graph.form(IntegerSum(EdgeNorm(), True)).edge_coefficient)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:

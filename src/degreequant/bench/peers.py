@@ -17,6 +17,7 @@ from torch_geometric.nn import GATConv, GCNConv
 
 from degreequant.bench.workloads import Inputs, Workload
 from degreequant.operations.graph import PLAIN_SUM, EdgeNorm
+from degreequant.runtime.forms import RealSum
 from degreequant.runtime.graph import Graph
 
 Contender = Callable[[], Any]
@@ -78,11 +79,12 @@ def _by_matrix(work: Workload, graph: Graph, dtype: torch.dtype) -> Contender | 
 
 def _matrix(graph: Graph, norm: EdgeNorm, dtype: torch.dtype) -> Tensor:
     """The adjacency matrix `[targets, sources]` with the coefficients of `norm`, as PyG's layers multiply by."""
-    edges = graph.real(norm, weighted=False)
+    edges = graph.form(RealSum(norm, weighted=False))
+    assert edges.csr is not None
     rows, indices = np.asarray(edges.csr.indptr), np.asarray(edges.csr.indices)
     values = np.ones(len(indices), np.float32)
-    if edges.source_coefficient is not None and edges.row_factor is not None:
-        values = edges.source_coefficient[indices] * np.repeat(edges.row_factor, np.diff(rows))
+    if edges.source_factor is not None and edges.row_factor is not None:
+        values = edges.source_factor[indices] * np.repeat(edges.row_factor, np.diff(rows))
     shape = (edges.csr.rows, edges.csr.sources)
     numbers = (torch.from_numpy(rows.copy()).to(dtype), torch.from_numpy(indices.copy()).to(dtype))
     return torch.sparse_csr_tensor(*numbers, torch.from_numpy(values), shape, check_invariants=False)

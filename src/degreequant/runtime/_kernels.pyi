@@ -401,12 +401,52 @@ class Edges:
         """
 
     @staticmethod
-    def of_batch(csr: Csr, mean: bool) -> Edges:
-        """The nodes of each graph, as `segments` gives them; with `mean` each row's multiplier is 1 / its nodes, or 0 without any."""
+    def of_batch(batch: NDArray[np.int64] | None, nodes: int, mean: bool) -> Edges:
+        """The nodes of each graph; with `mean` each row's multiplier is 1 / its nodes, or 0 without any.
+
+        `batch` has the graph number of each of the nodes (None: all are one graph); a negative number, or one beyond 2^20 more than there
+        are nodes, raises ValueError.
+        """
 
     @property
-    def csr(self) -> Csr:
-        """The edges by destination."""
+    def csr(self) -> Csr | None:
+        """The edges by destination; None of a batch."""
+
+    @property
+    def source_coefficient(self) -> NDArray[np.int16] | None:
+        """As given; read-only, as all that follow."""
+
+    @property
+    def edge_coefficient(self) -> NDArray[np.int16] | None:
+        """As given."""
+
+    @property
+    def row_mantissa(self) -> NDArray[np.int32] | None:
+        """As given, or 1 / nodes of a batch."""
+
+    @property
+    def row_shift(self) -> NDArray[np.int32] | None:
+        """As given, or 1 / nodes of a batch."""
+
+    @property
+    def source_factor(self) -> NDArray[np.float32] | None:
+        """As given."""
+
+    @property
+    def edge_factor(self) -> NDArray[np.float32] | None:
+        """As given."""
+
+    @property
+    def row_factor(self) -> NDArray[np.float32] | None:
+        """As given, or 1 / nodes of a batch."""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows: destinations, or graphs."""
+
+    @property
+    def num_edges(self) -> int:
+        """Number of edges, or of nodes in graphs."""
 
 class Plan:
     """A program made ready to run (csrc/plan.h). Built step by step, then finished; from then on immutable, and many threads may run it.
@@ -473,6 +513,15 @@ class Plan:
 
     def dequantize(self, x: int, scale: float) -> int:
         """The real values of codes."""
+
+    def log_softmax(self, x: int) -> int:
+        """`x - log(sum(exp(x)))` along the channels of floats."""
+
+    def softmax(self, x: int) -> int:
+        """`exp(x) / sum(exp(x))` along the channels of floats."""
+
+    def sigmoid(self, x: int) -> int:
+        """`1 / (1 + exp(-x))` of floats."""
 
     def aggregate(self, x: int, edges: int, self_coefficient: int, edge_shift: int, requantize: Requantize, code_type: str) -> int:
         """Neighbour sums, with the coefficients that the form of the graph has."""

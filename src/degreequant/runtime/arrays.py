@@ -7,10 +7,7 @@ import numpy.typing as npt
 
 from degreequant.errors import GraphError, InputError, InputTypeError
 
-Number = TypeVar("Number", np.float32, np.int64)
-
-EMPTY_GRAPHS = 2**20
-"""More graphs without nodes than this are taken for a mistake: each takes room in the result."""
+Number = TypeVar("Number", np.float32, np.int32, np.int64)
 
 
 def to_numpy(value: Any, name: str) -> npt.NDArray[Any]:
@@ -33,6 +30,8 @@ def _from_torch(tensor: Any) -> npt.NDArray[Any]:
 
 def features(value: Any, name: str, channels: int) -> npt.NDArray[np.float32]:
     """Features of nodes or edges as float32 `[rows, channels]`, C-contiguous and aligned."""
+    if _is_ready(value, np.float32) and value.ndim == 2 and value.shape[1] == channels:
+        return value  # type: ignore[no-any-return]
     array = to_numpy(value, name)
     if array.dtype.kind != "f":
         raise InputTypeError(
@@ -46,6 +45,8 @@ def features(value: Any, name: str, channels: int) -> npt.NDArray[np.float32]:
 
 def categories(value: Any, name: str, columns: int) -> npt.NDArray[np.int64]:
     """Categories as int64 `[rows, at least columns]`; a vector is one column."""
+    if _is_ready(value, np.int64) and value.ndim == 1 and columns == 1:
+        return value[:, None]  # type: ignore[no-any-return]
     array = to_numpy(value, name)
     if array.dtype.kind not in "iu":
         raise InputTypeError(f"{name} is {array.dtype}; expected integers, the categories of an embedding")
@@ -57,16 +58,24 @@ def categories(value: Any, name: str, columns: int) -> npt.NDArray[np.int64]:
 
 
 def batch(value: Any, name: str, nodes: int) -> npt.NDArray[np.int64]:
-    """The graph of each node as int64 `[nodes]`; graphs are numbered from 0, and few of them are empty."""
+    """The graph of each node as int64 `[nodes]`."""
+    if _is_ready(value, np.int64) and value.shape == (nodes,):
+        return value  # type: ignore[no-any-return]
     array = to_numpy(value, name)
     if array.dtype.kind not in "iu":
         raise InputTypeError(f"{name} is {array.dtype}; expected integers, the graph of each node")
     if array.shape != (nodes,):
         raise InputError(f"{name} has shape {array.shape}; expected one graph number for each of the {nodes} nodes")
     _check_integers(array, name)
-    if array.size and (array.min() < 0 or array.max() >= nodes + EMPTY_GRAPHS):
-        raise InputError(f"{name} holds graph numbers from {array.min()} to {array.max()}; expected them to count from 0")
-    return array.astype(np.int64)
+    return _ready(array, np.int64)
+
+
+def _is_ready(value: Any, dtype: type[np.generic]) -> bool:
+    """Whether it is an array just as the kernels take it: the usual case, seen at once."""
+    if type(value) is not np.ndarray or value.dtype != dtype or not value.size:
+        return False
+    flags = value.flags
+    return flags.c_contiguous and flags.aligned
 
 
 def _ready(array: npt.NDArray[Any], dtype: type[Number]) -> npt.NDArray[Number]:
@@ -81,7 +90,7 @@ def _check_integers(array: npt.NDArray[Any], name: str) -> None:
 
 
 def edges(value: Any) -> npt.NDArray[Any]:
-    """An edge list as int32 or int64 `[2, edges]`, C-contiguous."""
+    """An edge list as int32 or int64 `[2, edges]`, C-contiguous and aligned."""
     array = to_numpy(value, "edge_index")
     if array.dtype.kind not in "iu":
         if array.size:
@@ -91,7 +100,7 @@ def edges(value: Any) -> npt.NDArray[Any]:
         raise GraphError(f"edge_index has shape {array.shape}; expected (2, edges)")
     if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
         raise GraphError(f"edge_index holds {array.max()}; expected node numbers")
-    return np.ascontiguousarray(array, dtype=np.int32 if array.dtype == np.int32 else np.int64)
+    return _ready(array, np.int32 if array.dtype == np.int32 else np.int64)
 
 
 def edge_weights(value: Any, num_edges: int) -> npt.NDArray[np.float32]:

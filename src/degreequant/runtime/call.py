@@ -1,48 +1,120 @@
 """One call of a program: its arguments found by name, checked, and made arrays and graphs."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 from degreequant.errors import InputError
 from degreequant.operations import ROWS, Aggregate, Attend, FloatAggregate, FloatAttend, FloatPool, Pool, Role
 from degreequant.program import Program
 from degreequant.runtime import arrays
+from degreequant.runtime.forms import EdgeForm
 from degreequant.runtime.graph import Graph
 from degreequant.runtime.kernels import native
+from degreequant.runtime.meetings import Meeting, meetings
 
 EdgeInputs = tuple[str, str | None]
 """Names of the inputs that an aggregation reads: edges, and edge weights if it takes any."""
 
 
-@dataclass
-class Call:
-    """One run: the inputs with values by name, the graph of each pair of edges and edge weights, the nodes of each graph by the name of
-    the batch."""
+class Call(NamedTuple):
+    """The arguments of one run: the inputs with values by name, their number of nodes, the graph of each pair of edges and edge weights,
+    and the graph number of each node by the name of the batch (nothing: all are one graph)."""
 
-    inputs: dict[str, npt.NDArray[Any]]
+    values: dict[str, npt.NDArray[Any]]
+    nodes: int
     graphs: dict[EdgeInputs, Graph]
-    batches: dict[str | None, native.Csr]
+    batches: dict[str | None, npt.NDArray[Any] | None]
+
+    def batch(self, name: str | None, *, mean: bool) -> native.Edges:
+        """The nodes of each graph.
+
+        Raises:
+            InputError: If a graph number is negative, or so large that it is taken for a mistake.
+        """
+        try:
+            return native.Edges.of_batch(self.batches[name], self.nodes, mean)
+        except ValueError as error:
+            raise InputError(f"{name}: {error}") from None
 
 
-def bind(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> Call:
-    """The call that these arguments make; see `Engine.__call__` for what they may be and what is raised."""
-    given = _by_name(program, args, inputs)
-    values = {e.name: _READERS[e.role](given[e.name], e.name, e.channels or 0) for e in program.inputs if e.role in ROWS}
-    rows = {e.name: len(values[e.name]) for e in program.inputs if e.role in ROWS}
-    nodes = {e.name: rows[e.name] for e in program.inputs if e.role in ROWS and ROWS[e.role] == "nodes"}
-    if len(set(nodes.values())) > 1:
-        raise InputError(f"the inputs have different numbers of nodes: {', '.join(f'{name} {n}' for name, n in nodes.items())}")
-    count = next(iter(nodes.values()))
-    graphs = {edges: _graph(program, given, edges, count) for edges in _edge_inputs(program)}
-    pools = [op for op in program.operations if isinstance(op, Pool | FloatPool)]
-    batches = {name: _batch(given, name, count) for name in dict.fromkeys(op.batch for op in pools)}
-    call = Call(values, graphs, batches)
-    _check_rows(program, call, {name: n for name, n in rows.items() if name not in nodes})
-    return call
+class Binder:
+    """Makes calls of a program from the arguments; what depends on the program alone is worked out once."""
+
+    def __init__(self, program: Program, forms: Mapping[EdgeInputs, Sequence[EdgeForm]] | None = None) -> None:
+        """`forms` are those in which the graph of each pair of edges and edge weights is read; without them it is made for any."""
+        self._forms = forms
+        self._names = [entry.name for entry in program.inputs]
+        self._readers = [(entry.name, _READERS[entry.role], entry.channels or 0) for entry in program.inputs if entry.role in ROWS]
+        self._nodes = [entry.name for entry in program.inputs if ROWS.get(entry.role) == "nodes"]
+        self._edges = _edge_inputs(program)
+        self._weights = {index: [name for other, name in self._edges if other == index and name] for index, _ in self._edges}
+        self._batches = list(dict.fromkeys(op.batch for op in program.operations if isinstance(op, Pool | FloatPool)))
+        self._meetings = meetings(program)
+
+    def bind(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> Call:
+        """The call that these arguments make; see `Engine.__call__` for what they may be and what is raised."""
+        given = self._by_name(args, inputs)
+        values = {name: read(given[name], name, channels) for name, read, channels in self._readers}
+        nodes = self._count_nodes(values)
+        graphs = {edges: self._graph(given, *edges, nodes) for edges in self._edges}
+        batches = {name: None if name is None else arrays.batch(given[name], name, nodes) for name in self._batches}
+        call = Call(values, nodes, graphs, batches)
+        for meeting in self._meetings:
+            _check_meeting(meeting, call)
+        return call
+
+    def _by_name(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        names = self._names
+        if len(args) > len(names):
+            raise InputError(f"got {len(args)} inputs by position; {self._wanted()}")
+        given = dict(zip(names, args, strict=False))
+        for name, value in inputs.items():
+            if name in given:
+                raise InputError(f"got {name} twice, by position and by name; {self._wanted()}")
+            if name in names:
+                given[name] = value
+            elif value is not None:
+                raise InputError(f"got {name}, which is not an input; {self._wanted()}")
+        if len(given) < len(names):
+            self._check_missing(given)
+        for value in given.values():
+            if value is None:
+                self._check_missing(given)
+        return given
+
+    def _check_missing(self, given: Mapping[str, Any]) -> None:
+        carried = {weight for index, weight in self._edges if isinstance(given.get(index), Graph)}
+        missing = [name for name in self._names if given.get(name) is None and name not in carried]
+        if missing:
+            raise InputError(f"missing {', '.join(missing)}; {self._wanted()}")
+
+    def _wanted(self) -> str:
+        return f"this program takes ({', '.join(self._names)})"
+
+    def _count_nodes(self, values: Mapping[str, npt.NDArray[Any]]) -> int:
+        if len(self._nodes) == 1:
+            return len(values[self._nodes[0]])
+        nodes = [len(values[name]) for name in self._nodes]
+        if len(set(nodes)) > 1:
+            counts = ", ".join(f"{name} {count}" for name, count in zip(self._nodes, nodes, strict=True))
+            raise InputError(f"the inputs have different numbers of nodes: {counts}")
+        return nodes[0]
+
+    def _graph(self, given: Mapping[str, Any], index: str, weight: str | None, nodes: int) -> Graph:
+        graph = given[index]
+        if not isinstance(graph, Graph):
+            edge_weight = given[weight] if weight else None
+            if self._forms is None:
+                return Graph(graph, nodes, edge_weight)
+            return Graph.of_forms(self._forms[index, weight], graph, nodes, edge_weight)
+        weights = self._weights[index]
+        _check_graph(graph, index, weights, nodes)
+        for name in weights:
+            if given.get(name) is not None:
+                raise InputError(f"got a Graph and {name} apart; give the weights to the Graph")
+        return graph
 
 
 _READERS: dict[Role, Callable[[Any, str, int], npt.NDArray[Any]]] = {
@@ -53,75 +125,10 @@ _READERS: dict[Role, Callable[[Any, str, int], npt.NDArray[Any]]] = {
 }
 
 
-def _by_name(program: Program, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    names = [entry.name for entry in program.inputs]
-    wanted = f"this program takes ({', '.join(names)})"
-    if len(args) > len(names):
-        raise InputError(f"got {len(args)} inputs by position; {wanted}")
-    given = dict(zip(names, args, strict=False))
-    for name, value in inputs.items():
-        if name in given:
-            raise InputError(f"got {name} twice, by position and by name; {wanted}")
-        if name in names:
-            given[name] = value
-        elif value is not None:
-            raise InputError(f"got {name}, which is not an input; {wanted}")
-    carried = {weight for edges, weight in _edge_inputs(program) if isinstance(given.get(edges), Graph)}
-    missing = [name for name in names if given.get(name) is None and name not in carried]
-    if missing:
-        raise InputError(f"missing {', '.join(missing)}; {wanted}")
-    return given
-
-
 def _edge_inputs(program: Program) -> list[EdgeInputs]:
     """What the aggregations read, each pair once."""
     sums = [(op.edge_index, op.edge_weight) for op in program.operations if isinstance(op, Aggregate | FloatAggregate)]
     return list(dict.fromkeys([*sums, *((op.edge_index, None) for op in program.operations if isinstance(op, Attend | FloatAttend))]))
-
-
-def _check_rows(program: Program, call: Call, edge_rows: Mapping[str, int]) -> None:
-    """Rows of edges must fit the edges that they are used with; rows of edges, and rows of graphs, one another where they meet."""
-    behind: dict[str, dict[str, int]] = {}
-    for op in program.operations if edge_rows or call.batches else ():
-        read: dict[str, int] = {}
-        if not program.reads_input(op):
-            read = {name: count for tensor in op.tensors() for name, count in behind[tensor].items()}
-        elif op.input in edge_rows:
-            read = {op.input: edge_rows[op.input]}
-        if len(set(read.values())) > 1:
-            counts = ", ".join(f"{count} of {name}" for name, count in read.items())
-            raise InputError(f"operation {op.name!r} joins rows of different numbers: {counts}")
-        if isinstance(op, Attend | FloatAttend):
-            _check_edges(read, call.graphs[op.edge_index, None])
-            read = {}
-        behind[op.name] = {op.batch or "the whole": call.batches[op.batch].rows} if isinstance(op, Pool | FloatPool) else read
-
-
-def _check_edges(rows: Mapping[str, int], graph: Graph) -> None:
-    for name, count in rows.items():
-        if count != graph.num_edges:
-            raise InputError(f"{name} has {count} rows and the graph has {graph.num_edges} edges; expected the same number")
-
-
-def _batch(given: Mapping[str, Any], name: str | None, nodes: int) -> native.Csr:
-    """The nodes of each graph; all are one graph where the program takes no batch."""
-    if name is None:
-        return native.segments(np.zeros(nodes, np.int64), 1)
-    batch = arrays.batch(given[name], name, nodes)
-    return native.segments(batch, int(batch.max(initial=-1)) + 1)
-
-
-def _graph(program: Program, given: Mapping[str, Any], edges: EdgeInputs, nodes: int) -> Graph:
-    index, weight = edges
-    graph = given[index]
-    if not isinstance(graph, Graph):
-        return Graph(graph, nodes, given[weight] if weight else None)
-    weights = [other for name, other in _edge_inputs(program) if name == index and other]
-    _check_graph(graph, index, weights, nodes)
-    apart = [name for name in weights if given.get(name) is not None]
-    if apart:
-        raise InputError(f"got a Graph and {', '.join(apart)} apart; give the weights to the Graph")
-    return graph
 
 
 def _check_graph(graph: Graph, name: str, weights: list[str], nodes: int) -> None:
@@ -133,3 +140,17 @@ def _check_graph(graph: Graph, name: str, weights: list[str], nodes: int) -> Non
         raise InputError(f"the Graph given as {name} has no edge weights, which this program takes; build it with edge_weight=")
     if len(weights) > 1:
         raise InputError(f"{name} goes with {' and '.join(weights)}, and a Graph carries one of them; give arrays instead")
+
+
+def _check_meeting(meeting: Meeting, call: Call) -> None:
+    """Rows that meet must be of one number."""
+    rows = {name: len(call.values[name]) for name in meeting.edge_inputs}
+    rows |= {name or "the whole": call.batch(name, mean=False).rows for name in meeting.batches}
+    if meeting.edge_index is not None:
+        graph = call.graphs[meeting.edge_index, None]
+        for name, count in rows.items():
+            if count != graph.num_edges:
+                raise InputError(f"{name} has {count} rows and the graph has {graph.num_edges} edges; expected the same number")
+    elif len(set(rows.values())) > 1:
+        counts = ", ".join(f"{count} of {name}" for name, count in rows.items())
+        raise InputError(f"operation {meeting.operation!r} joins rows of different numbers: {counts}")

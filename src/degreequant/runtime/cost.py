@@ -27,7 +27,8 @@ from degreequant.operations import (
 )
 from degreequant.packing import STORAGE, row_width
 from degreequant.program import Program
-from degreequant.runtime.call import Call, bind
+from degreequant.runtime.call import Binder, Call
+from degreequant.runtime.forms import Neighbours
 
 INDEX_BYTES = 4
 POINTER_BYTES = 8
@@ -87,11 +88,11 @@ def costs(program: Program, **inputs: Any) -> list[Cost]:
     >>> costs(program, x=np.zeros((2, 3), np.float32))
     [Cost(name='q', rows=2, multiplications=6, bytes=30)]
     """
-    call = bind(program, (), inputs)
+    call = Binder(program).bind((), inputs)
     sizes = Sizes(
-        rows={name: len(value) for name, value in call.inputs.items()},
-        nbytes={name: int(value.nbytes) for name, value in call.inputs.items()},
-        graphs={name: batch.rows for name, batch in call.batches.items()},
+        rows={name: len(value) for name, value in call.values.items()},
+        nbytes={name: int(value.nbytes) for name, value in call.values.items()},
+        graphs={name: call.batch(name, mean=False).rows for name in call.batches},
         edges=partial(_edges_of_call, call),
     )
     return [_cost(operation, program, sizes) for operation in program.operations]
@@ -155,10 +156,11 @@ def _rows_read(name: str, program: Program, sizes: Sizes, rows: int) -> int:
 def _edges_of_call(call: Call, operation: AnyOperation) -> int | None:
     if isinstance(operation, Aggregate | FloatAggregate):
         graph = call.graphs[operation.edge_index, operation.edge_weight]
-        return graph.weighed(operation.norm, weighted=operation.edge_weight is not None).csr.num_edges
+        loops = operation.norm.normalize and operation.norm.add_self_loops
+        return graph.form(Neighbours(self_loops=loops, ids=False)).num_edges
     if isinstance(operation, Attend | FloatAttend):
-        return call.graphs[operation.edge_index, None].edges(self_loops=operation.add_self_loops, ids=False).num_edges
-    return call.batches[operation.batch].num_edges if isinstance(operation, Pool | FloatPool) else None
+        return call.graphs[operation.edge_index, None].form(Neighbours(self_loops=operation.add_self_loops, ids=False)).num_edges
+    return call.nodes if isinstance(operation, Pool | FloatPool) else None
 
 
 def _edges_at(nodes: int, edges: int, operation: AnyOperation) -> int | None:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from degreequant.errors import EngineError, InputError, InputTypeError
+from degreequant.errors import EngineError, GraphError, InputError, InputTypeError
 from degreequant.operations import Operation
 from degreequant.packing import unpack
 from degreequant.program import Program
-from degreequant.runtime.call import bind
-from degreequant.runtime.epilogue import EPILOGUES
+from degreequant.runtime.call import Binder, EdgeInputs
+from degreequant.runtime.forms import EdgeForm
+from degreequant.runtime.graph import Graph
 from degreequant.runtime.kernels import MAX_THREADS, choose_isa, native, usable_threads
 from degreequant.runtime.steps import EdgeSlot, build
 
@@ -38,7 +39,12 @@ class Engine:
         self.threads = _thread_count(threads)
         builder = build(self.program, self.isa, min(self.threads, MAX_THREADS))
         self._plan = builder.plan
-        self._inputs, self._slots, self._stored = list(builder.inputs), list(builder.slots), builder.stored
+        self._slots, self._stored = list(builder.slots), builder.stored
+        self._forms: dict[EdgeInputs, list[EdgeForm]] = {}
+        for slot in self._slots:
+            if isinstance(slot, EdgeSlot):
+                self._forms.setdefault((slot.edge_index, slot.edge_weight), []).append(slot.form)
+        self._binder = Binder(self.program, self._forms)
 
     def __call__(self, /, *args: Any, **inputs: Any) -> npt.NDArray[np.float32]:
         """The model's output, float32 `[nodes, channels]`; after a readout `[graphs, channels]`; `[rows]` where it squeezes them.
@@ -53,10 +59,9 @@ class Engine:
         """
         values, edges = self._bind(args, inputs)
         try:
-            real = self._plan.run(values, edges)
+            result = self._plan.run(values, edges)
         except ValueError as error:
             raise InputError(str(error)) from None
-        result = EPILOGUES[self.program.epilogue](real)
         return result[:, 0] if self.program.squeeze else result
 
     def codes(self, /, *args: Any, **inputs: Any) -> dict[str, npt.NDArray[Any]]:
@@ -69,20 +74,35 @@ class Engine:
             raise InputError(str(error)) from None
         return {op.name: unpack(codes, op.grid.spec.code_type, op.channels) for op, codes in zip(integers, stored, strict=True)}
 
+    def graph(self, edge_index: Any, num_nodes: int | None = None, edge_weight: Any = None) -> Graph:
+        """A graph for calls of this engine that holds only what its program reads, in less memory than a `Graph`, which any engine takes.
+
+        `edge_index` is read where it lies, and not kept. Where the program reads several graphs, each is made by a call of its own.
+
+        Raises:
+            GraphError: See `Graph`.
+            InputTypeError: See `Graph`.
+        """
+        weights = sorted({weight for _, weight in self._forms if weight})
+        if (edge_weight is None) != (not weights):
+            wanted = f"takes {' and '.join(weights)}" if weights else "takes no edge weights"
+            raise GraphError(f"this program {wanted}, and got {'none' if edge_weight is None else 'edge_weight'}")
+        return Graph.of_forms([form for forms in self._forms.values() for form in forms], edge_index, num_nodes, edge_weight)
+
     def __repr__(self) -> str:
         names = ", ".join(entry.name for entry in self.program.inputs)
         return f"Engine(({names}) -> {self.program.output}, isa={self.isa!r}, threads={self.threads})"
 
     def _bind(self, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> tuple[list[npt.NDArray[Any]], list[native.Edges]]:
         """What the plan reads: the values of the inputs, and the graphs in the forms that its steps need."""
-        call = bind(self.program, args, inputs)
+        call = self._binder.bind(args, inputs)
         edges = [
             call.graphs[slot.edge_index, slot.edge_weight].form(slot.form)
             if isinstance(slot, EdgeSlot)
-            else slot.form.of(call.batches[slot.batch])
+            else call.batch(slot.batch, mean=slot.mean)
             for slot in self._slots
         ]
-        return [call.inputs[name] for name in self._inputs], edges
+        return list(call.values.values()), edges
 
 
 def _program(program: Any) -> Program:

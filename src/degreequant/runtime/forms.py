@@ -1,22 +1,20 @@
-"""The forms in which operations read a graph: each says how to make it of a `Graph`, which keeps what was made."""
+"""The forms in which operations read a graph. A `Graph` makes each once: forms are equal where what they ask for is."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from degreequant.operations import EdgeNorm
+from degreequant.runtime.edge_list import EdgeList
 from degreequant.runtime.kernels import native
-
-if TYPE_CHECKING:
-    from degreequant.runtime.graph import Graph
 
 
 class EdgeForm(Protocol):
-    """What an operation needs of a graph; equal forms are made once."""
+    """What an operation needs of a graph."""
 
     def __hash__(self) -> int: ...
 
-    def of(self, graph: "Graph") -> native.Edges:
-        """The form of that graph."""
+    def of(self, edges: EdgeList) -> native.Edges:
+        """The form of that graph; raises `GraphError` where it has none."""
 
 
 @dataclass(frozen=True)
@@ -26,32 +24,21 @@ class IntegerSum:
     norm: EdgeNorm
     weighted: bool
 
-    def of(self, graph: "Graph") -> native.Edges:
-        """Raises `GraphError` where the weights into a node sum to less than 0."""
-        weighed = graph.weighed(self.norm, weighted=self.weighted)
-        row = weighed.row
-        return native.Edges(
-            weighed.csr,
-            source_coefficient=weighed.source_coefficient,
-            edge_coefficient=weighed.edge_coefficient,
-            row_mantissa=None if row is None else row.mantissa,
-            row_shift=None if row is None else row.shift,
-        )
+    def of(self, edges: EdgeList) -> native.Edges:
+        """See `EdgeList.integer_sum`."""
+        return edges.integer_sum(self.norm, weighted=self.weighted)
 
 
 @dataclass(frozen=True)
 class RealSum:
-    """The same with real coefficients, for operations in float."""
+    """The same with real factors, for operations in float."""
 
     norm: EdgeNorm
     weighted: bool
 
-    def of(self, graph: "Graph") -> native.Edges:
-        """Raises `GraphError` where the weights into a node sum to less than 0."""
-        edges = graph.real(self.norm, weighted=self.weighted)
-        return native.Edges(
-            edges.csr, source_factor=edges.source_coefficient, edge_factor=edges.edge_coefficient, row_factor=edges.row_factor
-        )
+    def of(self, edges: EdgeList) -> native.Edges:
+        """See `EdgeList.real_sum`."""
+        return edges.real_sum(self.norm, weighted=self.weighted)
 
 
 @dataclass(frozen=True)
@@ -61,18 +48,6 @@ class Neighbours:
     self_loops: bool
     ids: bool
 
-    def of(self, graph: "Graph") -> native.Edges:
-        """Raises nothing."""
-        csr = graph.edges(self_loops=self.self_loops, ids=self.ids)
-        return native.Edges(csr, listed=graph.num_edges if self.ids else None)
-
-
-@dataclass(frozen=True)
-class BatchForm:
-    """The nodes of each graph; with `mean` a sum of them is divided by their number."""
-
-    mean: bool
-
-    def of(self, nodes: native.Csr) -> native.Edges:
-        """The form of a batch."""
-        return native.Edges.of_batch(nodes, self.mean)
+    def of(self, edges: EdgeList) -> native.Edges:
+        """See `EdgeList.neighbours`."""
+        return edges.neighbours(self_loops=self.self_loops, ids=self.ids)

@@ -10,6 +10,7 @@ from degreequant.operations import (
     Attend,
     Concat,
     Embedding,
+    Epilogue,
     FloatActivation,
     FloatAdd,
     FloatAggregate,
@@ -37,12 +38,20 @@ __all__ = ["BatchSlot", "EdgeSlot", "PlanBuilder", "build"]
 
 
 def build(program: Program, isa: str, threads: int) -> PlanBuilder:
-    """The plan that runs `program`, finished: its output is that of the program as real values."""
+    """The plan that runs `program`, finished."""
     builder = PlanBuilder(program, native.Plan(isa, threads))
     for operation in program.operations:
         builder.stored[operation.name] = _STEPS[type(operation)](builder, operation)
-    builder.plan.finish(builder.reals(program.output))
+    builder.plan.finish(_EPILOGUES[program.epilogue](builder.plan, builder.reals(program.output)))
     return builder
+
+
+_EPILOGUES: dict[Epilogue, Callable[[native.Plan, int], int]] = {
+    "none": lambda plan, x: x,
+    "log_softmax": native.Plan.log_softmax,
+    "softmax": native.Plan.softmax,
+    "sigmoid": native.Plan.sigmoid,
+}
 
 
 _STEPS: dict[type[AnyOperation], Callable[[PlanBuilder, Any], int]] = {

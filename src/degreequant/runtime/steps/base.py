@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from degreequant.operations import ROWS, AnyOperation, FloatOperation, Operation, Requantize
 from degreequant.program import Program
-from degreequant.runtime.forms import BatchForm, EdgeForm
+from degreequant.runtime.forms import EdgeForm
 from degreequant.runtime.kernels import native
 from degreequant.scheme import Grid
 
@@ -24,10 +24,10 @@ class EdgeSlot:
 
 @dataclass(frozen=True)
 class BatchSlot:
-    """The nodes of each graph, as a plan reads them: of which input, or all nodes as one graph."""
+    """The nodes of each graph, as a plan reads them: of which input (none: all nodes are one graph), and whether their mean is wanted."""
 
     batch: str | None
-    form: BatchForm
+    mean: bool
 
 
 @dataclass
@@ -75,11 +75,11 @@ class PlanBuilder:
         """The graph of these inputs, in a form that an operation needs."""
         return self._slot(EdgeSlot(edge_index, edge_weight, form), self._nodes)
 
-    def batch(self, name: str | None, form: BatchForm) -> int:
-        """The nodes of each graph."""
+    def batch(self, name: str | None, *, mean: bool) -> int:
+        """The nodes of each graph; with `mean` a sum of them is divided by their number."""
         if name not in self._graphs:
             self._graphs[name] = self.plan.space()
-        return self._slot(BatchSlot(name, form), self._graphs[name])
+        return self._slot(BatchSlot(name, mean), self._graphs[name])
 
     def _slot(self, slot: EdgeSlot | BatchSlot, rows: int) -> int:
         if slot not in self.slots:

@@ -14,7 +14,7 @@ from degreequant.operations import (
     FloatRelu,
     FloatRescale,
 )
-from degreequant.runtime.forms import BatchForm, Neighbours, RealSum
+from degreequant.runtime.forms import Neighbours, RealSum
 from degreequant.runtime.kernels import native
 from degreequant.runtime.steps.base import PlanBuilder
 
@@ -61,7 +61,7 @@ def float_attend(builder: PlanBuilder, operation: FloatAttend) -> int:
 
 def float_pool(builder: PlanBuilder, operation: FloatPool) -> int:
     """Readout."""
-    nodes = builder.batch(operation.batch, BatchForm(mean=operation.reduce == "mean"))
+    nodes = builder.batch(operation.batch, mean=operation.reduce == "mean")
     x = builder.reals(operation.input)
     if operation.reduce == "max":
         return builder.plan.float_maximum(x, nodes)

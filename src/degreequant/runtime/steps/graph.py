@@ -1,7 +1,7 @@
 """The steps that follow the graph."""
 
 from degreequant.operations import Aggregate, Attend, Pool
-from degreequant.runtime.forms import BatchForm, IntegerSum, Neighbours
+from degreequant.runtime.forms import IntegerSum, Neighbours
 from degreequant.runtime.steps.base import PlanBuilder, requantize
 
 
@@ -16,7 +16,7 @@ def aggregate(builder: PlanBuilder, operation: Aggregate) -> int:
 
 def pool(builder: PlanBuilder, operation: Pool) -> int:
     """Readout."""
-    nodes = builder.batch(operation.batch, BatchForm(mean=operation.reduce == "mean"))
+    nodes = builder.batch(operation.batch, mean=operation.reduce == "mean")
     x = builder.codes(operation.input)
     if operation.requantize is None:
         return builder.plan.maximum(x, nodes)

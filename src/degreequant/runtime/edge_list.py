@@ -1,0 +1,98 @@
+"""`EdgeList`: a checked edge list, and what the forms of a graph are made of: edges by destination and their coefficients."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from degreequant.coefficients import degree, inverse_root, per_edge, per_source
+from degreequant.errors import GraphError
+from degreequant.fixedpoint import FloatArray, from_real
+from degreequant.operations import EdgeNorm
+from degreequant.runtime.kernels import native, usable_threads
+
+
+@dataclass(frozen=True)
+class EdgeList:
+    """Edges `[2, edges]` (int32 or int64, contiguous) between `num_nodes` nodes, with weights if there are any.
+
+    Every method raises `GraphError` where an end of an edge is not a node.
+    """
+
+    edges: npt.NDArray[Any]
+    num_nodes: int
+    weight: npt.NDArray[np.float32] | None
+    _made: dict[tuple[bool, bool], native.Csr] = field(default_factory=dict, repr=False)
+
+    def csr(self, *, self_loops: bool, ids: bool) -> native.Csr:
+        """The edges by destination; with `self_loops` every node has one, the last of its row, in place of its own. Made once."""
+        for key in ((self_loops, ids), (self_loops, True)):  # one that knows more will do
+            if key in self._made:
+                return self._made[key]
+        try:
+            csr = native.Csr(self.edges, self.num_nodes, "replace" if self_loops else "keep", ids, usable_threads())
+        except ValueError:
+            self.check()
+            raise
+        return self._made.setdefault((self_loops, ids), csr)
+
+    def check(self) -> None:
+        """Raises `GraphError` for the first edge that has an end outside the graph."""
+        edges, nodes = self.edges, self.num_nodes
+        if edges.size == 0 or (edges.min() >= 0 and edges.max() < nodes):
+            return
+        edge = int(np.flatnonzero(((edges < 0) | (edges >= nodes)).any(axis=0))[0])
+        source, target = edges[:, edge]
+        raise GraphError(f"edge {edge} goes from node {source} to {target}; expected numbers of at least 0 and below num_nodes = {nodes}")
+
+    def integer_sum(self, norm: EdgeNorm, *, weighted: bool) -> native.Edges:
+        """The edges with the integer coefficients of `norm`, which come of the edge weights or of the edges alone.
+
+        Raises:
+            GraphError: If the weights into a node sum to less than 0.
+        """
+        csr, weight, root = self._normalized(norm, weighted=weighted)
+        if weight is not None:
+            of_edges = per_edge(root, csr.indices, _targets(csr), weight)
+            row = from_real(of_edges.row_factor)
+            return native.Edges(csr, edge_coefficient=of_edges.value, row_mantissa=row.mantissa, row_shift=row.shift)
+        if not norm.normalize:
+            return native.Edges(csr)
+        of_nodes = per_source(root)
+        row = from_real(of_nodes.row_factor)
+        return native.Edges(csr, source_coefficient=of_nodes.value, row_mantissa=row.mantissa, row_shift=row.shift)
+
+    def real_sum(self, norm: EdgeNorm, *, weighted: bool) -> native.Edges:
+        """The same with real factors, for operations in float32."""
+        csr, weight, root = self._normalized(norm, weighted=weighted)
+        if not norm.normalize:
+            return native.Edges(csr, edge_factor=None if weight is None else weight.astype(np.float32))
+        factor = root.astype(np.float32)
+        if weight is None:
+            return native.Edges(csr, source_factor=factor, row_factor=factor)
+        return native.Edges(csr, edge_factor=(root[csr.indices] * weight).astype(np.float32), row_factor=factor)
+
+    def neighbours(self, *, self_loops: bool, ids: bool) -> native.Edges:
+        """The edges alone; with `ids` each knows its position in the list."""
+        return native.Edges(self.csr(self_loops=self_loops, ids=ids), listed=self.edges.shape[1] if ids else None)
+
+    def _normalized(self, norm: EdgeNorm, *, weighted: bool) -> tuple[native.Csr, FloatArray | None, FloatArray]:
+        """The edges by destination, their weights in that order, and `d^-1/2` of each node (1 without normalization)."""
+        csr = self.csr(self_loops=norm.normalize and norm.add_self_loops, ids=weighted)
+        weight = self._ordered(csr, 2.0 if norm.improved else 1.0) if weighted else None
+        if not norm.normalize:
+            return csr, weight, np.ones(self.num_nodes)
+        degrees = np.diff(csr.indptr).astype(np.float64) if weight is None else degree(_targets(csr), weight, self.num_nodes)
+        return csr, weight, inverse_root(degrees)
+
+    def _ordered(self, csr: native.Csr, loop_weight: float) -> FloatArray:
+        """The weights in the order of the CSR; an added self loop weighs what the node's own last one did, else `loop_weight`."""
+        assert csr.edge_ids is not None
+        assert self.weight is not None
+        return np.append(self.weight.astype(np.float64), loop_weight)[csr.edge_ids]
+
+
+def _targets(csr: native.Csr) -> npt.NDArray[np.int64]:
+    """The destination of each edge."""
+    return np.repeat(np.arange(csr.rows), np.diff(csr.indptr))
