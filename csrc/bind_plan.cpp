@@ -271,6 +271,7 @@ void bind_plan(nb::module_& m) {
       .def("codes", &PlanObject::codes, "inputs"_a, "edges"_a, "wanted"_a);
   bind_steps_dense(plan);
   bind_steps_graph(plan);
+  bind_steps_edges(plan);
   bind_steps_float(plan);
 }
 

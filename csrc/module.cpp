@@ -6,7 +6,9 @@
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -87,6 +89,22 @@ CsrObject segments(nb::object batch, int64_t num_graphs) {
   return csr;
 }
 
+// One row for each index, which is its only source.
+CsrObject picks(nb::object indices, int64_t sources) {
+  const InArray array = input_array(indices, "indices", {nb::dtype<int32_t>()}, 1);
+  const int64_t rows = static_cast<int64_t>(array.shape(0));
+  check_range(rows, 0, kMaxEdges, "the number of indices");
+  check_range(sources, 0, kMaxNodes, "sources");
+  CsrObject csr{{}, rows, sources, false};
+  csr.arrays.indices.allocate(rows + kIndexPadding);
+  const int32_t* from = data_of<int32_t>(array);
+  for (int64_t row = 0; row < rows; ++row) check_range(from[row], 0, sources - 1, "every index");
+  std::fill(std::copy(from, from + rows, csr.arrays.indices.data()), csr.arrays.indices.data() + rows + kIndexPadding, 0);
+  csr.arrays.indptr.resize(static_cast<size_t>(rows) + 1);
+  std::iota(csr.arrays.indptr.begin(), csr.arrays.indptr.end(), int64_t{0});
+  return csr;
+}
+
 PackedWeight make_weight(nb::object codes, int64_t max_input) {
   const InArray array = input_array(codes, "codes", {nb::dtype<int8_t>()}, 2);
   check_range(static_cast<int64_t>(array.shape(1)), 0, kMaxInputs, "the number of inputs");
@@ -154,6 +172,7 @@ NB_MODULE(_kernels, m) {
       .def_prop_ro("num_edges", &CsrObject::edges);
 
   m.def("segments", &segments, "batch"_a.none(), "num_graphs"_a);
+  m.def("picks", &picks, "indices"_a.none(), "sources"_a);
 
   nb::class_<PackedWeight>(m, "Weight")
       .def(nb::new_(&make_weight), "codes"_a.none(), "max_input"_a)

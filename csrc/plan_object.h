@@ -87,6 +87,7 @@ EdgesObject make_batch_edges(nb::object batch, int64_t nodes, bool mean);
 void bind_plan(nb::module_& m);
 void bind_steps_dense(nb::class_<PlanObject>& plan);
 void bind_steps_graph(nb::class_<PlanObject>& plan);
+void bind_steps_edges(nb::class_<PlanObject>& plan);
 void bind_steps_float(nb::class_<PlanObject>& plan);
 
 }  // namespace degreequant

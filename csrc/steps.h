@@ -80,6 +80,16 @@ enum class LoopLogits : uint8_t { kept, constant, mean };
 // Logits of the caller's edges in the order of the csr; `constant` are those of every self loop, where there are any.
 StepPtr order_step(CodesAt logits, EdgesId edges, LoopLogits loops, std::vector<int8_t> constant, CodesAt y);
 
+// -- between nodes and edges (steps_edges.cpp)
+
+// The rows of `edges` are the edges of a list, each with one source.
+StepPtr gather_step(CodesAt x, EdgesId edges, CodesAt y);
+StepPtr multiply_step(CodesAt a, CodesAt b, int64_t repeat, RequantizeObject rule, CodesAt y);
+// `table` has at least one code, for no edges; its last one serves all numbers beyond.
+StepPtr degree_step(EdgesId edges, std::vector<int32_t> table, CodesAt y);
+// The sources of `edges` are the edges of a list, its rows their nodes.
+StepPtr softmax_step(CodesAt logits, EdgesId edges, std::vector<int16_t> table, RequantizeObject rule, CodesAt y);
+
 // -- in float32 (steps_float.cpp); `finish` is how what they compute ends
 
 // A tensor of floats, as steps know it before any call.

@@ -133,6 +133,23 @@ def rescale(x: Matrix, zero_point: int, rule: Rule) -> Matrix:
     return [[rule.code(q - zero_point, i, c) for c, q in enumerate(row)] for i, row in enumerate(x)]
 
 
+def multiply(a: tuple[Matrix, int], b: tuple[Matrix, int], repeat: int, rule: Rule) -> Matrix:
+    """Codes of the product of two matrices, each with its zero point; a column of `b` serves `repeat` columns of `a`."""
+    (x, x_zero), (y, y_zero) = a, b
+    return [[rule.code((q - x_zero) * (y[i][c // repeat] - y_zero), i, c) for c, q in enumerate(row)] for i, row in enumerate(x)]
+
+
+def softmax(logits: Matrix, rows: list[list[int]], table: list[int], rule: Rule) -> Matrix:
+    """Codes of each edge's share of its row; `rows` holds the positions of the edges of each row."""
+    codes = [[0] * len(row) for row in logits]
+    for row in rows:
+        for head in range(len(logits[0]) if row else 0):
+            weights = {e: table[max(logits[k][head] for k in row) - logits[e][head]] for e in row}
+            for e, weight in weights.items():
+                codes[e][head] = rule.code_times(weight, from_real(1.0 / sum(weights.values())), head)
+    return codes
+
+
 def lookup(x: Matrix, low: int, table: list[int]) -> Matrix:
     """The table's entry for each code; `low` is the code of the first."""
     return [[table[q - low] for q in row] for row in x]

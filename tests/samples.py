@@ -10,7 +10,9 @@ from degreequant.operations import (
     Add,
     Attend,
     Concat,
+    Degree,
     EdgeNorm,
+    EdgeSet,
     Embedding,
     FloatActivation,
     FloatAdd,
@@ -23,16 +25,21 @@ from degreequant.operations import (
     FloatPool,
     FloatRelu,
     FloatRescale,
+    Gather,
     Input,
     Lookup,
+    Multiply,
     Pool,
     Quantize,
     Relu,
     Rescale,
+    Scatter,
+    Softmax,
 )
 from degreequant.operations.graph import PLAIN_SUM
 from degreequant.packing import WeightCodes
 from degreequant.program import Program
+from degreequant.scheme import Grid, TensorSpec
 
 BATCH = Input("batch", "batch")
 EDGE_ATTR = Input("edge_attr", "edge_features", 3)
@@ -115,6 +122,28 @@ def molecules():
     return Program((ATOMS, programs.EDGES, BONDS), operations, "pool")
 
 
+def messages(loops="replace"):
+    """Gathered features, a product, a softmax over edges, everything that collects, and a function of the degree."""
+    edges = EdgeSet("edge_index", loops)
+    table = np.floor(32767 * np.exp(-np.arange(256) / 16) + 0.5).astype(np.int16)
+    shares = Grid(TensorSpec(8, signed=False), 2.0**-8)
+    operations = (
+        Quantize("x", "x", grid(), 4),
+        Gather("x_j", "x", grid(), 4, edges, "source"),
+        linear("att", "x_j", grid(), 2, 4, seed=3, factor=0.01),
+        Softmax("alpha", "att", shares, 2, edges, "target", table, requantize(256.0)),
+        Multiply("message", "x_j", grid(5), 4, "alpha", 2, requantize(0.002)),
+        Scatter("sum", "message", grid(), 4, edges, "target", False, "sum", requantize(0.5)),
+        Scatter("mean", "x", grid(), 4, dataclasses.replace(edges, flip=True), "target", True, "mean", requantize(1.0)),
+        Scatter("max", "message", grid(5), 4, edges, "source", False, "max", None),
+        Scatter("min", "x", grid(), 4, edges, "target", True, "min", None),
+        Degree("degree", "", grid(4), 1, edges, "target", np.arange(-8, 8, dtype=np.int8)),
+        Multiply("scaled", "sum", grid(), 4, "degree", 4, requantize(0.3, 4, np.arange(4) * 2**12)),
+        Concat("all", "scaled", grid(), 16, ("mean", "max", "min"), tuple(requantize(1.0) for _ in range(4))),
+    )
+    return Program((programs.X, programs.EDGES), operations, "all")
+
+
 def array(*shape, seed):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
@@ -158,6 +187,8 @@ def float_gat():
 
 
 SAMPLES = {
+    "messages": messages(),
+    "messages-of-all-edges": messages("append"),
     "gcn": programs.gcn(source={"model": "GCN"}),
     "gcn-weighted": programs.gcn(weighted=True, norm=EdgeNorm(improved=True), bits=8),
     "gcn-plain": programs.gcn(norm=PLAIN_SUM, bits=5, epilogue="softmax"),

@@ -20,8 +20,10 @@ NAMES = [
     "Recipe",
     "__version__",
     "available_isas",
+    "calibrate",
     "convert",
     "prepare",
+    "register_lowering",
 ]
 
 

@@ -15,6 +15,8 @@ from degreequant.scheme import Recipe
 
 if TYPE_CHECKING:
     from degreequant.conversion import convert
+    from degreequant.nn.calibrate import calibrate
+    from degreequant.nn.lowering import register_lowering
     from degreequant.nn.rewrite import prepare
     from degreequant.program import Program
     from degreequant.protect import DegreeRank
@@ -33,8 +35,10 @@ __all__ = [
     "Recipe",
     "__version__",
     "available_isas",
+    "calibrate",
     "convert",
     "prepare",
+    "register_lowering",
 ]
 
 _LAZY = {
@@ -43,10 +47,12 @@ _LAZY = {
     "Graph": "degreequant.runtime.graph",
     "Program": "degreequant.program",
     "available_isas": "degreequant.runtime.kernels",
+    "calibrate": "degreequant.nn.calibrate",
     "convert": "degreequant.conversion",
     "prepare": "degreequant.nn.rewrite",
+    "register_lowering": "degreequant.nn.lowering",
 }
-_NEEDS_TORCH = {"DegreeRank", "convert", "prepare"}
+_NEEDS_TORCH = {"DegreeRank", "calibrate", "convert", "prepare", "register_lowering"}
 
 
 def __getattr__(name: str) -> object:

@@ -17,6 +17,7 @@ from degreequant.nn.outlook import Outlook
 from degreequant.nn.plan import CallNames, Ref, Step
 from degreequant.nn.prepared import SITES, PreparedModel, original_class
 from degreequant.nn.site import Context, Site
+from degreequant.nn.statics import Statics
 from degreequant.nn.vocabulary import activation, describe, drops_last_dimension, epilogue, operand, selected_column
 from degreequant.operations import ROWS, AnyOperation, Embedding, Epilogue, FloatEmbedding, FloatInput, Input, Quantize, Role
 from degreequant.program import Program
@@ -50,7 +51,7 @@ class Conversion:
         self.form = float_form(qmodel) if self.in_float else _integer_form(qmodel)
         self.plan, self.sites, self.roles = self.form.plan, self.form.sites, self.form.roles
         self.outlook = Outlook(self.plan, qmodel, NOMINAL if self.in_float else qmodel.dq.recipe)
-        self.context = Context(qmodel.dq.graphs, qmodel.get_submodule)
+        self.context = Context(qmodel.dq.graphs, qmodel.get_submodule, values=Statics(self.plan, qmodel))
         self.stored: dict[str, AnyOperation] = {}
         self.given: dict[str, tuple[str, int]] = {name: (name, 0) for name, _ in self.roles.ordered}
         self.operations: list[AnyOperation] = []
@@ -61,6 +62,8 @@ class Conversion:
     def program(self) -> Program:
         """The program of the whole plan."""
         for step in self.plan.steps:
+            if self.outlook.structure.has(step.name) and not self.plan.reads_argument(step):
+                continue
             what = self.outlook.meaning(step) if step.kind != "site" else "site"
             if what == "site":
                 self._lower(step)
@@ -128,6 +131,8 @@ class Conversion:
             return value
         if value.name in self.stored:
             return self.stored[value.name]
+        if value.name not in self.given:
+            return None  # edges that were changed, or a number of nodes: the site says what they are
         name, column = self.given[value.name]
         return (name, column) if dict(self.roles.ordered)[name] in ("categories", "edge_categories") else name
 

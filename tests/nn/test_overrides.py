@@ -56,9 +56,9 @@ def test_a_skipped_layer_may_be_any_and_be_called_by_name():
             return self.end(x=x, edge_index=edge_index)
 
     recipe = DQ4
+    with pytest.raises(PrepareError, match=r"module 'norm' is a .*override\('norm', 'skip'\)"):
+        dq.prepare(Mixed(), recipe)
     for path in ("attention", "norm", "end"):
-        with pytest.raises(PrepareError, match=f"module '{path}' is a .*override\\('{path}', 'skip'\\)"):
-            dq.prepare(Mixed(), recipe)
         recipe = recipe.override(path, "skip")
     assert list(nets.trained(Mixed(), recipe, X, EDGES).dq_sites) == ["x", "conv"]
 

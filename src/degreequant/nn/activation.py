@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from degreequant.nn.plan import Ref
 from degreequant.operations import FloatFunction
 
 _MODULES: dict[type[nn.Module], str] = {
@@ -94,6 +95,8 @@ def activation_problem(activation: Activation, module: nn.Module | None) -> str 
     """Why an activation cannot be a table, if so."""
     if isinstance(module, nn.PReLU) and module.num_parameters > 1:
         return "a PReLU with a slope for each channel has no single table; expected num_parameters=1"
+    if any(isinstance(value, Ref) for _, value in activation.arguments):
+        return "it is called with a parameter, or another result, beside the tensor; expected numbers"
     return None
 
 

@@ -1,11 +1,13 @@
 """Activations on a tensor that is stored anyway, because something else reads it too or because no accumulator is before it."""
 
+from functools import partial
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from degreequant.nn.finish import activation_table, float_activation
+from degreequant.nn.finish import float_activation
+from degreequant.nn.pointwise import Pointwise
 from degreequant.nn.site import Context, Site, SiteSpec
 from degreequant.operations import AnyOperation, FloatRelu, Lookup, Operation, Relu
 from degreequant.quant import exact
@@ -40,7 +42,7 @@ class ReluSite(Site):
 
 
 class TableSite(Site):
-    """Any other activation: a table."""
+    """Any other activation, or function of one value: a table."""
 
     keeps_width = True
 
@@ -50,27 +52,33 @@ class TableSite(Site):
 
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` is the stored tensor."""
-        assert self.spec.activation is not None
-        stored: Tensor = self.output(self.spec.activation(context.module, args[0]), self.protected(context))
+        stored: Tensor = self.output(self._function(context, args[0]), self.protected(context))
         return context.keep(self.spec.name, stored)
 
     def exact(self, context: Context, *args: Any) -> Codes:
         """The table's entries."""
         (x,) = args
         grid = self.output.grid()
-        table = activation_table(context, self.spec, x.grid, grid, x.codes.device)
+        table = exact.lookup_table(partial(self._function, context), x.grid, grid, x.codes.device)
         return context.keep(self.spec.name, exact.lookup(table, x, grid))
 
     def lower(self, context: Context, *args: Operation) -> list[AnyOperation]:
         """One operation."""
         (x,) = args
         grid = self.output.grid()
-        table = activation_table(context, self.spec, x.grid, grid, self.output.range.low.device)
+        table = exact.lookup_table(partial(self._function, context), x.grid, grid, self.output.range.low.device)
         lookup: Operation = Lookup(self.spec.name, x.name, grid, x.channels, table)
         return [lookup]
 
     def lower_float(self, context: Context, *args: AnyOperation) -> list[AnyOperation]:
         """One operation."""
         (x,) = args
-        assert self.spec.activation is not None
+        if self.spec.activation is None:
+            return super().lower_float(context, *args)
         return [float_activation(context, self.spec.name, x, self.spec.activation)]
+
+    def _function(self, context: Context, x: Tensor) -> Tensor:
+        if self.spec.activation is not None:
+            return self.spec.activation(context.module, x)
+        function: Pointwise = self.spec.options
+        return function(x, context.values)

@@ -7,11 +7,11 @@ from torch import nn
 
 from degreequant.nn.plan import Form, Plan, Ref, Step, renamed
 from degreequant.nn.registry import LAYERS
-from degreequant.nn.trace import is_leaf, trace
+from degreequant.nn.trace import Whole, is_leaf, trace
 from degreequant.scheme import Recipe
 
 
-def expand(plan: Plan, model: nn.Module, recipe: Recipe) -> Plan:
+def expand(plan: Plan, model: nn.Module, recipe: Recipe, whole: Whole) -> Plan:
     """The plan with the inner modules of its layers as steps of their own; a layer that the recipe leaves in float stays whole.
 
     Raises:
@@ -23,11 +23,11 @@ def expand(plan: Plan, model: nn.Module, recipe: Recipe) -> Plan:
         if entry is None or not entry.inner or recipe.at(step.target).is_float:
             steps.append(step)
         else:
-            steps += _expanded(step, entry.inner, model)
-    return Plan(plan.form, tuple(steps), plan.result)
+            steps += _expanded(step, entry.inner, model, whole)
+    return replace(plan, steps=tuple(steps))
 
 
-def _expanded(step: Step, attribute: str, model: nn.Module) -> list[Step]:
+def _expanded(step: Step, attribute: str, model: nn.Module, whole: Whole) -> list[Step]:
     """The layer's own step, under a name of its own, and its inner module's, the last of which has the name of the call."""
     path = f"{step.target}.{attribute}"
     inner = model.get_submodule(path)
@@ -35,7 +35,7 @@ def _expanded(step: Step, attribute: str, model: nn.Module) -> list[Step]:
     if is_leaf(inner):
         return [own, Step(step.name, "module", path, (Ref(own.name),), {}, path, step.where)]
     form = Form.of(inner.forward, {})
-    plan = trace(inner, form)
+    plan = trace(inner, form, lambda inner_path, module: whole(f"{path}.{inner_path}", module))
     names = {inner_step.name: f"{step.name}.{inner_step.name}" for inner_step in plan.steps} | {form.live[0]: own.name}
     if not isinstance(plan.result, Ref) or plan.result.name == form.live[0]:
         return [own, Step(step.name, "module", path, (Ref(own.name),), {}, path, step.where)]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from degreequant.fixedpoint import FloatArray, Multiplier
 from degreequant.nn.activation import Activation, float_function
+from degreequant.nn.parts import Affine
 from degreequant.nn.site import Context, SiteSpec
 from degreequant.operations import AnyOperation, FloatActivation, FloatArray32, FloatOperation, Lookup, Operation, Requantize
 from degreequant.quant import exact
@@ -24,8 +25,8 @@ TABLE_BITS = 8
 class Finish(nn.Module):
     """The end of a site: from what its accumulators mean to the stored tensor.
 
-    A BatchNorm joins the multiplier and the addend, a ReLU is the clamp. Any other activation is a table on codes that are stored as
-    `NAME.pre`, with at least 8 bits.
+    Factors, addends and BatchNorms join the multiplier and the addend, a ReLU is the clamp. Any other activation is a table on codes
+    that are stored as `NAME.pre`, with at least 8 bits.
     """
 
     def __init__(self, spec: SiteSpec) -> None:
@@ -42,8 +43,8 @@ class Finish(nn.Module):
         """The stored tensor, for training, from `y` `[rows, channels]`, whose bias is added."""
         spec = self.spec
         protected = context.protected if spec.rows == "nodes" else None
-        if spec.norm:
-            y = context.module(spec.norm)(y)
+        for part in spec.parts:
+            y = part.apply(context.module, context.values, y)
         if self.before is not None:
             y = context.keep(self.before.name, self.before(y, protected))
         relu = spec.activation is not None and spec.activation.clamps
@@ -52,14 +53,18 @@ class Finish(nn.Module):
         stored: Tensor = self.output(y, protected, relu=relu)
         return context.keep(spec.name, stored)
 
-    def rule(self, context: Context, factor: FloatArray, bias: Tensor | None) -> Requantize:
-        """How accumulators whose unit is `factor` (one, or one for each channel), plus `bias`, become codes."""
-        shift = None if bias is None else exact.reals(bias)
-        if self.spec.norm:
-            slope, intercept = folded(context.module(self.spec.norm))
-            factor = factor * slope
-            shift = intercept if shift is None else slope * shift + intercept
-        return exact.requantizer(factor, self.target(), shift)
+    def rule(self, context: Context, factor: FloatArray, bias: Tensor | None, channels: int) -> Requantize:
+        """How accumulators whose unit is `factor` (one, or one for each channel), plus `bias`, become codes of so many channels."""
+        slope, shift = self.affine(context, bias, channels)
+        return exact.requantizer(factor * slope, self.target(), shift)
+
+    def affine(self, context: Context, bias: Tensor | None, channels: int) -> Affine:
+        """What `bias` and the parts make of a value: a slope, one or one for each channel, and an intercept for each channel."""
+        affine: Affine = (np.ones(1), None if bias is None else exact.reals(bias))
+        for part in self.spec.parts:
+            affine = part.fold(context.module, context.values, affine)
+        slope, intercept = affine
+        return slope, None if intercept is None else np.broadcast_to(intercept, channels)
 
     def exact(self, context: Context, acc: Tensor, rule: Requantize, row: Multiplier | None = None) -> Codes:
         """The stored codes from accumulators int64 `[rows, channels]`; `row` is a multiplier of each row `[rows, 1]`."""
@@ -87,14 +92,11 @@ class Finish(nn.Module):
         first = make(f"{self.spec.name}.pre", False)
         return [first, float_activation(context, self.spec.name, first, activation)]
 
-    def float_end(self, context: Context, bias: Tensor | None) -> tuple[FloatArray32 | None, FloatArray32 | None]:
-        """What a float sum is multiplied by and what is added to it, each of every channel: the BatchNorm and the bias."""
-        shift = None if bias is None else exact.reals(bias)
-        if not self.spec.norm:
-            return None, None if shift is None else shift.astype(np.float32)
-        slope, intercept = folded(context.module(self.spec.norm))
-        shift = intercept if shift is None else slope * shift + intercept
-        return slope.astype(np.float32), shift.astype(np.float32)
+    def float_end(self, context: Context, bias: Tensor | None, channels: int) -> tuple[FloatArray32 | None, FloatArray32 | None]:
+        """What a float sum is multiplied by and what is added to it, each of every channel: the parts and the bias."""
+        slope, shift = self.affine(context, bias, channels)
+        scale = None if not any(part.kind != "add" for part in self.spec.parts) else np.broadcast_to(slope, channels).astype(np.float32)
+        return scale, None if shift is None else shift.astype(np.float32)
 
     def target(self) -> Grid:
         """The grid that accumulators are requantized to."""
@@ -115,16 +117,6 @@ def activation_table(context: Context, spec: SiteSpec, source: Grid, target: Gri
 def float_activation(context: Context, name: str, source: AnyOperation, activation: Activation) -> FloatActivation:
     """An activation, other than a ReLU, of what an operation stores."""
     return FloatActivation(name, source.name, source.channels, *float_function(activation, context.module))
-
-
-def folded(norm: nn.Module) -> tuple[FloatArray, FloatArray]:
-    """Slope and intercept of each channel of a BatchNorm with its running statistics, float64 (docs/numerics.md, "BatchNorm")."""
-    batch_norm: Any = getattr(norm, "module", norm)  # PyG's BatchNorm holds torch's
-    slope = 1 / np.sqrt(exact.reals(batch_norm.running_var) + batch_norm.eps)
-    if batch_norm.weight is not None:
-        slope = exact.reals(batch_norm.weight) * slope
-    intercept = -exact.reals(batch_norm.running_mean) * slope
-    return slope, intercept if batch_norm.bias is None else exact.reals(batch_norm.bias) + intercept
 
 
 def norm_problem(norm: Any) -> str | None:

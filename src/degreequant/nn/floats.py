@@ -15,6 +15,7 @@ from degreequant.nn.prepared import PreparedModel, Roles, evaluating
 from degreequant.nn.registry import LAYERS, Entry, altered
 from degreequant.nn.rewriter import Rewriter
 from degreequant.nn.site import Context, Site, SiteSpec
+from degreequant.nn.trace import every_layer
 from degreequant.scheme import Recipe
 
 NOMINAL = Recipe()
@@ -39,7 +40,7 @@ def float_form(model: PreparedModel) -> SitedPlan:
     sites: dict[str, Site] = {}
     try:
         with evaluating(model):
-            plan = expand(model.dq.eval.read_once(), model, NOMINAL)
+            plan = expand(model.dq.eval.read_once(), model, NOMINAL, every_layer)
             rewriter = Rewriter(model, plan, NOMINAL, sites, training=False)
             return SitedPlan(rewriter.rewrite(), sites, rewriter.roles())
     except PrepareError as error:

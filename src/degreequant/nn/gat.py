@@ -180,7 +180,7 @@ class GATSite(Site):
         channels = features.channels if layer.concat else features.channels // layer.heads
         edges = (logits.name, edge_logits.name if edge_logits else None, edge_index, layer.heads, not layer.concat, layer.add_self_loops)
         constants = (channels, *edges, loops, float(layer.negative_slope))
-        end = self.finish.float_end(context, layer.bias)
+        end = self.finish.float_end(context, layer.bias, channels)
         if layer.res is None:
             return [
                 *first,
@@ -228,13 +228,16 @@ class GATSite(Site):
         return weight, exact.requantizer(factor, self.residual.grid(), None)
 
     def _rule(self, context: Context, layer: Any) -> Requantize:
-        return self.finish.rule(context, self._unit(layer), layer.bias)
+        return self.finish.rule(context, self._unit(layer), layer.bias, self._channels(layer))
 
     def _sums_rule(self, layer: Any) -> Requantize:
         return exact.requantizer(self._unit(layer), self.sums.grid(), None)
 
     def _unit(self, layer: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
         return np.array([self.features.grid().scale / (1 if layer.concat else layer.heads)])
+
+    def _channels(self, layer: Any) -> int:
+        return int(layer.out_channels * (layer.heads if layer.concat else 1))
 
     def _addend(self, context: Context, layer: Any) -> np.ndarray[Any, np.dtype[np.int32]] | None:
         return None if layer.bias is None else fixedpoint.addend_from_real(exact.reals(layer.bias) / self.finish.target().scale)

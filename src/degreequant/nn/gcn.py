@@ -74,7 +74,7 @@ class GCNSite(Site):
         """A linear operation, which has the scale of a BatchNorm in its weight, and an aggregation."""
         x, edge_index, edge_weight = args
         layer = self.layer(context)
-        scale, bias = self.finish.float_end(context, layer.bias)
+        scale, bias = self.finish.float_end(context, layer.bias, layer.out_channels)
         weight = float_weight(layer.lin.weight, scale)
         features = FloatLinear(self.features.name, x.name, len(weight), weight, None)
         edges = (edge_index, edge_weight, edge_norm(layer))
@@ -95,7 +95,7 @@ class GCNSite(Site):
 
     def _rule(self, context: Context, layer: Any) -> Requantize:
         """How the neighbour sums become the output's codes; the row's multiplier is not in it."""
-        return self.finish.rule(context, np.array([self.features.grid().scale]), layer.bias)
+        return self.finish.rule(context, np.array([self.features.grid().scale]), layer.bias, layer.out_channels)
 
 
 def edge_norm(layer: Any) -> EdgeNorm:

@@ -44,13 +44,13 @@ class GINSite(Site):
         adjacency = integer_adjacency(edge_list(edge_index), None, x.codes.shape[0], PLAIN_SUM, context.graphs)
         coefficient, shift = self._self_term(context)
         acc = (exact.aggregate(adjacency.matrix, x) << shift) + coefficient * x.codes.long()
-        return self.finish.exact(context, acc, self._rule(context, x.grid, shift))
+        return self.finish.exact(context, acc, self._rule(context, x.grid, shift, x.codes.shape[1]))
 
     def lower(self, context: Context, *args: Any) -> list[AnyOperation]:
         """One aggregation."""
         x, edge_index, _ = args
         coefficient, shift = self._self_term(context)
-        rule = self._rule(context, x.grid, shift)
+        rule = self._rule(context, x.grid, shift, x.channels)
 
         def make(name: str, grid: Grid) -> Operation:
             return Aggregate(name, x.name, grid, x.channels, edge_index, None, PLAIN_SUM, rule, coefficient, shift)
@@ -61,7 +61,7 @@ class GINSite(Site):
         """One aggregation."""
         x, edge_index, _ = args
         factor = 1.0 + float(self.layer(context).eps.detach())
-        scale, bias = self.finish.float_end(context, None)
+        scale, bias = self.finish.float_end(context, None, x.channels)
 
         def make(name: str, relu: bool) -> FloatAggregate:
             return FloatAggregate(name, x.name, x.channels, edge_index, None, PLAIN_SUM, bias, factor, scale, relu)
@@ -77,8 +77,8 @@ class GINSite(Site):
         shift = int(np.clip(14 - exponent, 0, MAX_EDGE_SHIFT))
         return int(round_half_away(factor * 2**shift)), shift
 
-    def _rule(self, context: Context, source: Grid, shift: int) -> Requantize:
-        return self.finish.rule(context, np.array([source.scale * 2.0**-shift]), None)
+    def _rule(self, context: Context, source: Grid, shift: int, channels: int) -> Requantize:
+        return self.finish.rule(context, np.array([source.scale * 2.0**-shift]), None, channels)
 
 
 def gin_problem(layer: Any) -> str | None:

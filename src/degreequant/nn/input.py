@@ -67,6 +67,8 @@ class InputSite(Site):
         return [FloatInput(self.spec.name, name, channels)]
 
     def _matrix(self, x: Tensor) -> Tensor:
+        if isinstance(x, Tensor) and x.dim() == 1 and x.is_floating_point() and self.spec.rows == "edges":
+            return x.unsqueeze(-1)
         if not isinstance(x, Tensor) or x.dim() != 2:
             found = f"has shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"is a {type(x).__name__}"
             raise InputError(f"the input {self.spec.name!r} {found}; expected a tensor (rows, channels)")

@@ -47,7 +47,7 @@ class LinearSite(Site):
         """One linear operation; a BatchNorm is in its weight."""
         (x,) = args
         layer = self.layer(context)
-        scale, bias = self.finish.float_end(context, layer.bias)
+        scale, bias = self.finish.float_end(context, layer.bias, len(layer.weight))
         weight = float_weight(layer.weight, scale)
         return self.finish.lower_float(context, lambda name, relu: FloatLinear(name, x.name, len(weight), weight, bias, relu))
 
@@ -58,7 +58,7 @@ class LinearSite(Site):
     def _integers(self, context: Context, source: Grid) -> tuple[WeightCodes, Requantize]:
         layer = self.layer(context)
         weight, factor = weight_integers(layer.weight, self.weight, source)
-        return weight, self.finish.rule(context, factor, layer.bias)
+        return weight, self.finish.rule(context, factor, layer.bias, len(weight.codes))
 
 
 def float_weight(weight: Tensor, scale: FloatArray32 | None = None) -> FloatArray32:

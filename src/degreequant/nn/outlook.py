@@ -1,15 +1,25 @@
 """What becomes of a result: looking ahead in a plan, to decide its grid and what joins the accumulator that computes it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import nn
+from torch_geometric.utils import scatter, softmax
 
 from degreequant.nn.activation import Activation, activation_problem
+from degreequant.nn.affine import keeps_channels, parts_of
 from degreequant.nn.norm import NORMS
-from degreequant.nn.plan import Plan, Ref, Step, references
+from degreequant.nn.parts import Part
+from degreequant.nn.plan import Plan, Step, references
+from degreequant.nn.pointwise import POINTWISE
 from degreequant.nn.registry import FUNCTIONS, LAYERS, Entry, altered
+from degreequant.nn.rows import infer_rows
+from degreequant.nn.structure import Structure
 from degreequant.nn.vocabulary import Meaning, activation, epilogue, meaning
 from degreequant.scheme import Recipe
+
+Joins = Literal["all", "scalars", "none"]
+"""What may join an accumulator: everything; addends, and factors that all channels share; only an activation."""
 
 _TRANSPARENT: tuple[Meaning, ...] = ("dropout", "cast")
 
@@ -20,14 +30,14 @@ class Fusion:
 
     Attributes:
         result: Name of the result of the last part.
-        parts: Names of the results that are no steps of their own.
-        norm: Path of a BatchNorm.
+        skipped: Names of the results that are no steps of their own.
+        parts: Factors, addends and BatchNorms.
         activation: An activation.
     """
 
     result: str
-    parts: tuple[str, ...] = ()
-    norm: str = ""
+    skipped: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
     activation: Activation | None = None
 
 
@@ -38,6 +48,9 @@ class Outlook:
         self.plan = plan
         self.model = model
         self.recipe = recipe
+        self.structure = Structure(plan)
+        self.rows = infer_rows(plan, self.structure, model.get_submodule)
+        self._tails = {step.name: step.tail for step in (*plan.arguments, *plan.steps)}
 
     def meaning(self, step: Step) -> Meaning:
         """What a step does here: a sigmoid that is not the last step is an activation."""
@@ -45,32 +58,65 @@ class Outlook:
         inside = what == "epilogue" and epilogue(step, self.model)[0] == "sigmoid" and not self.ends(step)
         return "activation" if inside else what
 
-    def ends(self, step: Step) -> bool:
-        """Whether only changes of shape, or nothing, come after a step."""
+    def ends(self, step: Step, *, epilogue: bool = False) -> bool:
+        """Whether only changes of shape, or an epilogue if that counts, or nothing, come after a step."""
+        last: tuple[Meaning, ...] = ("reshape", "epilogue") if epilogue else ("reshape",)
         readers = self.plan.readers(step.name)
-        return all(meaning(reader, self.model) == "reshape" and self.ends(reader) for reader in readers)
+        return all(meaning(reader, self.model) in last and self.ends(reader, epilogue=epilogue) for reader in readers)
 
     def entry(self, step: Step) -> Entry | None:
         """How a layer or a function is taken, if it is known."""
         return LAYERS.get(type(self.model.get_submodule(step.target))) if step.kind == "module" else FUNCTIONS.get(step.target)
 
-    def fusion(self, step: Step, entry: Entry) -> Fusion:
-        """What follows a call that ends in an accumulator: a BatchNorm, an activation, or both in this order."""
-        layer = self.model.get_submodule(step.target) if step.kind == "module" else None
-        if not entry.finishes:
-            return Fusion(step.name)
+    def fusion(self, step: Step, joins: Joins, *, finishes: bool = True) -> Fusion:
+        """What follows a call that ends in an accumulator: factors, addends and BatchNorms that may join it, then an activation."""
         found = Fusion(step.name)
-        norm = self._only_reader(step.name)
-        if norm is not None and entry.norm_joins(layer) and self._is_norm(norm):
-            found = Fusion(norm.name, (norm.name,), norm.target)
+        if not finishes:
+            return found
+        while (reader := self._only_reader(found.result)) is not None and joins != "none":
+            parts = self._joining(reader, found.result, joins)
+            if parts is None:
+                break
+            found = Fusion(reader.name, (*found.skipped, reader.name), (*found.parts, *parts))
+        found = found if found.parts else Fusion(step.name)  # a mere change of shape is left to whoever reads it
         act = self._activation_after(found.result)
-        return found if act is None else Fusion(act.name, (*found.parts, act.name), found.norm, activation(act, self.model))
+        return found if act is None else Fusion(act.name, (*found.skipped, act.name), found.parts, activation(act, self.model))
+
+    def _joining(self, step: Step, name: str, joins: Joins) -> tuple[Part, ...] | None:
+        """The parts that a step is, behind the result `name`, if it may join."""
+        if self._is_norm(step):
+            return (Part("norm", step.target),) if joins == "all" else None
+        tail = self.tail(name)
+        if keeps_channels(step, name, tail):
+            return ()
+        parts = parts_of(step, name, self.structure, tail)
+        return parts if parts is not None and (joins == "all" or all(part.scalar for part in parts)) else None
+
+    def tail(self, name: str) -> tuple[int, ...] | None:
+        """Sizes of a result behind its rows, where they are known."""
+        return self._tails.get(name)
+
+    def feeds_softmax(self, name: str) -> bool:
+        """Whether a softmax over edges reads a result, looking through dropout and changes of shape."""
+        readers = self.readers(name)
+        tail = self.tail(name)
+        shaped = (step.name for step in readers if keeps_channels(step, name, tail))
+        return any(step.target is softmax for step in readers) or any(map(self.feeds_softmax, shaped))
+
+    def feeds_table(self, name: str) -> bool:
+        """Whether a function of each value reads a result, looking through dropout."""
+        return any(step.target in POINTWISE for step in self.readers(name))
 
     def gathered(self, name: str) -> bool:
-        """Whether a layer gathers this result, looking through dropout, casts and ReLUs."""
+        """Whether a layer gathers this result, looking through dropout, casts, changes of shape, and what keeps a grid."""
+        tail = self.tail(name)
         for step in self.readers(name):
             what = self.meaning(step)
-            if what == "activation" and activation(step, self.model).clamps and self.gathered(step.name):
+            by_ends = any(read in self.structure.ends for read in step.reads())
+            if by_ends and (step.target is not scatter or self.gathered(step.name)):
+                return True
+            clamps = what == "activation" and activation(step, self.model).clamps
+            if (clamps or keeps_channels(step, name, tail)) and self.gathered(step.name):
                 return True
             entry = self.entry(step) if what == "layer" else None
             if entry is not None and entry.gathers and not self.recipe.at(step.target).is_float:
@@ -78,18 +124,8 @@ class Outlook:
         return False
 
     def feeds_edges(self, name: str) -> bool:
-        """Whether an input becomes edge features, looking through layers that work row by row."""
-        for step in self.plan.readers(name):
-            entry = self.entry(step)
-            if entry is None:
-                if self.meaning(step) in ("dropout", "activation", "reshape", "cast", "attribute") and self.feeds_edges(step.name):
-                    return True
-                continue
-            if step.by_name(entry.arguments).get("edge_attr") == Ref(name):
-                return True
-            if "edge_index" not in entry.arguments and entry.rows is None and self.feeds_edges(step.name):
-                return True
-        return False
+        """Whether the rows of an input or a result are edges."""
+        return self.rows.get(name) == "edges"
 
     def recipe_after(self, name: str, default: Recipe) -> Recipe:
         """The settings of the first layer that reads a result, one that is not left in float before others."""

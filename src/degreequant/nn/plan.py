@@ -6,9 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from torch import Tensor
+
 from degreequant.errors import PrepareError
 
 StepKind = Literal["module", "function", "method", "attribute", "site"]
+
+Sort = Literal["tensor", "integers", "edges", "other"]
+"""What a result is, as far as a trace can tell: floats, integers, edges `[2, edges]`, or none of these."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,9 @@ class Step:
         kwargs: Named arguments.
         path: Path of the layer that a site works for; empty where there is none.
         where: The user's line that it comes from, for messages.
+        scope: Path of the message-passing layer that was traced into and calls it, if one was.
+        tail: Sizes of its result behind the rows, where they are known.
+        sort: What its result is.
     """
 
     name: str
@@ -40,6 +48,9 @@ class Step:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     path: str = ""
     where: str = ""
+    scope: str = ""
+    tail: tuple[int, ...] | None = None
+    sort: Sort = "other"
 
     def reads(self) -> list[str]:
         """Names of the results that this step reads, in order."""
@@ -58,11 +69,13 @@ class Form:
         names: The arguments, in order.
         defaults: Values of the optional ones.
         constants: Arguments fixed in the trace, with their values.
+        shapes: Shape and type of the tensors that were given as examples.
     """
 
     names: tuple[str, ...]
     defaults: Mapping[str, Any]
     constants: Mapping[str, Any]
+    shapes: Mapping[str, tuple[tuple[int, ...], Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, forward: Callable[..., Any], example: Mapping[str, Any]) -> "Form":
@@ -71,7 +84,8 @@ class Form:
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         chosen = {**defaults, **example}
         constants = {name: value for name, value in chosen.items() if value is None or isinstance(value, bool | int | float | str)}
-        return cls(tuple(p.name for p in parameters), defaults, constants)
+        shapes = {name: (tuple(value.shape), value.dtype) for name, value in example.items() if isinstance(value, Tensor)}
+        return cls(tuple(p.name for p in parameters), defaults, constants, shapes)
 
     @property
     def live(self) -> list[str]:
@@ -112,11 +126,12 @@ class Form:
 
 @dataclass(frozen=True)
 class Plan:
-    """A traced forward: its form, its steps, and what it returns (any nesting of `Ref`s)."""
+    """A traced forward: its form, its steps, what it returns (any nesting of `Ref`s), and the arguments as steps without a call."""
 
     form: Form
     steps: tuple[Step, ...]
     result: Any
+    arguments: tuple[Step, ...] = ()
 
     def read_once(self) -> "Plan":
         """The plan in which each attribute of an argument (`data.x`) is read by one step, which has its name where that is free."""
@@ -130,7 +145,12 @@ class Plan:
         for step in self.steps:
             name = names.get(step.name, step.name)
             steps.setdefault(name, _renamed_step(step, name, names))
-        return Plan(self.form, tuple(steps.values()), renamed(self.result, lambda name: names.get(name, name)))
+        return replace(self, steps=tuple(steps.values()), result=renamed(self.result, lambda name: names.get(name, name)))
+
+    @property
+    def edges(self) -> list[str]:
+        """The arguments that are edges."""
+        return [argument.name for argument in self.arguments if argument.sort == "edges"]
 
     def reads_argument(self, step: Step) -> bool:
         """Whether a step reads an attribute of an argument."""
@@ -187,6 +207,8 @@ def renamed(value: Any, name_of: Callable[[str], str]) -> Any:
     if isinstance(value, list | tuple):
         items = [renamed(item, name_of) for item in value]
         return items if isinstance(value, list) else tuple(items)
+    if isinstance(value, slice):
+        return slice(*(renamed(part, name_of) for part in (value.start, value.stop, value.step)))
     return {key: renamed(item, name_of) for key, item in value.items()} if isinstance(value, dict) else value
 
 

@@ -43,22 +43,22 @@ class SumPoolSite(Site):
         row = None
         if self.reduce == "mean":
             row = reciprocal(torch.bincount(graph, minlength=graphs).unsqueeze(-1).cpu().numpy())
-        return self.finish.exact(context, acc, self._rule(context, x.grid), row)
+        return self.finish.exact(context, acc, self._rule(context, x.grid, x.codes.shape[1]), row)
 
     def lower(self, context: Context, *args: Any) -> list[AnyOperation]:
         """One pool."""
         x, batch, _ = args
-        rule = self._rule(context, x.grid)
+        rule = self._rule(context, x.grid, x.channels)
         return self.finish.lower(context, lambda name, grid: Pool(name, x.name, grid, x.channels, batch, self.reduce, rule))
 
     def lower_float(self, context: Context, *args: Any) -> list[AnyOperation]:
         """One pool."""
         x, batch, _ = args
-        end = self.finish.float_end(context, None)
+        end = self.finish.float_end(context, None, x.channels)
         return self.finish.lower_float(context, lambda name, relu: FloatPool(name, x.name, x.channels, batch, self.reduce, *end, relu))
 
-    def _rule(self, context: Context, source: Grid) -> Requantize:
-        return self.finish.rule(context, np.array([source.scale]), None)
+    def _rule(self, context: Context, source: Grid, channels: int) -> Requantize:
+        return self.finish.rule(context, np.array([source.scale]), None, channels)
 
 
 class MeanPoolSite(SumPoolSite):

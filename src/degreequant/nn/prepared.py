@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from degreequant.memo import TensorMemo
 from degreequant.nn.plan import Plan, Step, resolve
 from degreequant.nn.site import Context, Site
+from degreequant.nn.symbol import COUNTS
 from degreequant.operations import Role
 from degreequant.protect import Protection
 from degreequant.quant.exact import Codes
@@ -64,7 +65,8 @@ class PreparedModel(nn.Module):
     def forward(self, *args: Any, degree_rank: Tensor | None = None, **kwargs: Any) -> Any:
         """The traced forward; arguments as in the original."""
         plan = self.dq.train if self.training else self.dq.eval
-        values, context = plan.form.bind(args, kwargs), Context(self.dq.graphs, self.get_submodule)
+        values = plan.form.bind(args, kwargs)
+        context = Context(self.dq.graphs, self.get_submodule, values=values)
         if self.training or self.dq.recipe.is_float:
             return _run(self, plan, values, context, degree_rank)
         return _run_exactly(self, plan, values, context)
@@ -101,7 +103,8 @@ def stored_codes(model: PreparedModel, *args: Any, **kwargs: Any) -> dict[str, C
     stored: dict[str, Codes] = {}
     plan = model.dq.eval
     with evaluating(model), torch.no_grad():
-        _run_exactly(model, plan, plan.form.bind(args, kwargs), Context(model.dq.graphs, model.get_submodule, stored=stored))
+        values = plan.form.bind(args, kwargs)
+        _run_exactly(model, plan, values, Context(model.dq.graphs, model.get_submodule, stored=stored, values=values))
     return stored
 
 
@@ -110,8 +113,18 @@ def stored_floats(model: PreparedModel, *args: Any, **kwargs: Any) -> dict[str, 
     stored: dict[str, Tensor] = {}
     plan = model.dq.eval
     with evaluating(model), torch.no_grad():
-        _run(model, plan, plan.form.bind(args, kwargs), Context(model.dq.graphs, model.get_submodule, stored=stored))
+        values = plan.form.bind(args, kwargs)
+        _run(model, plan, values, Context(model.dq.graphs, model.get_submodule, stored=stored, values=values))
     return stored
+
+
+def observe(model: PreparedModel, *args: Any, **kwargs: Any) -> None:
+    """Observes ranges in a forward that is otherwise one of evaluation: no dropout, no statistics moved, nothing protected."""
+    plan = model.dq.eval
+    with evaluating(model), torch.no_grad():
+        getattr(model, SITES).train()
+        values = plan.form.bind(args, kwargs)
+        _run(model, plan, values, Context(model.dq.graphs, model.get_submodule, values=values))
 
 
 @contextmanager
@@ -158,6 +171,8 @@ def _call(model: nn.Module, step: Step, values: dict[str, Any], context: Context
     if step.kind == "attribute":
         owner, _, name = step.target.rpartition(".")
         return getattr(model.get_submodule(owner), name)
+    if step.target in COUNTS:
+        return step.target(resolve(step.args[0], values))
     args, kwargs = _floats(resolve((step.args, step.kwargs), values))
     if step.kind == "module":
         return model.get_submodule(step.target)(*args, **kwargs)

@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch_geometric.nn
@@ -34,7 +34,7 @@ class Entry:
         gathers: Whether the layer's neighbours gather `x` itself, which must then be symmetric or not negative.
         problem: Why a particular layer cannot be taken, if so.
         finishes: Whether it ends in an accumulator, which a following activation can join.
-        norm_joins: Whether a BatchNorm can join that of a particular layer.
+        joins: What else can join that of a particular layer.
         rows: What the rows of its result are; those of `x` by default.
         name: What the call of a function is called in the Program.
         inner: Attribute with a module of the user's that the layer calls on its result, and that is quantized by itself.
@@ -46,20 +46,20 @@ class Entry:
     gathers: bool = False
     problem: Callable[[Any], str | None] = lambda layer: None
     finishes: bool = True
-    norm_joins: Callable[[Any], bool] = lambda layer: True
+    joins: Callable[[Any], Literal["all", "scalars", "none"]] = lambda layer: "all"
     rows: Rows | None = None
     name: str = ""
     inner: str = ""
 
 
 _LINEAR = Entry(LinearSite, ("x",))
-_NORM = Entry(NormSite, ("x",), problem=norm_problem, norm_joins=lambda layer: False)
+_NORM = Entry(NormSite, ("x",), problem=norm_problem)
 _GAT = Entry(
     GATSite,
     ("x", "edge_index", "edge_attr", "size", "return_attention_weights"),
     required=2,
     problem=gat_problem,
-    norm_joins=lambda layer: layer.res is None,
+    joins=lambda layer: "all" if layer.res is None else "none",
 )
 
 LAYERS: dict[type[nn.Module], Entry] = {
@@ -73,8 +73,8 @@ LAYERS: dict[type[nn.Module], Entry] = {
 }
 """By exact type: a subclass may compute anything."""
 
-_ADD = Entry(AddSite, ("x", "other"), required=2, norm_joins=lambda layer: False, name="add")
-_CONCAT = Entry(ConcatSite, ("tensors", "dim"), norm_joins=lambda layer: False, name="concat")
+_ADD = Entry(AddSite, ("x", "other"), required=2, joins=lambda layer: "scalars", name="add")
+_CONCAT = Entry(ConcatSite, ("tensors", "dim"), joins=lambda layer: "none", name="concat")
 _POOLED = ("x", "batch", "size")
 
 FUNCTIONS: dict[object, Entry] = {

@@ -14,12 +14,14 @@ from torch_geometric.nn.module_dict import ModuleDict
 
 from degreequant.errors import PrepareError
 from degreequant.memo import TensorMemo
+from degreequant.nn import lowerings as lowerings  # registers them
 from degreequant.nn.expand import expand
 from degreequant.nn.plan import Form, Plan
 from degreequant.nn.prepared import SITES, Preparation, PreparedModel, prepared_class
+from degreequant.nn.registry import LAYERS
 from degreequant.nn.rewriter import Rewriter
 from degreequant.nn.site import Site
-from degreequant.nn.trace import trace
+from degreequant.nn.trace import Whole, trace
 from degreequant.protect import Protection
 from degreequant.scheme import Recipe
 
@@ -54,11 +56,12 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: Mapping[str, Any] 
     _check_model(model, recipe)
     prepared = copy.deepcopy(model)
     form = Form.of(prepared.forward, _by_name(prepared, example_inputs))
-    plans = {mode: _traced(prepared, form, mode) for mode in (True, False)}
+    whole = _whole(recipe)
+    plans = {mode: _traced(prepared, form, mode, whole) for mode in (True, False)}
     roles = None
     if not recipe.is_float:
         _check_overrides(prepared, recipe)
-        plans = {mode: _expanded(prepared, plan, recipe, mode) for mode, plan in plans.items()}
+        plans = {mode: _expanded(prepared, plan, recipe, mode, whole) for mode, plan in plans.items()}
         sites: dict[str, Site] = {}
         rewriters = {mode: Rewriter(prepared, plan, recipe, sites, training=mode) for mode, plan in plans.items()}
         plans = {mode: rewriter.rewrite() for mode, rewriter in rewriters.items()}
@@ -73,14 +76,19 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: Mapping[str, Any] 
     return prepared
 
 
-def _traced(model: nn.Module, form: Form, training: bool) -> Plan:
-    model.train(training)
-    return trace(model, form)
+def _whole(recipe: Recipe) -> Whole:
+    """Which message-passing layers are not traced into: those with a site of their own, and what stays in float."""
+    return lambda path, layer: recipe.is_float or type(layer) in LAYERS or recipe.at(path).is_float
 
 
-def _expanded(model: nn.Module, plan: Plan, recipe: Recipe, training: bool) -> Plan:
+def _traced(model: nn.Module, form: Form, training: bool, whole: Whole) -> Plan:
     model.train(training)
-    return expand(plan.read_once(), model, recipe)
+    return trace(model, form, whole)
+
+
+def _expanded(model: nn.Module, plan: Plan, recipe: Recipe, training: bool, whole: Whole) -> Plan:
+    model.train(training)
+    return expand(plan.read_once(), model, recipe, whole)
 
 
 def _by_name(model: nn.Module, example: Mapping[str, Any] | tuple[Any, ...] | None) -> dict[str, Any]:

@@ -10,18 +10,19 @@ from torch import nn
 from degreequant.errors import PrepareError
 from degreequant.nn.activation import activation_problem
 from degreequant.nn.arguments import GRAPH_ROLES, Arguments
+from degreequant.nn.compose import Composer
 from degreequant.nn.elementwise import ReluSite, TableSite
-from degreequant.nn.input import InputSite
+from degreequant.nn.emitter import Draft, Emitter
 from degreequant.nn.outlook import Fusion, Outlook
-from degreequant.nn.plan import CallNames, Form, Plan, Ref, Step, references
+from degreequant.nn.plan import Form, Plan, Ref, Step, references
 from degreequant.nn.prepared import Roles
 from degreequant.nn.registry import LAYERS, Entry, altered
 from degreequant.nn.site import Site, SiteSpec
-from degreequant.nn.values import ValueKind, Values
+from degreequant.nn.statics import Statics
+from degreequant.nn.values import Values
 from degreequant.nn.vocabulary import Meaning, activation, describe, drops_at_evaluation, operand, overwrites, selected_column
 from degreequant.nn.vocabulary import cast as cast_of
-from degreequant.operations import Role, Rows
-from degreequant.quant.grid import GridKind
+from degreequant.operations import Role
 from degreequant.scheme import Recipe
 
 
@@ -44,11 +45,10 @@ class Rewriter:
         self.training = training
         self.outlook = Outlook(plan, model, recipe)
         self.values = Values(plan.form.live)
-        self.fused: set[str] = set()
         self.reads: list[Step] = []
-        self.steps: list[Step] = []
-        self.call_names = CallNames()
-        self.arguments = Arguments(self.values, self.outlook, self._stored)
+        self.emitter = Emitter(sites, self.outlook, self.values, recipe)
+        self.composer = Composer(self.emitter, Statics(plan, model))
+        self.arguments = Arguments(self.values, self.outlook, self.emitter.stored)
 
     def rewrite(self) -> Plan:
         """The plan with sites in it.
@@ -69,11 +69,18 @@ class Rewriter:
         }
         for index, step in enumerate(self.plan.steps):
             self._check_overwritten(step, self.plan.steps[index + 1 :])
-            if step.name in self.fused:
-                self.values.alias[step.name] = self.values.name(operand(step))
-            else:
+            if step.name not in self.emitter.fused and not self.composer.take(step):
+                self._store_lazy(step.reads())
                 handlers[self.outlook.meaning(step)](step)
-        return Plan(self.plan.form, (*self.reads, *self.steps), self.values.renamed(self.plan.result))
+        self._store_lazy(list(references(self.plan.result)))
+        result = self.values.renamed(self.plan.result)
+        kept = _needed(self.emitter.steps, result, self.sites, self.outlook.structure.static)
+        return replace(self.plan, steps=(*self.reads, *kept), result=result)
+
+    def _store_lazy(self, names: list[str]) -> None:
+        for name in names:
+            if self.values.name(Ref(name)) in self.values.lazy:
+                self.composer.materialize(self.values.name(Ref(name)))
 
     def _check_overwritten(self, step: Step, later: tuple[Step, ...]) -> None:
         if not overwrites(step, self.model):
@@ -126,33 +133,31 @@ class Rewriter:
     def _function(self, step: Step) -> None:
         entry = self.outlook.entry(step)
         assert entry is not None
-        self._site(step, entry, self.recipe.replace(overrides=()), entry.name)
+        name = f"{step.scope}.{entry.name}" if step.scope else entry.name
+        self._site(step, entry, self.emitter.recipe_at(step).replace(overrides=()), name)
 
     def _site(self, step: Step, entry: Entry, recipe: Recipe, name: str) -> None:
         args, rows = self.arguments.of(step, entry, recipe)
-        fusion = self.outlook.fusion(step, entry)
-        self.fused.update(fusion.parts)
-        path = step.target if step.kind == "module" else ""
-        settings = (recipe.replace(overrides=()), self._grid(fusion))
-        self._emit(step, SiteSpec(self.call_names.next(name), *settings, path, fusion.norm, fusion.activation, rows), entry.site, args)
+        layer = self.model.get_submodule(step.target) if step.kind == "module" else None
+        self.emitter.site(step, Draft(name, entry.site, args, rows, entry.joins(layer), recipe=recipe, finishes=entry.finishes))
 
     def _activation(self, step: Step) -> None:
         source = operand(step)
         if self.values.kind(source) == "float":
-            return self._keep(step, "float")
+            return self.emitter.keep(step, "float")
         module = self.model.get_submodule(step.target) if step.kind == "module" else None
         found = activation(step, self.model)
         problem = activation_problem(found, module)
         if problem:
             raise PrepareError(f"{describe(step)}: {problem}")
-        x = self._stored(source, step, self.recipe)
+        x = self.emitter.stored(source, step, self.recipe)
         recipe = (self.recipe.at(step.target) if step.kind == "module" else self.recipe).replace(overrides=())
-        name, rows = self.call_names.next(step.target if found.path else found.name), self.values.rows[x.name]
+        name, rows = self.emitter.call_names.next(step.target if found.path else found.name), self.values.rows[x.name]
         if found.clamps:
-            self._emit(step, SiteSpec(name, recipe, "affine", rows=rows), ReluSite, (x,))
+            self.emitter.emit(step, SiteSpec(name, recipe, "affine", rows=rows), ReluSite, (x,))
         else:
-            kind = self._grid(Fusion(step.name, activation=found))
-            self._emit(step, SiteSpec(name, recipe, kind, activation=found, rows=rows), TableSite, (x,))
+            kind = self.emitter.grid(Fusion(step.name, activation=found))
+            self.emitter.emit(step, SiteSpec(name, recipe, kind, activation=found, rows=rows), TableSite, (x,))
         return None
 
     def _dropout(self, step: Step) -> None:
@@ -163,11 +168,11 @@ class Rewriter:
         if kind in ("input", "float"):
             recipe = self.outlook.recipe_after(step.name, self.recipe if kind == "input" else Recipe.fp32())
             kind = "float" if recipe.is_float else "stored"
-            source = source if recipe.is_float else self._stored(source, step, recipe)
+            source = source if recipe.is_float else self.emitter.stored(source, step, recipe)
         if not self.training:
             self.values.alias[step.name] = self.values.name(source)
             return
-        self._keep(_on(step, source), kind)
+        self.emitter.keep(_on(step, source), kind)
 
     def _epilogue(self, step: Step) -> None:
         if not self.outlook.ends(step):
@@ -178,7 +183,7 @@ class Rewriter:
         source = operand(step)
         if self.values.kind(source) == "input":
             raise PrepareError(f"{describe(step)} works on an input as given: nothing of it can be quantized")
-        self._keep(_on(step, source), "end")
+        self.emitter.keep(_on(step, source), "end")
 
     def _reshape(self, step: Step) -> None:
         kind = self.values.kind(operand(step))
@@ -192,7 +197,7 @@ class Rewriter:
             raise PrepareError(
                 f"{describe(step)} changes the shape of a stored tensor: prepare takes it only at the end of the model, on one channel"
             )
-        return self._keep(step, "end")
+        return self.emitter.keep(step, "end")
 
     def _cast(self, step: Step) -> None:
         if self.values.kind(operand(step)) == "input":
@@ -208,7 +213,7 @@ class Rewriter:
         self.values.origin[step.name] = self.values.input_name(source)
         if self.values.name(source) in self.values.columns:
             self.values.columns.add(step.name)
-        self._keep(step, "input")
+        self.emitter.keep(step, "input")
 
     def _unknown(self, step: Step) -> None:
         raise PrepareError(
@@ -225,64 +230,22 @@ class Rewriter:
             role = GRAPH_ROLES.get(name, features if name == "x" else None)
             if role is not None and isinstance(value, Ref) and self.values.kind(value) == "input":
                 self.values.assign_role(value, role, step)
-        self._keep(step, "float")
+        self.emitter.keep(step, "float")
 
-    # -- what is read
 
-    def _stored(self, value: Ref, reader: Step, recipe: Recipe) -> Ref:
-        """The result on a grid; an input, or what a skipped layer left in float, gets a site that quantizes it."""
-        kind, name = self.values.kind(value), self.values.name(value)
-        if kind == "stored":
-            return Ref(name)
-        if kind == "end":
-            raise PrepareError(f"{describe(reader)} reads the result of a float epilogue")
-        if name in self.values.columns:
-            raise PrepareError(
-                f"{describe(reader)} reads a column of an input, or an input in another shape; prepare takes that of categories only, and "
-                f"features as they are given, [rows, channels]"
-            )
-        rows = self._rows(value)
-        source = self.values.input_name(value)
-        step_name = f"{source}.quantized"
-        if kind == "input":
-            self.values.assign_role(value, "edge_features" if rows == "edges" else "features", reader)
-        if self.values.kinds.get(step_name) != "stored":
-            grid: GridKind = "symmetric" if self.outlook.gathered(source) else "affine"
-            step = Step(step_name, "site", name, where=reader.where)
-            site_name = source if kind == "input" else step_name
-            self._emit(step, SiteSpec(site_name, recipe.replace(overrides=()), grid, rows=rows), InputSite, (Ref(name),))
-        return Ref(step_name)
-
-    def _rows(self, value: Ref) -> Rows:
-        """What the rows of an input, or of what a skipped layer left in float, are."""
-        name = self.values.input_name(value)
-        return "edges" if self.outlook.feeds_edges(name) else self.values.rows.get(name, "nodes")
-
-    # -- emitting
-
-    def _grid(self, fusion: Fusion) -> GridKind:
-        if fusion.activation is not None and fusion.activation.never_negative:
-            return "unsigned"
-        return "symmetric" if self.outlook.gathered(fusion.result) else "affine"
-
-    def _emit(self, step: Step, spec: SiteSpec, site: type[Site], args: tuple[Any, ...]) -> None:
-        known = self.sites.setdefault(spec.name, site(spec))
-        if known.spec != spec or type(known) is not site:
-            raise PrepareError(
-                f"{spec.name!r} is not used alike in train() and eval(): prepare needs one model for both modes (dropout aside)"
-            )
-        self._append(Step(step.name, "site", spec.name, args, {}, spec.path, step.where), "stored")
-        self.values.rows[step.name] = spec.rows
-
-    def _keep(self, step: Step, kind: ValueKind) -> None:
-        step = replace(step, args=self.values.renamed(step.args), kwargs=self.values.renamed(dict(step.kwargs)))
-        self._append(step, kind)
-        known = [self.values.rows[name] for name in step.reads() if name in self.values.rows]
-        self.values.rows.update({step.name: known[0]} if known else {})
-
-    def _append(self, step: Step, kind: ValueKind) -> None:
-        self.steps.append(step)
-        self.values.kinds[step.name] = kind
+def _needed(steps: list[Step], result: Any, sites: dict[str, Site], static: set[str]) -> list[Step]:
+    """The steps without those that nothing reads: what was computed of the graph, or of parameters, may be a part of a site."""
+    read = set(references(result))
+    kept: list[Step] = []
+    # Parameters come first: a site may read what its layer only asks for behind the call that the site began with.
+    steps = sorted(steps, key=lambda step: step.name not in static)
+    for step in reversed(steps):
+        if step.kind == "site" or step.name in read:
+            kept.append(step)
+            read.update(step.reads())
+            if step.kind == "site":
+                read.update(sites[step.target].spec.reads())
+    return kept[::-1]
 
 
 def _on(step: Step, value: Ref) -> Step:

@@ -10,14 +10,16 @@ operations, of the layer as it is, with nothing quantized. All take the argument
 the operations that store them; inputs without values (edges, the graph of each node) as they are given, and by name for `lower`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 
+from degreequant.errors import ConvertError
 from degreequant.memo import TensorMemo
 from degreequant.nn.activation import Activation
+from degreequant.nn.parts import Part
 from degreequant.operations import AnyOperation, Rows
 from degreequant.quant.exact import Codes
 from degreequant.quant.grid import GridKind
@@ -36,6 +38,7 @@ class Context:
         protected: The protected nodes (bool `[nodes]`), or none.
         stored: Where every stored tensor is put by name, when somebody asked for them.
         exact: Whether it computes on integer codes.
+        values: The results of the forward so far by name; parts read those that follow from parameters.
     """
 
     graphs: TensorMemo
@@ -43,6 +46,7 @@ class Context:
     protected: Tensor | None = None
     stored: dict[str, Any] | None = None
     exact: bool = False
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     def keep(self, name: str, value: T) -> T:
         """`value`, noted as what is stored under `name`."""
@@ -60,18 +64,25 @@ class SiteSpec:
         recipe: The settings in force here.
         kind: Grid of the stored tensor.
         path: Path of the layer, if it is one.
-        norm: Path of the BatchNorm that directly follows and joins the accumulator, if any.
+        parts: What directly follows and joins the accumulator: factors, addends, BatchNorms.
         activation: The activation that directly follows, if any.
         rows: What the rows of the stored tensor are.
+        options: What else the class of the site needs to know, a frozen value.
     """
 
     name: str
     recipe: Recipe
     kind: GridKind
     path: str = ""
-    norm: str = ""
+    parts: tuple[Part, ...] = ()
     activation: Activation | None = None
     rows: Rows = "nodes"
+    options: Any = None
+
+    def reads(self) -> set[str]:
+        """Names of the results, besides the arguments of the call, that the site reads: they follow from parameters."""
+        of_parts = {part.value for part in self.parts if isinstance(part.value, str) and part.kind != "norm"}
+        return of_parts | (self.options.reads() if hasattr(self.options, "reads") else set())
 
 
 class Site(nn.Module):
@@ -100,8 +111,12 @@ class Site(nn.Module):
         raise NotImplementedError
 
     def lower_float(self, context: Context, *args: Any) -> list[AnyOperation]:
-        """The float32 operations that compute it; the last one stores the result."""
-        raise NotImplementedError
+        """The float32 operations that compute it; the last one stores the result.
+
+        Raises:
+            ConvertError: If the engine has no float form of it.
+        """
+        raise ConvertError(f"{self.spec.name!r} has no float form in the engine: quantize it, or run this part with torch")
 
     def width(self, context: Context, position: int) -> int | None:
         """How many channels argument `position` of the call has, where the layer says."""
@@ -117,5 +132,5 @@ class Site(nn.Module):
 
     def extra_repr(self) -> str:
         """Name and fusion, for `print`."""
-        parts = (self.spec.norm, self.spec.activation.name if self.spec.activation else "")
-        return ", ".join([repr(self.spec.name), *filter(None, parts)])
+        parts = [str(part.value) if part.kind == "norm" else part.kind for part in self.spec.parts]
+        return ", ".join([repr(self.spec.name), *parts, *([self.spec.activation.name] if self.spec.activation else [])])

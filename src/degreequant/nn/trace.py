@@ -1,60 +1,81 @@
 """From a module's forward to a `Plan`, by torch.fx.
 
-Plain `torch.fx.symbolic_trace` fails on common PyG models in three ways, each answered here: `F.dropout(training=self.training)` freezes
+Plain `torch.fx.symbolic_trace` fails on common PyG models in four ways, each answered here: `F.dropout(training=self.training)` freezes
 at the mode of tracing (so each mode is traced on its own), `if edge_weight is not None` is always true of a proxy (so absent arguments
-are fixed to `None`), and message-passing layers are traced into (so they are leaves).
+are fixed to `None`), layers ask for the class and the sizes of what they are given (so it is traced with `Symbol`s), and PyG compiles
+`propagate` (so a layer that is traced into runs PyG's own plain one).
 """
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import torch
 import torch_geometric
 from torch import fx, nn
-from torch_geometric.nn import MessagePassing, global_add_pool, global_max_pool, global_mean_pool
+from torch_geometric.nn import MessagePassing
 
 from degreequant.errors import PrepareError
-from degreequant.nn.plan import Form, Plan, Ref, Step, StepKind
-
-STEPS: tuple[Callable[..., Any], ...] = (global_add_pool, global_mean_pool, global_max_pool)
-"""Functions of PyG that are one step each, because no trace can follow what they do."""
+from degreequant.nn.lowering import LOWERINGS
+from degreequant.nn.plan import Form, Plan, Ref, Sort, Step, StepKind
+from degreequant.nn.recorded import functions_as_steps
+from degreequant.nn.shapes import bind, example_of_argument, example_of_module
+from degreequant.nn.symbol import EXAMPLE, GUESSED, Symbol, example_result, guessed
 
 _KINDS: dict[str, StepKind] = {"call_module": "module", "call_function": "function", "call_method": "method", "get_attr": "attribute"}
 _LIBRARIES = tuple(str(Path(file).parent) for file in (torch.__file__, torch_geometric.__file__, __file__))
 _FRAME = re.compile(r'File "(?P<file>.+)", line (?P<line>\d+), in .*\n(?:    (?P<code>.*))?')
 
+Whole = Callable[[str, nn.Module], bool]
+"""Whether the message-passing layer at a path is one step, and not traced into."""
 
-def trace(model: nn.Module, form: Form) -> Plan:
+
+def every_layer(path: str, module: nn.Module) -> bool:
+    """Every message-passing layer stays whole."""
+    return True
+
+
+def trace(model: nn.Module, form: Form, whole: Whole = every_layer) -> Plan:
     """The plan of the forward of `model`, called in `form`, in the mode that `model` is in.
 
     Raises:
         PrepareError: Where the forward does what no trace can follow (a branch on a tensor's value, say).
     """
-    tracer = _Tracer(form)
+    tracer = _Tracer(form, whole, {**dict(model.named_parameters()), **dict(model.named_buffers())})
     if is_leaf(model):
         raise PrepareError(
             f"the model is a single {type(model).__name__}; prepare takes a module that calls layers, such as a Sequential around it"
         )
     try:
-        with _functions_as_steps():
+        with functions_as_steps():
             graph = tracer.trace(model)
     except PrepareError:
         raise
     except Exception as error:
-        raise PrepareError(f"the forward of {type(model).__name__} cannot be traced: {_first_line(error)}{_location(error)}") from error
+        raise PrepareError(f"the forward of {tracer.place(model)} cannot be traced: {_first_line(error)}{_location(error)}") from error
     finally:
+        tracer.restore()
         tracer.root = nn.Module()  # tracer and graph hold each other; the model must not have to wait for the garbage collector
+    _drop_unread(graph)
     steps = tuple(_step(node) for node in graph.nodes if node.op in _KINDS)
     result = next(_plain(node.args[0]) for node in graph.nodes if node.op == "output")
-    return Plan(form, steps, result)
+    arguments = tuple(_argument(node) for node in graph.nodes if node.op == "placeholder")
+    return Plan(form, steps, result, arguments)
+
+
+def _drop_unread(graph: fx.Graph) -> None:
+    """Takes out what nobody reads, but for modules, which may keep statistics, and what changes a tensor in place."""
+    for node in reversed(graph.nodes):
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+        changes = (name.endswith("_") and not name.endswith("__")) or bool(node.kwargs.get("inplace"))
+        if not node.users and node.op in ("get_attr", "call_function", "call_method") and not changes:
+            graph.erase_node(node)
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """Whether a module is one step of a plan, and not traced into."""
+    """Whether a module is one step of a plan, and not traced into; message-passing layers may be traced into all the same."""
     if isinstance(module, MessagePassing | nn.Dropout):
         return True
     if module.__module__.startswith(tuple(f"torch_geometric.nn.{part}" for part in ("dense", "norm", "pool"))):
@@ -64,60 +85,121 @@ def is_leaf(module: nn.Module) -> bool:
 
 class _Tracer(fx.Tracer):
     record_stack_traces = True
+    proxy_buffer_attributes = True
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: Form, whole: Whole, held: dict[str, torch.Tensor]) -> None:
         super().__init__()
+        self._held = held
         self._form = form
+        self._whole = whole
+        self._opened: dict[str, MessagePassing] = {}
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return is_leaf(m)
+        if self._whole(module_qualified_name, m):
+            return is_leaf(m)
+        if not isinstance(m, MessagePassing):
+            return is_leaf(m) and type(m) not in LOWERINGS
+        if module_qualified_name not in self._opened:
+            # An instance attribute hides the method that PyG compiles for each class; `restore` takes it away.
+            self._opened[module_qualified_name] = m
+            m.propagate = lambda *args, **kwargs: MessagePassing.propagate(m, *args, **kwargs)
+            m.edge_updater = lambda *args, **kwargs: MessagePassing.edge_updater(m, *args, **kwargs)
+        return False
+
+    def restore(self) -> None:
+        """Leaves the layers as they were."""
+        for layer in self._opened.values():
+            vars(layer).pop("propagate", None)
+            vars(layer).pop("edge_updater", None)
+
+    def place(self, model: nn.Module) -> str:
+        """What was being traced: the innermost layer by its path, else the model."""
+        entered = next(reversed(self.module_stack.values()), None) if self.module_stack else None
+        if entered is None or not entered[0]:
+            return type(model).__name__
+        return f"module {entered[0]!r} (a {type(self.root.get_submodule(entered[0])).__name__})"
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        bind(m, args, kwargs)
+        lowering = None if self._whole(self.path_of_module(m), m) else LOWERINGS.get(type(m))
+        if lowering is not None:
+            forward = partial(lowering, m)
+        return super().call_module(m, forward, args, kwargs)
+
+    def create_arg(self, a: Any) -> Any:
+        return a.node if isinstance(a, fx.Proxy) else super().create_arg(a)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return Symbol(node, self)
+
+    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **options: Any) -> Any:
+        made = super().create_proxy(kind, target, args, kwargs, *rest, **options)
+        node = made.node
+        node.meta[EXAMPLE] = self._example(node)
+        node.meta[GUESSED] = guessed((node.args, node.kwargs)) and not (kind == "call_module" and self._knows_width(target))
+        return made
+
+    def _knows_width(self, target: Any) -> bool:
+        return isinstance(self.root.get_submodule(target), nn.Linear | torch_geometric.nn.Linear | nn.Embedding)
+
+    def _example(self, node: fx.Node) -> Any:
+        if node.op == "get_attr":
+            held = self._held.get(str(node.target))
+            return None if held is None else held.detach()
+        if node.op == "call_module":
+            return example_of_module(self.root.get_submodule(str(node.target)), node.args, node.kwargs)
+        if node.op == "call_method":
+            return example_result(lambda x, *args, **kwargs: getattr(x, str(node.target))(*args, **kwargs), node.args, node.kwargs)
+        return example_result(node.target, node.args, node.kwargs) if callable(node.target) else None
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
         live = self._form.live
-        proxies = [self.create_proxy("placeholder", name, (), {}) for name in live]
+        proxies = [self._placeholder(name) for name in live]
 
         def call(*values: Any) -> Any:
             return self.root.forward(**self._form.constants, **dict(zip(live, values, strict=True)))
 
         return call, proxies
 
-
-@contextmanager
-def _functions_as_steps() -> Iterator[None]:
-    """While it lasts, the functions of `STEPS` record their calls. They have other code meanwhile, so it does not matter how a forward
-    reaches them: by a global of any module, an attribute of the model, or a list."""
-    codes = [(function, function.__code__) for function in STEPS]
-    try:
-        for index, (function, _) in enumerate(codes):
-            function.__code__ = _recording(index)
-        yield
-    finally:
-        for function, code in codes:
-            function.__code__ = code
-
-
-def _recording(index: int) -> CodeType:
-    """Code for the function at `index` of `STEPS` that hands its arguments to `_record`."""
-
-    def call(x, batch, size=None):  # type: ignore[no-untyped-def]
-        from degreequant.nn.trace import _record
-
-        return _record("index", x, batch, size)
-
-    code = call.__code__
-    return code.replace(co_consts=tuple(index if value == "index" else value for value in code.co_consts))
-
-
-def _record(index: Any, x: Any, batch: Any, size: Any) -> Any:
-    if not isinstance(x, fx.Proxy):
-        raise PrepareError(f"{STEPS[index].__name__}() is called on something that the forward does not compute from its arguments")
-    return x.tracer.create_proxy("call_function", STEPS[index], (x, batch, size), {})
+    def _placeholder(self, name: str) -> Any:
+        made = self.create_proxy("placeholder", name, (), {})
+        made.node.meta[EXAMPLE], made.node.meta[GUESSED] = example_of_argument(name, self._form.shapes.get(name))
+        return made
 
 
 def _step(node: fx.Node) -> Step:
     args = tuple(_plain(arg) for arg in node.args)
     path = str(node.target) if node.op == "call_module" else ""
-    return Step(node.name, _KINDS[node.op], node.target, args, {k: _plain(v) for k, v in node.kwargs.items()}, path, _line(node))
+    kwargs = {k: _plain(v) for k, v in node.kwargs.items()}
+    return Step(node.name, _KINDS[node.op], node.target, args, kwargs, path, _line(node), _scope(node), _tail(node), _sort(node))
+
+
+def _argument(node: fx.Node) -> Step:
+    return Step(str(node.target), "attribute", node.target, tail=_tail(node), sort=_sort(node))
+
+
+def _sort(node: fx.Node) -> Sort:
+    example = node.meta.get(EXAMPLE)
+    if not isinstance(example, torch.Tensor):
+        return "other"
+    if example.is_floating_point():
+        return "tensor"
+    return "edges" if example.dim() == 2 and example.shape[0] == 2 else "integers"
+
+
+def _scope(node: fx.Node) -> str:
+    """Path of the message-passing layer in whose forward a step stands, if it does."""
+    stack = node.meta.get("nn_module_stack") or {}
+    inside = [path for path, kind in stack.values() if isinstance(kind, type) and issubclass(kind, MessagePassing) and path != node.target]
+    return str(inside[0]) if inside else ""
+
+
+def _tail(node: fx.Node) -> tuple[int, ...] | None:
+    """The sizes of a result behind its rows, where they are known."""
+    example = node.meta.get(EXAMPLE)
+    if not isinstance(example, torch.Tensor) or example.dim() == 0 or node.meta.get(GUESSED):
+        return None
+    return tuple(example.shape[1:])
 
 
 def _plain(value: Any) -> Any:
@@ -127,6 +209,8 @@ def _plain(value: Any) -> Any:
         return items if isinstance(value, list) else tuple(items)
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, slice):
+        return slice(_plain(value.start), _plain(value.stop), _plain(value.step))
     return Ref(_name(value)) if isinstance(value, fx.Node) else value
 
 

@@ -3,12 +3,14 @@
 from typing import Any, Literal, get_args
 
 from degreequant.errors import PrepareError
+from degreequant.nn.lazy import Lazy
 from degreequant.nn.plan import Ref, Step, renamed
 from degreequant.nn.vocabulary import describe
 from degreequant.operations import Role, Rows
 
-ValueKind = Literal["input", "stored", "float", "end"]
-"""What a result is: an input as given (or a column of it), a tensor on a grid, a float that a skipped layer left, or an epilogue's."""
+ValueKind = Literal["input", "stored", "float", "end", "static", "graph", "lazy"]
+"""What a result is: an input as given (or a column of it), a tensor on a grid, a float that a skipped layer left, or an epilogue's; what
+follows from parameters alone; edges, an end of them or a number of rows; or what its readers may compute as a part of themselves."""
 
 
 class Values:
@@ -22,6 +24,8 @@ class Values:
         columns: What is no input as it was given, but a column of one or another shape of it.
         alias: The result that stands for one that is no step of its own.
         role: Role of each input.
+        bits: Bits of each stored tensor.
+        lazy: What each lazy result is, and the step that makes it.
     """
 
     def __init__(self, live: list[str]) -> None:
@@ -32,6 +36,8 @@ class Values:
         self.columns: set[str] = set()
         self.alias: dict[str, str] = {}
         self.role: dict[str, Role] = {}
+        self.bits: dict[str, int] = {}
+        self.lazy: dict[str, tuple[Lazy, Step]] = {}
 
     def name(self, value: Ref) -> str:
         """The name of the result that a reference means."""

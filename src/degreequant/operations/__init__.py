@@ -19,7 +19,8 @@ from degreequant.operations.base import (
     Values,
     parameter_bytes,
 )
-from degreequant.operations.dense import Add, Concat, Embedding, Linear, Lookup, Quantize, Relu, Rescale
+from degreequant.operations.dense import Add, Concat, Embedding, Linear, Lookup, Multiply, Quantize, Relu, Rescale
+from degreequant.operations.edges import Degree, EdgeSet, Gather, OnEdges, Scatter, Softmax
 from degreequant.operations.floats import (
     FloatActivation,
     FloatAdd,
@@ -39,6 +40,7 @@ from degreequant.operations.graph import Aggregate, Attend, EdgeNorm, Pool, Redu
 
 _KINDS: tuple[type[AnyOperation], ...] = (
     *(Quantize, Embedding, Linear, Rescale, Add, Concat, Lookup, Relu, Aggregate, Attend, Pool),
+    *(Multiply, Gather, Scatter, Softmax, Degree),
     *(FloatInput, FloatEmbedding, FloatLinear, FloatRescale, FloatAdd, FloatConcat, FloatRelu, FloatActivation),
     *(FloatAggregate, FloatAttend, FloatPool),
 )
@@ -52,7 +54,9 @@ __all__ = [
     "AnyOperation",
     "Attend",
     "Concat",
+    "Degree",
     "EdgeNorm",
+    "EdgeSet",
     "Embedding",
     "Epilogue",
     "FloatActivation",
@@ -69,9 +73,12 @@ __all__ = [
     "FloatPool",
     "FloatRelu",
     "FloatRescale",
+    "Gather",
     "Input",
     "Linear",
     "Lookup",
+    "Multiply",
+    "OnEdges",
     "Operation",
     "Pool",
     "Quantize",
@@ -81,6 +88,8 @@ __all__ = [
     "Rescale",
     "Role",
     "Rows",
+    "Scatter",
+    "Softmax",
     "Values",
     "parameter_bytes",
 ]

@@ -120,6 +120,30 @@ class Add(Operation):
 
 
 @dataclass(frozen=True, eq=False)
+class Multiply(Operation):
+    """`input * other`, element by element; each channel of `other` serves `repeat` channels that lie together."""
+
+    kind = "multiply"
+
+    other: str
+    repeat: int
+    requantize: Requantize
+
+    def tensors(self) -> tuple[str, ...]:
+        """Both factors."""
+        return (self.input, self.other)
+
+    def validate(self, values: Values) -> None:
+        """Checks both widths."""
+        super().validate(values)
+        self.same_width(values)
+        expect(0 < self.repeat < 2**31, self.name, f"repeat is {self.repeat}")
+        width = self.source(values, self.other).channels
+        expect(width * self.repeat == self.channels, self.name, f"{width} channels, {self.repeat} times each, are not {self.channels}")
+        self.requantize.validate(self.name, self.channels)
+
+
+@dataclass(frozen=True, eq=False)
 class Concat(Operation):
     """`input` and `others` side by side, each rescaled onto the grid by its own rule."""
 

@@ -75,6 +75,9 @@ def segments(batch: NDArray[np.int64] | NDArray[np.int32], num_graphs: int) -> C
         num_graphs: rows; at most 2^31 - 1.
     """
 
+def picks(indices: NDArray[np.int32], sources: int) -> Csr:
+    """One row for each index, which is its only source: what gathers rows to edges."""
+
 class Weight:
     """A linear layer's weight codes, packed once for the vectorised kernels. Immutable."""
 
@@ -528,6 +531,18 @@ class Plan:
 
     def maximum(self, x: int, edges: int) -> int:
         """The largest code of each channel among the sources of a row; the zero point in a row without."""
+
+    def gather(self, x: int, edges: int) -> int:
+        """Rows of `x` at the edges; the rows of the graph are the edges of a list, each with one source."""
+
+    def degree(self, edges: int, table: NDArray[np.int32], zero_point: int, code_type: str) -> int:
+        """One column: the entry of `table` for the number of edges of each row, or its last one."""
+
+    def multiply(self, tensors: tuple[int, int], repeat: int, requantize: Requantize, code_type: str) -> int:
+        """The product of two tensors; each channel of the second serves `repeat` channels that lie together."""
+
+    def edge_softmax(self, logits: int, edges: int, table: NDArray[np.int16], requantize: Requantize, code_type: str) -> int:
+        """The shares of each row's edges; the sources of the graph are the edges of a list, and rows of `logits` and of the result."""
 
     def order(self, logits: int, edges: int, loops: NDArray[np.int8] | Literal["kept", "mean"]) -> int:
         """Logits of the listed edges in the order of the csr; `loops` says what the last edge of each row gets."""

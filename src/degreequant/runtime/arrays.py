@@ -37,6 +37,8 @@ def features(value: Any, name: str, channels: int) -> npt.NDArray[np.float32]:
         raise InputTypeError(
             f"{name} is {array.dtype}; expected floating-point features (call {name}.astype('float32') if they are numbers)"
         )
+    if array.ndim == 1 and channels == 1:
+        array = array[:, None]
     if array.ndim != 2 or array.shape[1] != channels:
         raise InputError(f"{name} has shape {array.shape}; expected (rows, {channels})")
     with np.errstate(over="ignore"):

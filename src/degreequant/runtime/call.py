@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from degreequant.errors import InputError
-from degreequant.operations import ROWS, Aggregate, Attend, FloatAggregate, FloatAttend, FloatPool, Pool, Role
+from degreequant.operations import ROWS, Aggregate, Attend, FloatAggregate, FloatAttend, FloatPool, OnEdges, Pool, Role
 from degreequant.program import Program
 from degreequant.runtime import arrays
 from degreequant.runtime.forms import EdgeForm
@@ -128,7 +128,8 @@ _READERS: dict[Role, Callable[[Any, str, int], npt.NDArray[Any]]] = {
 def _edge_inputs(program: Program) -> list[EdgeInputs]:
     """What the aggregations read, each pair once."""
     sums = [(op.edge_index, op.edge_weight) for op in program.operations if isinstance(op, Aggregate | FloatAggregate)]
-    return list(dict.fromkeys([*sums, *((op.edge_index, None) for op in program.operations if isinstance(op, Attend | FloatAttend))]))
+    others = [(op.graph_inputs()[0][0], None) for op in program.operations if isinstance(op, Attend | FloatAttend | OnEdges)]
+    return list(dict.fromkeys([*sums, *others]))
 
 
 def _check_graph(graph: Graph, name: str, weights: list[str], nodes: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from degreequant.operations import (
+    ROWS,
     Add,
     Aggregate,
     AnyOperation,
@@ -19,16 +20,21 @@ from degreequant.operations import (
     FloatOperation,
     FloatPool,
     FloatRescale,
+    Gather,
     Linear,
+    Multiply,
+    OnEdges,
     Pool,
     Quantize,
     Rescale,
+    Scatter,
+    Softmax,
     parameter_bytes,
 )
 from degreequant.packing import STORAGE, row_width
 from degreequant.program import Program
 from degreequant.runtime.call import Binder, Call
-from degreequant.runtime.forms import Neighbours
+from degreequant.runtime.forms import Collects, Neighbours, Picks
 
 INDEX_BYTES = 4
 POINTER_BYTES = 8
@@ -141,6 +147,10 @@ def stored_bytes(operation: AnyOperation) -> int:
 def _rows(operation: AnyOperation, program: Program, sizes: Sizes) -> int:
     if isinstance(operation, Pool | FloatPool):
         return sizes.graphs[operation.batch]
+    if isinstance(operation, Gather | Softmax):
+        return sizes.edges(operation) or 0
+    if isinstance(operation, OnEdges):
+        return next(sizes.rows[entry.name] for entry in program.inputs if ROWS.get(entry.role) == "nodes")
     if program.reads_input(operation):
         return sizes.rows[operation.input]
     return _rows(program[operation.input], program, sizes)
@@ -160,6 +170,12 @@ def _edges_of_call(call: Call, operation: AnyOperation) -> int | None:
         return graph.form(Neighbours(self_loops=loops, ids=False)).num_edges
     if isinstance(operation, Attend | FloatAttend):
         return call.graphs[operation.edge_index, None].form(Neighbours(self_loops=operation.add_self_loops, ids=False)).num_edges
+    if isinstance(operation, Gather | Scatter | Softmax):
+        edges = operation.edges
+        form = Picks if isinstance(operation, Gather) else Collects
+        more = (isinstance(operation, Scatter) and operation.gathers, isinstance(operation, Scatter) and operation.reduce == "mean")
+        graph = call.graphs[edges.index, None]
+        return graph.form(form(edges.loops, edges.flip, operation.end, *(more if form is Collects else ()))).num_edges
     return call.nodes if isinstance(operation, Pool | FloatPool) else None
 
 
@@ -168,6 +184,8 @@ def _edges_at(nodes: int, edges: int, operation: AnyOperation) -> int | None:
         return edges + nodes * (operation.norm.normalize and operation.norm.add_self_loops)
     if isinstance(operation, Attend | FloatAttend):
         return edges + nodes * operation.add_self_loops
+    if isinstance(operation, Gather | Scatter | Softmax):
+        return edges + nodes * (operation.edges.loops in ("append", "replace"))
     return nodes if isinstance(operation, Pool | FloatPool) else None
 
 
@@ -206,9 +224,9 @@ def _by_attention(op: Any, program: Program, sizes: Sizes, rows: int) -> int:
 
 
 _MULTIPLICATIONS: dict[type[AnyOperation], Callable[[Any, Program, Sizes, int], int]] = {
-    **dict.fromkeys((Quantize, Concat, Rescale, FloatRescale), _by_value),
+    **dict.fromkeys((Quantize, Concat, Rescale, FloatRescale, Multiply, Softmax), _by_value),
     **dict.fromkeys((Linear, FloatLinear), _by_weight),
-    **dict.fromkeys((Aggregate, FloatAggregate, Pool, FloatPool), _by_edge),
+    **dict.fromkeys((Aggregate, FloatAggregate, Pool, FloatPool, Scatter), _by_edge),
     **dict.fromkeys((Attend, FloatAttend), _by_attention),
     Add: lambda op, program, sizes, rows: 2 * rows * op.channels,
 }

@@ -10,6 +10,7 @@ from degreequant.coefficients import degree, inverse_root, per_edge, per_source
 from degreequant.errors import GraphError
 from degreequant.fixedpoint import FloatArray, from_real
 from degreequant.operations import EdgeNorm
+from degreequant.operations.edges import Loops
 from degreequant.runtime.kernels import native, usable_threads
 
 
@@ -76,6 +77,16 @@ class EdgeList:
     def neighbours(self, *, self_loops: bool, ids: bool) -> native.Edges:
         """The edges alone; with `ids` each knows its position in the list."""
         return native.Edges(self.csr(self_loops=self_loops, ids=ids), listed=self.edges.shape[1] if ids else None)
+
+    def changed(self, loops: Loops) -> npt.NDArray[np.int32]:
+        """The edges `[2, edges]` as they were given, with other self loops; those that are added lie behind all others."""
+        self.check()
+        edges = self.edges.astype(np.int32)
+        if loops in ("drop", "replace"):
+            edges = edges[:, edges[0] != edges[1]]
+        if loops in ("append", "replace"):
+            edges = np.concatenate([edges, np.tile(np.arange(self.num_nodes, dtype=np.int32), (2, 1))], axis=1)
+        return np.ascontiguousarray(edges)
 
     def _normalized(self, norm: EdgeNorm, *, weighted: bool) -> tuple[native.Csr, FloatArray | None, FloatArray]:
         """The edges by destination, their weights in that order, and `d^-1/2` of each node (1 without normalization)."""

@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
+from degreequant.coefficients import reciprocal
 from degreequant.operations import EdgeNorm
+from degreequant.operations.edges import End, Loops
 from degreequant.runtime.edge_list import EdgeList
-from degreequant.runtime.kernels import native
+from degreequant.runtime.kernels import native, usable_threads
 
 
 class EdgeForm(Protocol):
@@ -51,3 +55,43 @@ class Neighbours:
     def of(self, edges: EdgeList) -> native.Edges:
         """See `EdgeList.neighbours`."""
         return edges.neighbours(self_loops=self.self_loops, ids=self.ids)
+
+
+@dataclass(frozen=True)
+class Picks:
+    """A row for each edge, whose source is the node at one end."""
+
+    loops: Loops
+    flip: bool
+    end: End
+
+    def of(self, edges: EdgeList) -> native.Edges:
+        """See `EdgeList.changed`."""
+        return native.Edges(native.picks(edges.changed(self.loops)[_row(self.end, self.flip)], edges.num_nodes))
+
+
+@dataclass(frozen=True)
+class Collects:
+    """The edges at one end of each, or with `gathers` the nodes at the other; with `mean` a sum of them is divided by their number."""
+
+    loops: Loops
+    flip: bool
+    end: End
+    gathers: bool
+    mean: bool
+
+    def of(self, edges: EdgeList) -> native.Edges:
+        """See `EdgeList.changed`."""
+        ends, at = edges.changed(self.loops), _row(self.end, self.flip)
+        if self.gathers:
+            csr = native.Csr(np.ascontiguousarray(ends[[1 - at, at]]), edges.num_nodes, "keep", False, usable_threads())
+        else:
+            csr = native.segments(ends[at], edges.num_nodes)
+        if not self.mean:
+            return native.Edges(csr)
+        share = reciprocal(np.diff(csr.indptr))
+        return native.Edges(csr, row_mantissa=share.mantissa, row_shift=share.shift)
+
+
+def _row(end: End, flip: bool) -> int:
+    return int((end == "target") != flip)

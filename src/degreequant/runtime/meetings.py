@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from degreequant.operations import ROWS, Attend, FloatAttend, FloatPool, Pool
+from degreequant.operations import ROWS, Attend, FloatAttend, FloatPool, OnEdges, Pool
 from degreequant.program import Program
 
 
@@ -37,8 +37,8 @@ def meetings(program: Program) -> list[Meeting]:
                 read |= behind[tensor]
         if len(read) > 1:
             found.append(_meeting(op.name, read))
-        if isinstance(op, Attend | FloatAttend):
-            found += [_meeting(op.name, read, op.edge_index)] if read else []
+        if isinstance(op, Attend | FloatAttend | OnEdges):
+            found += [_meeting(op.name, read, op.graph_inputs()[0][0])] if read else []
             read = {}
         behind[op.name] = {("batch", op.batch): None} if isinstance(op, Pool | FloatPool) else read
     return found

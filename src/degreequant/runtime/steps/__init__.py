@@ -9,6 +9,7 @@ from degreequant.operations import (
     AnyOperation,
     Attend,
     Concat,
+    Degree,
     Embedding,
     Epilogue,
     FloatActivation,
@@ -22,16 +23,20 @@ from degreequant.operations import (
     FloatPool,
     FloatRelu,
     FloatRescale,
+    Gather,
     Linear,
     Lookup,
+    Multiply,
     Pool,
     Quantize,
     Relu,
     Rescale,
+    Scatter,
+    Softmax,
 )
 from degreequant.program import Program
 from degreequant.runtime.kernels import native
-from degreequant.runtime.steps import dense, floats, graph
+from degreequant.runtime.steps import dense, edges, floats, graph
 from degreequant.runtime.steps.base import BatchSlot, EdgeSlot, PlanBuilder
 
 __all__ = ["BatchSlot", "EdgeSlot", "PlanBuilder", "build"]
@@ -66,6 +71,11 @@ _STEPS: dict[type[AnyOperation], Callable[[PlanBuilder, Any], int]] = {
     Aggregate: graph.aggregate,
     Attend: graph.attend,
     Pool: graph.pool,
+    Gather: edges.gather,
+    Scatter: edges.scatter,
+    Multiply: edges.multiply,
+    Softmax: edges.softmax,
+    Degree: edges.degree,
     FloatInput: floats.float_input,
     FloatEmbedding: floats.float_embedding,
     FloatLinear: floats.float_linear,

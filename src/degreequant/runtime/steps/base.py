@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from degreequant.operations import ROWS, AnyOperation, FloatOperation, Operation, Requantize
+from degreequant.operations.edges import EdgeSet, End
 from degreequant.program import Program
-from degreequant.runtime.forms import EdgeForm
+from degreequant.runtime.forms import Collects, EdgeForm, Picks
 from degreequant.runtime.kernels import native
 from degreequant.scheme import Grid
 
@@ -51,6 +52,7 @@ class PlanBuilder:
     def __post_init__(self) -> None:
         self._nodes = self.plan.space()
         self._graphs: dict[str | None, int] = {}
+        self._edge_spaces: dict[EdgeSet, int] = {}
         self._reals: dict[str, int] = {}
         for entry in self.program.inputs:
             if entry.role in ROWS:
@@ -73,17 +75,32 @@ class PlanBuilder:
 
     def edges(self, edge_index: str, edge_weight: str | None, form: EdgeForm) -> int:
         """The graph of these inputs, in a form that an operation needs."""
-        return self._slot(EdgeSlot(edge_index, edge_weight, form), self._nodes)
+        return self._slot(EdgeSlot(edge_index, edge_weight, form), self._nodes, self._nodes)
+
+    def edge_rows(self, edges: EdgeSet) -> int:
+        """The rows of what has one for each of these edges."""
+        if edges not in self._edge_spaces:
+            self._edge_spaces[edges] = self.plan.space()
+        return self._edge_spaces[edges]
+
+    def picks(self, edges: EdgeSet, end: End) -> int:
+        """What gathers nodes to one end of the edges."""
+        return self._slot(EdgeSlot(edges.index, None, Picks(edges.loops, edges.flip, end)), self.edge_rows(edges), self._nodes)
+
+    def collects(self, edges: EdgeSet, end: End, *, gathers: bool, mean: bool) -> int:
+        """What collects edges, or with `gathers` the nodes at their other ends, at one end."""
+        form = Collects(edges.loops, edges.flip, end, gathers, mean)
+        return self._slot(EdgeSlot(edges.index, None, form), self._nodes, self._nodes if gathers else self.edge_rows(edges))
 
     def batch(self, name: str | None, *, mean: bool) -> int:
         """The nodes of each graph; with `mean` a sum of them is divided by their number."""
         if name not in self._graphs:
             self._graphs[name] = self.plan.space()
-        return self._slot(BatchSlot(name, mean), self._graphs[name])
+        return self._slot(BatchSlot(name, mean), self._graphs[name], self._nodes)
 
-    def _slot(self, slot: EdgeSlot | BatchSlot, rows: int) -> int:
+    def _slot(self, slot: EdgeSlot | BatchSlot, rows: int, sources: int) -> int:
         if slot not in self.slots:
-            self.slots[slot] = self.plan.edges(rows, self._nodes)
+            self.slots[slot] = self.plan.edges(rows, sources)
         return self.slots[slot]
 
 

@@ -1,0 +1,105 @@
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "edge_kernels.h"
+#include "reference_codes.h"
+#include "steps.h"
+
+namespace degreequant {
+namespace {
+
+// Rows of the form are the edges; each has one source, the node whose row it gets.
+class GatherStep final : public Step {
+ public:
+  GatherStep(CodesAt x, EdgesId edges, CodesAt y) : x_(x), edges_(edges), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    const int32_t* nodes = frame.edges[edges_].csr.indices;
+    const uint8_t* from = frame.values<uint8_t>(x_.id);
+    uint8_t* to = frame.mutable_values<uint8_t>(y_.id);
+    const int64_t bytes = frame.tensors[y_.id].row_bytes;
+    for (int64_t e = begin; e < end; ++e) std::memcpy(to + e * bytes, from + nodes[e] * bytes, static_cast<size_t>(bytes));
+  }
+
+ private:
+  CodesAt x_;
+  EdgesId edges_;
+  CodesAt y_;
+};
+
+class MultiplyStep final : public Step {
+ public:
+  MultiplyStep(CodesAt a, CodesAt b, int64_t repeat, RequantizeObject rule, CodesAt y)
+      : a_(a), b_(b), repeat_(repeat), rule_(std::move(rule)), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    const Product product = {frame.codes(a_), frame.codes(b_), a_.zero_point, b_.zero_point, repeat_};
+    reference::multiply(product, rule_.view({}), frame.mutable_codes(y_), begin, end);
+  }
+
+ private:
+  CodesAt a_;
+  CodesAt b_;
+  int64_t repeat_;
+  RequantizeObject rule_;
+  CodesAt y_;
+};
+
+// Counts nodes; what it writes are the edges of these nodes, wherever they lie in the list.
+class SoftmaxStep final : public Step {
+ public:
+  SoftmaxStep(CodesAt logits, EdgesId edges, std::vector<int16_t> table, RequantizeObject rule, CodesAt y)
+      : logits_(logits), edges_(edges), table_(std::move(table)), rule_(std::move(rule)), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    const EdgeSoftmax softmax = {frame.codes(logits_), frame.edges[edges_].csr, table_.data()};
+    reference::edge_softmax(softmax, rule_.view({}), frame.mutable_codes(y_), begin, end);
+  }
+
+ private:
+  CodesAt logits_;
+  EdgesId edges_;
+  std::vector<int16_t> table_;
+  RequantizeObject rule_;
+  CodesAt y_;
+};
+
+class DegreeStep final : public Step {
+ public:
+  DegreeStep(EdgesId edges, std::vector<int32_t> table, CodesAt y) : edges_(edges), table_(std::move(table)), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    const int64_t* indptr = frame.edges[edges_].csr.indptr;
+    const int64_t last = static_cast<int64_t>(table_.size()) - 1;
+    uint8_t* to = frame.mutable_values<uint8_t>(y_.id);
+    const int64_t bytes = frame.tensors[y_.id].row_bytes;
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t count = std::min(indptr[row + 1] - indptr[row], last);
+      reference::store_code(y_.type, to + row * bytes, 0, table_[static_cast<size_t>(count)]);
+    }
+  }
+
+ private:
+  EdgesId edges_;
+  std::vector<int32_t> table_;
+  CodesAt y_;
+};
+
+}  // namespace
+
+StepPtr gather_step(CodesAt x, EdgesId edges, CodesAt y) { return std::make_unique<GatherStep>(x, edges, y); }
+
+StepPtr multiply_step(CodesAt a, CodesAt b, int64_t repeat, RequantizeObject rule, CodesAt y) {
+  return std::make_unique<MultiplyStep>(a, b, repeat, std::move(rule), y);
+}
+
+StepPtr degree_step(EdgesId edges, std::vector<int32_t> table, CodesAt y) {
+  return std::make_unique<DegreeStep>(edges, std::move(table), y);
+}
+
+StepPtr softmax_step(CodesAt logits, EdgesId edges, std::vector<int16_t> table, RequantizeObject rule, CodesAt y) {
+  return std::make_unique<SoftmaxStep>(logits, edges, std::move(table), std::move(rule), y);
+}
+
+}  // namespace degreequant

@@ -1,0 +1,36 @@
+"""Results that are not stored yet, because what reads them may compute them as a part of itself: channels moved about, features gathered to
+edges, gathered features times the weights of edges."""
+
+from dataclasses import dataclass
+
+from degreequant.nn.channels import Chain
+from degreequant.nn.plan import Ref
+from degreequant.nn.pointwise import Pointwise
+from degreequant.nn.structure import Looped, Normed
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """`x`, a stored tensor, at one end of edges."""
+
+    x: str
+    edges: str
+    end: int
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """Gathered features times weights of the edges: an input, or normalized coefficients."""
+
+    gathered: Gathered
+    weight: Ref | Normed
+
+
+@dataclass(frozen=True)
+class EdgeScalars:
+    """Weights of edges as a factor `[edges, 1]`: an input, or normalized coefficients."""
+
+    weight: Ref | Normed
+
+
+Lazy = Chain | Pointwise | Gathered | Weighed | EdgeScalars | Looped

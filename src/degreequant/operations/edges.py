@@ -1,0 +1,154 @@
+"""Operations between nodes and edges: features gathered to edges, edges' features collected at nodes, softmax over a node's edges."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from degreequant.operations.base import Operation, Requantize, Role, Rows, Values, expect
+from degreequant.operations.graph import expect_rows
+from degreequant.packing import CODES
+from degreequant.scheme import CodeType
+
+Loops = Literal["keep", "drop", "append", "replace"]
+End = Literal["source", "target"]
+Collect = Literal["sum", "mean", "max", "min"]
+
+LOGIT_TYPES: tuple[CodeType, ...] = ("i8", "u8")
+MAX_DEGREES = 2**12
+"""Degrees that a table tells apart."""
+
+WEIGHTS = 256
+"""Distances between two logits of 8 bits."""
+
+
+@dataclass(frozen=True)
+class EdgeSet:
+    """The edges that an operation works on, made of an input.
+
+    Attributes:
+        index: Name of the input.
+        loops: What becomes of self loops: they stay (`keep`); go (`drop`); stay, and every node gets one more behind all edges (`append`);
+            go, and every node gets one behind the others (`replace`).
+        flip: Whether source and target change places.
+    """
+
+    index: str
+    loops: Loops = "keep"
+    flip: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class OnEdges(Operation):
+    """What works on the edges `edges`."""
+
+    edges: EdgeSet
+
+    def graph_inputs(self) -> tuple[tuple[str, Role], ...]:
+        """Edges."""
+        return ((self.edges.index, "edge_index"),)
+
+
+@dataclass(frozen=True, eq=False)
+class Gather(OnEdges):
+    """`y[e] = x[end of e]`: a row for each edge, on the grid of `input`."""
+
+    kind = "gather"
+
+    end: End
+
+    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+        """Edges, of nodes."""
+        expect_rows(self, rows, self.input, "nodes")
+        return "edges"
+
+    def validate(self, values: Values) -> None:
+        """Checks that grid and width are the input's."""
+        super().validate(values)
+        expect(self.same_width(values).grid == self.grid, self.name, "what is gathered keeps its grid")
+
+
+@dataclass(frozen=True, eq=False)
+class Scatter(OnEdges):
+    """Features of edges collected at one of their ends: summed, averaged, their largest or their smallest.
+
+    Attributes:
+        end: Where they are collected.
+        gathers: Whether `input` has a row for each node, and an edge counts with that of its other end.
+        reduce: How. The largest and the smallest keep the grid and have no `requantize`; a node without edges has the zero point.
+    """
+
+    kind = "scatter"
+
+    end: End
+    gathers: bool
+    reduce: Collect
+    requantize: Requantize | None
+
+    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+        """Nodes."""
+        return expect_rows(self, rows, self.input, "nodes" if self.gathers else "edges") and "nodes"
+
+    def validate(self, values: Values) -> None:
+        """Checks width and grid."""
+        super().validate(values)
+        source = self.same_width(values)
+        extreme = self.reduce in ("max", "min")
+        expect((self.requantize is None) == extreme, self.name, "the largest and the smallest, and nothing else, keep their grid")
+        if self.requantize is None:
+            expect(source.grid == self.grid, self.name, "the largest and the smallest keep their input's grid")
+        else:
+            self.requantize.validate(self.name, self.channels)
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax(OnEdges):
+    """Softmax of the logits `input` over the edges of each node: `table[largest - logit]` over the sum of these (docs/numerics.md)."""
+
+    kind = "softmax"
+
+    end: End
+    table: npt.NDArray[np.int16]
+    requantize: Requantize
+
+    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+        """Edges."""
+        return expect_rows(self, rows, self.input, "edges")
+
+    def validate(self, values: Values) -> None:
+        """Checks logits and table."""
+        super().validate(values)
+        logits = self.same_width(values).grid.spec
+        expect(logits.code_type in LOGIT_TYPES and logits.bits == 8, self.name, "expected logits of 8 bits")
+        expect(self.table.dtype == np.int16 and self.table.shape == (WEIGHTS,), self.name, f"expected an int16 table of {WEIGHTS} entries")
+        expect(bool((self.table >= 0).all()) and self.table[0] > 0, self.name, "an entry of the table is negative")
+        self.requantize.validate(self.name, self.channels)
+
+
+@dataclass(frozen=True, eq=False)
+class Degree(OnEdges):
+    """`y[i] = table[number of edges at node i]`, one column; a number beyond the table counts as its last. It has no `input`."""
+
+    kind = "degree"
+
+    end: End
+    table: npt.NDArray[Any]
+
+    def tensors(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+        """Nodes."""
+        return "nodes"
+
+    def validate(self, values: Values) -> None:
+        """Checks the table against the grid."""
+        super().validate(values)
+        spec = self.grid.spec
+        expect(self.channels == 1 and self.input == "", self.name, "a function of degrees has one channel and no input")
+        fits = self.table.dtype == CODES[spec.code_type] and self.table.ndim == 1 and 0 < len(self.table) <= MAX_DEGREES
+        expect(fits, self.name, f"expected a table of 1 to {MAX_DEGREES} codes")
+        expect(bool(((self.table >= spec.q_min) & (self.table <= spec.q_max)).all()), self.name, "an entry of the table is off the grid")

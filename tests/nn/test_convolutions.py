@@ -1,0 +1,107 @@
+"""Every convolution of PyG: what is converted has the same codes in the model and in the engine; what is not is refused in one sentence."""
+
+from functools import cache
+
+import convolutions
+import nets
+import numpy as np
+import pytest
+import torch
+from convolutions import CONVOLUTIONS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import degreequant as dq
+from degreequant.errors import PrepareError
+from degreequant.quant.fake import ActivationQuantizer
+
+INT8 = dq.Recipe.qat(8, ranges="minmax")
+FINE = INT8.replace(activation_bits=16)
+REFUSED = {
+    *("AGNNConv", "DNAConv", "EGConv", "EGConv, many aggregators"),
+    *("FAConv", "FeaStConv", "GATv2Conv, edge features", "GMMConv", "GPSConv", "HANConv", "HEATConv"),
+    *("HeteroConv", "HGTConv", "HypergraphConv", "MeshCNNConv", "MFConv", "NNConv", "PANConv", "PDNConv", "PPFConv", "RGATConv"),
+    *("RGCNConv", "SAGEConv, sum, normalized", "SAGEConv, many aggregators", "SuperGATConv", "WLConv", "WLConvContinuous"),
+}
+ELSEWHERE = {"DynamicEdgeConv", "GravNetConv", "SplineConv", "XConv"}
+"""Whose functions PyG takes from packages that are not installed."""
+CONVERTED = sorted(CONVOLUTIONS.keys() - REFUSED - ELSEWHERE)
+
+
+def arguments(name, **options):
+    """What the model around a convolution is called with."""
+    inputs = convolutions.inputs(**options)
+    return {key: inputs[key] for key in ("x", "edge_index", *CONVOLUTIONS[name].takes)}
+
+
+@cache
+def trained(name, recipe):
+    """The model after a few steps, in `eval()`, and its program; not to be changed."""
+    model = dq.prepare(CONVOLUTIONS[name].model(), recipe, example_inputs=arguments(name))
+    model = nets.train(model, **arguments(name), steps=2).eval()
+    return model, dq.convert(model)
+
+
+def engine_is_model(name, recipe, isa=None, **options):
+    model, program = trained(name, recipe)
+    call = arguments(name, **options)
+    expected = nets.codes(model, **call)
+    found = dq.Engine(program, threads=1, isa=isa).codes(**{entry.name: call[entry.name] for entry in program.inputs})
+    assert list(found) == list(expected)
+    for key, stored in expected.items():
+        np.testing.assert_array_equal(found[key], stored.codes.numpy(), err_msg=f"{name}: {key}")
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_codes_of_engine_and_model_are_identical(name, isa):
+    engine_is_model(name, INT8, isa)
+
+
+@given(st.sampled_from(CONVERTED), st.integers(0, 2**31), st.integers(1, 20), st.integers(0, 60), st.sampled_from([3, 4, 8]))
+@settings(max_examples=25)
+def test_on_any_graph(name, seed, nodes, edges, bits):
+    engine_is_model(name, dq.Recipe.qat(bits, ranges="minmax"), seed=seed, nodes=nodes, edges=edges)
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_what_fine_grids_compute_is_close_to_floats(name):
+    model = dq.prepare(CONVOLUTIONS[name].model(), FINE, example_inputs=arguments(name)).train()
+    with torch.no_grad():
+        for _ in range(2):
+            model(**arguments(name))
+    twin = CONVOLUTIONS[name].model()
+    twin.load_state_dict({key: value for key, value in model.state_dict().items() if not key.startswith("dq_sites")})
+    with torch.no_grad():
+        expected, found = twin.eval()(**arguments(name)), model.eval()(**arguments(name))
+    assert float((found - expected).abs().max()) < 0.04 * float(expected.abs().max())
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_every_quantizer_sees_data_and_every_parameter_a_gradient(name):
+    original = CONVOLUTIONS[name].model().train()
+    original(**arguments(name)).square().sum().backward()
+    model = dq.prepare(CONVOLUTIONS[name].model(), INT8, example_inputs=arguments(name)).train()
+    model(**arguments(name)).square().sum().backward()
+    unseen = [part.name for part in model.modules() if isinstance(part, ActivationQuantizer) and not part.range.low <= part.range.high]
+    assert not [part for part in unseen if not part.endswith((".att", ".res"))]  # of a GAT without a residual
+    for path, parameter in original.named_parameters():
+        assert (model.get_parameter(path).grad is None) == (parameter.grad is None), path
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_fp32_is_the_original(name):
+    model = CONVOLUTIONS[name].model()
+    prepared = dq.prepare(model, dq.Recipe.fp32(), example_inputs=arguments(name))
+    for training in (True, False):
+        outputs = []
+        for twin in (model.train(training), prepared.train(training)):
+            torch.manual_seed(0)
+            outputs.append(twin(**arguments(name)))
+        assert torch.equal(*outputs)
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_what_is_refused_says_why_in_one_sentence(name):
+    with pytest.raises(PrepareError) as refusal:
+        dq.prepare(CONVOLUTIONS[name].model(), INT8, example_inputs=arguments(name))
+    assert "\n" not in str(refusal.value).strip()
