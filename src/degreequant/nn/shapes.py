@@ -37,6 +37,8 @@ def bind(layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     """Notes of a layer's arguments what the layer knows of them: that one is `edge_index`, how wide `x` is."""
     if isinstance(layer, _LINEAR) and args:
         return _width(args[0], NODES, layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels)
+    if isinstance(layer, nn.Embedding) and args:
+        return _categories(args[0])
     if not isinstance(layer, MessagePassing):
         return None
     names = list(inspect.signature(layer.forward).parameters)
@@ -51,14 +53,29 @@ def bind(layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
 
 def _width(value: Any, rows: int, width: Any) -> None:
     """Gives an argument of unknown width one."""
-    if not isinstance(value, fx.Proxy) or value.node.op not in ("placeholder", "call_function"):
-        return
+    if type(width) is int and width > 0 and _is_unknown(value):
+        known = value.node.meta.get(EXAMPLE)
+        _learn(value, torch.zeros(rows if known is None else len(known), width))
+
+
+def _categories(value: Any) -> None:
+    """Makes an argument of unknown width one category for each row."""
+    if _is_unknown(value):
+        known = value.node.meta.get(EXAMPLE)
+        _learn(value, torch.zeros(NODES if known is None else len(known), dtype=torch.long))
+
+
+def _is_unknown(value: Any) -> bool:
+    if not isinstance(value, fx.Proxy):
+        return False
     node = value.node
-    unknown = node.meta.get(EXAMPLE) is None or node.meta.get(GUESSED)
-    if unknown and (node.op == "placeholder" or node.target is getattr) and type(width) is int and width > 0:
-        known = node.meta.get(EXAMPLE)
-        node.meta[EXAMPLE] = torch.zeros(rows if known is None else len(known), width)
-        node.meta[GUESSED] = False
+    an_argument = node.op == "placeholder" or (node.op == "call_function" and node.target is getattr)
+    return an_argument and (node.meta.get(EXAMPLE) is None or bool(node.meta.get(GUESSED)))
+
+
+def _learn(value: fx.Proxy, example: Tensor) -> None:
+    value.node.meta[EXAMPLE] = example
+    value.node.meta[GUESSED] = False
 
 
 def example_of_module(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
