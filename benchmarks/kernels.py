@@ -103,8 +103,8 @@ def _torch_csr(world: World, x: np.ndarray, index: torch.dtype) -> Callable[[], 
 def aggregate(options: argparse.Namespace) -> Iterator[record.Row]:
     """Sums over neighbours, per width: 16-bit coefficients of the sources unless `ones` is in the name."""
     for width in options.widths:
-        # As many edges as gather about as many bytes at every width.
-        world = World.power_law(options.nodes, max(options.edges // 10, options.edges * 32 // max(32, width)))
+        # Beyond 64 columns the graph shrinks, so that the matrix keeps its size and the nodes their degrees.
+        world = World.power_law(*(count * 64 // max(64, width) for count in (options.nodes, options.edges)))
         for threads in options.threads:
             torch.set_num_threads(threads)
             yield _aggregate_row(world, width, threads, options.repeats)

@@ -141,65 +141,64 @@ DEGREEQUANT_INLINE void take_back_zero_point(const NeighbourSum& sum, int64_t be
   unrolled<Sums::kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA { sums.acc[v] = Simd::subtract(sums.acc[v], offset); });
 }
 
-// A block of a row whose accumulators may not fit an int32: chunk by chunk.
-template <typename Simd, typename Loader, typename Coefficients, typename Shape>
-[[gnu::noinline]] void aggregate_wide(const Aggregation& a, const typename Simd::Requantizer& rule, const GatheredRows<Shape>& rows,
-                                      int64_t row, Columns columns) noexcept {
-  constexpr int64_t kChunk = __is_same(Coefficients, Unweighted) ? kCountedChunk : kWeightedChunk;
-  const Coefficients coefficients(a.sum);
-  const int64_t bytes = rows.last + 1;
-  constexpr int kVectors = Simd::template Sums<Loader, Shape>::kVectors;
-  alignas(64) int64_t wide[kVectors * Simd::kLanes] = {};
-  const auto carry = [&](const auto& sums, int32_t shift) DEGREEQUANT_INLINE_LAMBDA {
-    alignas(64) int32_t lanes[Simd::kLanes];
-    unrolled<kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
-      Simd::store(lanes, sums.acc[v]);
-      for (int64_t i = 0; i < Simd::kLanes; ++i) wide[v * Simd::kLanes + i] += int64_t{lanes[i]} * (int64_t{1} << shift);
-    });
-  };
-  const int64_t end = a.sum.csr.indptr[row + 1];
-  for (int64_t begin = a.sum.csr.indptr[row]; begin < end; begin += kChunk) {
-    const int64_t stop = end - begin < kChunk ? end : begin + kChunk;
-    auto sums = sum_edges<Simd, Loader>(coefficients, rows, bytes, begin, stop);
-    take_back_zero_point<Simd>(a.sum, begin, stop, sums);
-    carry(sums, a.sum.edge_shift);
+// Stores the codes of sums that fit, and the node's own term with them.
+template <typename Simd, typename Loader, typename Coefficients, typename Shape, typename Sums>
+DEGREEQUANT_INLINE void store_narrow(const Aggregation& a, const typename Simd::Requantizer& rule, const GatheredRows<Shape>& rows,
+                                     int64_t row, Columns columns, Sums& sums) noexcept {
+  if (__is_same(Coefficients, Unweighted) && a.sum.has_self_term()) {
+    const auto own = own_term<Simd, Loader>(a.sum, rows, rows.last + 1, row);
+    unrolled<Sums::kVectors>(
+        [&](auto v) DEGREEQUANT_INLINE_LAMBDA { sums.acc[v] = Simd::add(Simd::shift_left(sums.acc[v], a.sum.edge_shift), own.acc[v]); });
   }
-  if (a.sum.self_coefficient != 0) carry(own_term<Simd, Loader>(a.sum, rows, bytes, row), 0);
-  store_wide<Simd>(a, rule, row, columns, wide);
+  uint8_t* target = a.out.data + row * row_bytes(a.out.type, a.out.cols);
+  unrolled<Sums::kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
+    const int64_t lane = v * Simd::kLanes;
+    const int64_t count = columns.count - lane;
+    const int64_t col = columns.first + lane;
+    if (count > 0) Simd::store_codes(a.out.type, target, col, count, rule.codes(sums.acc[v], col, count));
+  });
+}
+
+// Adds sums, of columns in order, to those of a row that needs 64 bits.
+template <typename Simd, typename Sums>
+DEGREEQUANT_INLINE void carry(const Sums& sums, int32_t shift, int64_t* wide) noexcept {
+  alignas(64) int32_t lanes[Sums::kVectors * Simd::kLanes];
+  unrolled<Sums::kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA { Simd::store(lanes + v * Simd::kLanes, sums.acc[v]); });
+  for (int64_t i = 0; i < Sums::kVectors * Simd::kLanes; ++i) wide[i] += int64_t{lanes[i]} * (int64_t{1} << shift);
 }
 
 // The block that begins in byte `first` of each row of [begin, end).
 template <typename Simd, typename Loader, typename Coefficients, typename Shape>
 [[gnu::noinline]] void aggregate_block(const Aggregation& a, int64_t begin, int64_t end, int64_t first, int64_t bytes) noexcept {
+  constexpr int kVectors = Simd::template Sums<Loader, Shape>::kVectors;
+  constexpr int64_t kChunk = __is_same(Coefficients, Unweighted) ? kCountedChunk : kWeightedChunk;
   const GatheredRows<Shape> rows(a.sum.x, a.sum.csr, first, bytes);
   const Coefficients coefficients(a.sum);
   typename Simd::Requantizer rule(a.rule);
   const int64_t first_col = first * Loader::kPlanes;
   const int64_t left = a.out.cols - first_col;
   const Columns columns = {first_col, bytes * Loader::kPlanes < left ? bytes * Loader::kPlanes : left};
-  const int64_t stride = row_bytes(a.out.type, a.out.cols);
-  constexpr int kVectors = Simd::template Sums<Loader, Shape>::kVectors;
   for (int64_t row = begin; row < end; ++row) {
     rule.start_row(row);
-    const int64_t from = a.sum.csr.indptr[row];
     const int64_t to = a.sum.csr.indptr[row + 1];
-    if (to - from > a.narrow_edges) {
-      aggregate_wide<Simd, Loader, Coefficients>(a, rule, rows, row, columns);
-      continue;
-    }
-    auto sums = sum_edges<Simd, Loader>(coefficients, rows, bytes, from, to);
-    take_back_zero_point<Simd>(a.sum, from, to, sums);
-    if (__is_same(Coefficients, Unweighted) && a.sum.has_self_term()) {
-      const auto own = own_term<Simd, Loader>(a.sum, rows, bytes, row);
-      unrolled<kVectors>(
-          [&](auto v) DEGREEQUANT_INLINE_LAMBDA { sums.acc[v] = Simd::add(Simd::shift_left(sums.acc[v], a.sum.edge_shift), own.acc[v]); });
-    }
-    uint8_t* target = a.out.data + row * stride;
-    unrolled<kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
-      const int64_t col = columns.first + v * Simd::kLanes;
-      const int64_t count = columns.first + columns.count - col;
-      if (count > 0) Simd::store_codes(a.out.type, target, col, count, rule.codes(sums.acc[v], col, count));
-    });
+    int64_t from = a.sum.csr.indptr[row];
+    const bool narrow = to - from <= a.narrow_edges;
+    alignas(64) int64_t wide[kVectors * Simd::kLanes];
+    if (!narrow) __builtin_memset(wide, 0, sizeof wide);
+    do {  // chunk by chunk; all of a narrow row at once
+      const int64_t stop = narrow || to - from <= kChunk ? to : from + kChunk;
+      auto sums = sum_edges<Simd, Loader>(coefficients, rows, bytes, from, stop);
+      take_back_zero_point<Simd>(a.sum, from, stop, sums);
+      if (narrow) {
+        store_narrow<Simd, Loader, Coefficients>(a, rule, rows, row, columns, sums);
+      } else {
+        carry<Simd>(sums, a.sum.edge_shift, wide);
+      }
+      from = stop;
+    } while (from < to);
+    if (narrow) continue;
+    if (a.sum.self_coefficient != 0) carry<Simd>(own_term<Simd, Loader>(a.sum, rows, bytes, row), 0, wide);
+    store_wide<Simd>(a, rule, row, columns, wide);
   }
 }
 

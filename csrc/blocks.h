@@ -12,16 +12,16 @@ constexpr int64_t kRowsAtOnce = 32;     // whose blocks of one shape are summed 
 constexpr int64_t kPrefetchEdges = 32;  // how far ahead a gathered row is asked for
 static_assert(kPrefetchEdges < kIndexPadding);
 
-// A block of so many half tiles, a power of two; with kPartial it ends within its last quarter, or half where that is a tile or less.
-template <int halves, bool partial>
+// A block of so many half tiles, a power of two, or of some bytes fewer: it ends within its last quarter, or half where that is a tile or
+// less.
+template <int halves>
 struct BlockShape {
   static constexpr int kHalves = halves;
-  static constexpr bool kPartial = partial;
   static constexpr int kTiles = halves / 2;  // 0 of a single half tile
   static constexpr int64_t kBytes = halves * kHalfTile;
 
-  // Whether a partial block may end before tile t does.
-  DEGREEQUANT_INLINE static constexpr bool is_open(int t) noexcept { return partial && 4 * (t + 1) > 3 * kTiles; }
+  // Whether the block may end before tile t does.
+  DEGREEQUANT_INLINE static constexpr bool is_open(int t) noexcept { return 4 * (t + 1) > 3 * kTiles; }
 };
 
 // Calls f(shape, first, bytes) for blocks that cover the `bytes` bytes from `first` on, fewer than kHalves half tiles.
@@ -29,15 +29,15 @@ template <int kHalves, typename F>
 DEGREEQUANT_INLINE void for_last_blocks(int64_t first, int64_t bytes, F f) noexcept {
   if constexpr (kHalves > 1) {
     constexpr int64_t kSmaller = kHalves / 2 * kHalfTile;
-    if (bytes > kSmaller && (kHalves <= 4 || 2 * bytes > 3 * kSmaller)) return f(BlockShape<kHalves, true>{}, first, bytes);
+    if (bytes > kSmaller && (kHalves <= 4 || 2 * bytes > 3 * kSmaller)) return f(BlockShape<kHalves>{}, first, bytes);
     if (bytes >= kSmaller) {
-      f(BlockShape<kHalves / 2, false>{}, first, kSmaller);
+      f(BlockShape<kHalves / 2>{}, first, kSmaller);
       first += kSmaller;
       bytes -= kSmaller;
     }
     return for_last_blocks<kHalves / 2>(first, bytes, f);
   } else {
-    if (bytes > 0) f(BlockShape<1, true>{}, first, bytes);
+    if (bytes > 0) f(BlockShape<1>{}, first, bytes);
   }
 }
 
@@ -46,7 +46,7 @@ template <int kMaxHalves, typename F>
 DEGREEQUANT_INLINE void for_blocks(int64_t bytes, F f) noexcept {
   constexpr int64_t kWhole = kMaxHalves * kHalfTile;
   int64_t first = 0;
-  for (; bytes - first >= kWhole; first += kWhole) f(BlockShape<kMaxHalves, false>{}, first, kWhole);
+  for (; bytes - first >= kWhole; first += kWhole) f(BlockShape<kMaxHalves>{}, first, kWhole);
   for_last_blocks<kMaxHalves>(first, bytes - first, f);
 }
 
@@ -94,7 +94,7 @@ template <typename Shape>
 class BlockRow {
  public:
   DEGREEQUANT_INLINE BlockRow(const uint8_t* row, int64_t bytes, const uint8_t* end) noexcept : p_(row) {
-    if (!Shape::kPartial || end - row >= Shape::kBytes) return;
+    if (end - row >= Shape::kBytes) return;
     for (int64_t i = 0; i < Shape::kBytes; ++i) copy_[i] = i < bytes ? row[i] : 0;
     p_ = copy_;
   }

@@ -10,7 +10,7 @@ namespace degreequant::avx512 {
 // Where the bytes of a block lie in the vectors of Weighted, and its planes: with bytes one, with nibbles whole bytes and odd columns.
 template <typename Shape>
 struct Masks {
-  uint32_t open[2] = {};  // of the last tiles of a partial block
+  uint32_t open[2] = {};  // of the last tiles of a block
 
   DEGREEQUANT_INLINE explicit Masks(int64_t bytes) noexcept {
     constexpr int kFirst = Shape::kTiles > 2 ? Shape::kTiles - 2 : 0;
@@ -22,10 +22,7 @@ struct Masks {
     if (Shape::is_open(t)) return _mm256_maskz_loadu_epi8(open[t - kFirst], p + t * kTile);
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + t * kTile));
   }
-  DEGREEQUANT_INLINE __m128i load_half(const uint8_t* p) const noexcept {
-    if (Shape::kPartial) return _mm_maskz_loadu_epi8(static_cast<__mmask16>(open[0]), p);
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  }
+  DEGREEQUANT_INLINE __m128i load_half(const uint8_t* p) const noexcept { return _mm_maskz_loadu_epi8(static_cast<__mmask16>(open[0]), p); }
 };
 
 // Adds the products of words, two in each lane. The intrinsic lets GCC copy the accumulator to and fro in the innermost loop.
