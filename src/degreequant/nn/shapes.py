@@ -37,6 +37,8 @@ def bind(layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     """Notes of a layer's arguments what the layer knows of them: that one is `edge_index`, how wide `x` is."""
     if isinstance(layer, _LINEAR) and args:
         return _width(args[0], NODES, layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels)
+    if isinstance(layer, nn.Embedding) and args:
+        return _categories(args[0])
     if not isinstance(layer, MessagePassing):
         return None
     names = list(inspect.signature(layer.forward).parameters)
@@ -59,6 +61,13 @@ def _width(value: Any, rows: int, width: Any) -> None:
         known = node.meta.get(EXAMPLE)
         node.meta[EXAMPLE] = torch.zeros(rows if known is None else len(known), width)
         node.meta[GUESSED] = False
+
+
+def _categories(value: Any) -> None:
+    """Makes an argument whose width is a guess a vector: what an embedding is called on, as it is."""
+    if isinstance(value, fx.Proxy) and value.node.meta.get(GUESSED):
+        value.node.meta[EXAMPLE] = torch.zeros(len(value.node.meta[EXAMPLE]), dtype=torch.long)
+        value.node.meta[GUESSED] = False
 
 
 def example_of_module(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
