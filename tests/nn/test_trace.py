@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch_geometric.nn import GCNConv
 
+import degreequant as dq
 from degreequant.errors import PrepareError
 from degreequant.nn.plan import Form, Ref
 from degreequant.nn.trace import trace
@@ -127,3 +128,22 @@ def test_a_module_without_a_forward_is_refused():
 def test_a_single_layer_is_refused_as_a_model(layer):
     with pytest.raises(PrepareError, match=f"the model is a single {type(layer).__name__}"):
         traced(layer)
+
+
+class Typed(nn.Module):
+    """A residual around a convolution on embedded types: the types are a vector, whose width nobody gave."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.conv, self.norm = nn.Embedding(7, 4), GCNConv(4, 4), nn.BatchNorm1d(4)
+
+    def forward(self, x, edge_index):
+        x = self.table(x)
+        return x + self.norm(self.conv(x, edge_index)).relu()
+
+
+def test_what_an_embedding_is_called_on_is_a_vector():
+    prepared = dq.prepare(Typed(), dq.Recipe.qat(8))
+    x, edge_index = torch.arange(6), torch.tensor([[0, 1, 2, 5], [1, 2, 3, 4]])
+    assert prepared(x, edge_index).shape == (6, 4)
+    assert [operation.name for operation in dq.convert(prepared.eval()).operations] == ["table", "conv.lin", "conv", "add"]

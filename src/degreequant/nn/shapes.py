@@ -78,6 +78,13 @@ def _learn(value: fx.Proxy, example: Tensor) -> None:
     value.node.meta[GUESSED] = False
 
 
+def _categories(value: Any) -> None:
+    """Makes an argument whose width is a guess a vector: what an embedding is called on, as it is."""
+    if isinstance(value, fx.Proxy) and value.node.meta.get(GUESSED):
+        value.node.meta[EXAMPLE] = torch.zeros(len(value.node.meta[EXAMPLE]), dtype=torch.long)
+        value.node.meta[GUESSED] = False
+
+
 def example_of_module(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
     """The example of what a layer leaves."""
     x = next((value.meta[EXAMPLE] for value in (*args, *kwargs.values()) if isinstance(value, fx.Node)), None)
