@@ -53,29 +53,14 @@ def bind(layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
 
 def _width(value: Any, rows: int, width: Any) -> None:
     """Gives an argument of unknown width one."""
-    if type(width) is int and width > 0 and _is_unknown(value):
-        known = value.node.meta.get(EXAMPLE)
-        _learn(value, torch.zeros(rows if known is None else len(known), width))
-
-
-def _categories(value: Any) -> None:
-    """Makes an argument of unknown width one category for each row."""
-    if _is_unknown(value):
-        known = value.node.meta.get(EXAMPLE)
-        _learn(value, torch.zeros(NODES if known is None else len(known), dtype=torch.long))
-
-
-def _is_unknown(value: Any) -> bool:
-    if not isinstance(value, fx.Proxy):
-        return False
+    if not isinstance(value, fx.Proxy) or value.node.op not in ("placeholder", "call_function"):
+        return
     node = value.node
-    an_argument = node.op == "placeholder" or (node.op == "call_function" and node.target is getattr)
-    return an_argument and (node.meta.get(EXAMPLE) is None or bool(node.meta.get(GUESSED)))
-
-
-def _learn(value: fx.Proxy, example: Tensor) -> None:
-    value.node.meta[EXAMPLE] = example
-    value.node.meta[GUESSED] = False
+    unknown = node.meta.get(EXAMPLE) is None or node.meta.get(GUESSED)
+    if unknown and (node.op == "placeholder" or node.target is getattr) and type(width) is int and width > 0:
+        known = node.meta.get(EXAMPLE)
+        node.meta[EXAMPLE] = torch.zeros(rows if known is None else len(known), width)
+        node.meta[GUESSED] = False
 
 
 def _categories(value: Any) -> None:
