@@ -22,10 +22,10 @@ demo: $(INSTALLED) ## Train, convert, check and time a GCN; prints a table and d
 	$(BIN)/degreequant demo
 
 test: $(INSTALLED) ## Run the tests and the examples in the docstrings.
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
 test-all: $(INSTALLED) ## The same with the slow tests.
-	$(BIN)/pytest -m ""
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m ""
 
 sanitize: $(INSTALLED) ## Run the native tests under the address, undefined behaviour and thread sanitizers.
 	$(BIN)/python tests/sanitize.py address
