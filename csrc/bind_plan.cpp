@@ -128,21 +128,26 @@ PlanObject::PlanObject(std::string_view isa, int64_t threads) : kernels_(parse_i
   empty_ = nb::module_::import_("numpy").attr("empty");
 }
 
+Plan& PlanObject::plan() {
+  if (finished_) raise_value("expected a plan that is not finished");
+  return plan_;
+}
+
 TensorId PlanObject::note(TensorId tensor, Kind kind, int64_t cols) {
   check_range(cols, 1, INT32_MAX, "channels");
   contents_.push_back({kind, {tensor, cols, CodeType::i8, 0}});
   return tensor;
 }
 
-TensorId PlanObject::features(SpaceId space, int64_t channels) { return note(plan_.add_input(space), Kind::floats, channels); }
+TensorId PlanObject::features(SpaceId space, int64_t channels) { return note(plan().add_input(space), Kind::floats, channels); }
 
-TensorId PlanObject::categories(SpaceId space, int64_t columns) { return note(plan_.add_input(space), Kind::categories, columns); }
+TensorId PlanObject::categories(SpaceId space, int64_t columns) { return note(plan().add_input(space), Kind::categories, columns); }
 
-EdgesId PlanObject::edges(SpaceId rows, SpaceId sources) { return plan_.add_edges(rows, sources); }
+EdgesId PlanObject::edges(SpaceId rows, SpaceId sources) { return plan().add_edges(rows, sources); }
 
 void PlanObject::finish(TensorId output) {
   floats_at(output, "output");
-  plan_.finish(output);
+  plan().finish(output);
   finished_ = true;
 }
 
@@ -163,18 +168,17 @@ void PlanObject::check_edges(EdgesId edges) const { check_range(edges, 0, static
 CodesAt PlanObject::store_codes(SpaceId space, int64_t cols, CodeType type, int32_t zero_point) {
   check_range(cols, 1, INT32_MAX, "channels");
   check_zero_point(zero_point, type, "zero_point");
-  contents_.push_back({Kind::codes, {plan_.add_tensor(space, row_bytes(type, cols)), cols, type, zero_point}});
+  contents_.push_back({Kind::codes, {plan().add_tensor(space, row_bytes(type, cols)), cols, type, zero_point}});
   return contents_.back().at;
 }
 
 TensorId PlanObject::store_floats(SpaceId space, int64_t cols) {
-  return note(plan_.add_tensor(space, cols * static_cast<int64_t>(sizeof(float))), Kind::floats, cols);
+  return note(plan().add_tensor(space, cols * static_cast<int64_t>(sizeof(float))), Kind::floats, cols);
 }
 
 TensorId PlanObject::add(StepPtr step, Outline outline) {
-  if (finished_) raise_value("expected a plan that is not finished");
   const TensorId stored = outline.writes;
-  plan_.add_step(std::move(step), std::move(outline));
+  plan().add_step(std::move(step), std::move(outline));
   return stored;
 }
 

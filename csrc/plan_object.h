@@ -32,7 +32,7 @@ class PlanObject {
 
   // -- inputs
 
-  SpaceId space() { return plan_.add_space(); }
+  SpaceId space() { return plan().add_space(); }
   TensorId features(SpaceId space, int64_t channels);
   TensorId categories(SpaceId space, int64_t columns);
   EdgesId edges(SpaceId rows, SpaceId sources);
@@ -46,7 +46,7 @@ class PlanObject {
   // -- for the functions that add steps
 
   const Kernels& kernels() const { return kernels_; }
-  Plan& plan() { return plan_; }
+  Plan& plan();  // raises where it is finished: nothing may be added then
   // The tensor of that number, which must hold codes, or floats.
   CodesAt codes_at(TensorId tensor, const char* name) const;
   int64_t floats_at(TensorId tensor, const char* name) const;  // its columns

@@ -115,13 +115,13 @@ def test_different_runs_never_share_a_file():
     assert len([name for name in os.listdir("runs") if name.endswith(".dq")]) == len(lines)
 
 
-@pytest.mark.parametrize("arch", ["gat", "gin"])
-def test_other_architectures(arch):
+@pytest.mark.parametrize(("arch", "architecture"), [("gat", "gat"), ("gin", "linear-gin")])
+def test_other_architectures(arch, architecture):
     """Each with its own width and hyperparameters."""
     assert train("--arch", arch, "--method", "fp32") == 0
     (row,) = record.read("runs/results.jsonl")
     usual = protocol(find("digits"), arch)
-    assert (row["architecture"], row["hidden_channels"], row["dropout"]) == (arch, usual.hidden_channels, usual.dropout)
+    assert (row["architecture"], row["hidden_channels"], row["dropout"]) == (architecture, usual.hidden_channels, usual.dropout)
     assert row["settings"] == {**asdict(usual.settings), "epochs": 2}
 
 

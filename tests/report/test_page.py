@@ -85,7 +85,8 @@ def test_claims_hold_fail_or_are_open():
     html = page(rows)
     claims = html[html.index('id="claims"') : html.index('id="table-main"')]
     assert (claims.count("✓"), claims.count("✗")) == (1, 1)
-    assert "INT8 within the spread of float or better in 0 of 16 cells, INT4 at least the published figure in 1 of 16" in claims
+    assert "INT8 is within the spread of float, or better: 0 cells hold, 1 fail, 15 are open." in claims
+    assert "INT4 is at least the published figure: 1 cells hold, 0 fail, 15 are open." in claims
 
 
 def test_parts_of_the_test_data_are_reported_apart():

@@ -35,6 +35,7 @@ FloatFunction = Literal[
     "hardsigmoid",
     "logsigmoid",
 ]
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 PARAMETERS: dict[str, int] = {"leaky_relu": 1, "elu": 1, "celu": 1, "softplus": 2, "hardtanh": 2}
 """How many numbers a function takes beside its argument: a slope, alpha, alpha, beta and threshold, the lowest and the highest value."""
 
@@ -290,9 +291,10 @@ class FloatActivation(FloatOperation):
         super().validate(values)
         wanted = PARAMETERS.get(self.function, 0)
         expect(len(self.parameters) == wanted, self.name, f"{self.function} takes {wanted} parameters, got {len(self.parameters)}")
-        finite = all(np.isfinite(np.float32(value)) for value in self.parameters)
-        zero = self.function in ("celu", "softplus") and np.float32(self.parameters[0]) == 0
-        expect(finite and not zero, self.name, f"the parameters {self.parameters} are not finite, or divide by 0")
+        finite = all(abs(value) <= LARGEST_FLOAT32 for value in self.parameters)
+        divides = self.function in ("celu", "softplus")
+        sound = finite and not (divides and np.float32(self.parameters[0]) == 0)
+        expect(sound, self.name, f"the parameters {self.parameters} are not finite, or divide by 0")
 
 
 def _check_finish(where: str, channels: int, scale: FloatArray32 | None, bias: FloatArray32 | None) -> None:

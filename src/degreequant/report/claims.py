@@ -12,6 +12,7 @@ from degreequant.report.html import Html, element
 from degreequant.report.verdict import compare
 
 State = Literal["holds", "fails", "open"]
+STATES: dict[State, str] = {"holds": "cells hold", "fails": "fail", "open": "are open"}
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,19 @@ def claims_section(tables: tuple[Table, ...], rows: Mapping[str, Row]) -> Html:
     """Both claims for every data set and architecture of these tables."""
     cells = {cell.name: cell for table in tables for cell in table.cells}
     columns = [column for table in tables for column in table.columns]
-    lines, held = [], {"INT8": 0, "INT4": 0}
+    lines, states = [], []
     for dataset, arch in columns:
         claims = {"INT8": int8_is_float(cells, rows, f"{dataset}/{arch}"), "INT4": int4_is_published(cells, rows, f"{dataset}/{arch}")}
-        for name, claim in claims.items():
-            held[name] += claim.state == "holds"
+        states += [(name, claim.state) for name, claim in claims.items()]
         texts = [part for claim in claims.values() for part in _texts(claim)]
         lines.append(element("tr", element("th", f"{NAMES.get(dataset, dataset)} {arch.upper()}"), *texts))
     names = ("", "INT8 Degree-Quant", "our float", "", "INT4 Degree-Quant", "published", "")
     head = element("thead", element("tr", *(element("th", name) for name in names)))
-    count = f"INT8 within the spread of float or better in {held['INT8']} of {len(columns)} cells, "
-    count += f"INT4 at least the published figure in {held['INT4']} of {len(columns)}; the others fail or are not finished."
+    claimed = {"INT8": "INT8 is within the spread of float, or better", "INT4": "INT4 is at least the published figure"}
+    count = " ".join(
+        f"{text}: " + ", ".join(f"{states.count((name, state))} {verb}" for state, verb in STATES.items()) + "."
+        for name, text in claimed.items()
+    )
     body = element("table", head, element("tbody", *lines), class_="plain claims")
     return element("section", element("h2", "What it has to show"), element("p", count, class_="about"), body, id="claims")
 

@@ -3,7 +3,7 @@ import tiny
 import torch
 import torch.nn.functional as F
 
-from degreequant.train.models.citation import GAT, GCN, GIN, SparseDropout
+from degreequant.train.models.citation import GAT, GCN, GIN, LinearGIN, SparseDropout
 
 DATA = tiny.task()
 
@@ -16,6 +16,7 @@ DATA = tiny.task()
         (GAT, 8, 1433, 7, 92_373),
         (GAT, 8, 3703, 6, 237_586),
         (GIN, 16, 1433, 7, 23_609),
+        (LinearGIN, 32, 1433, 7, 46_121),
     ],
 )
 def test_parameter_counts(model, hidden, features, classes, count):
@@ -24,7 +25,7 @@ def test_parameter_counts(model, hidden, features, classes, count):
 
 
 @pytest.mark.parametrize("dropout", [0.4, 0.0])
-@pytest.mark.parametrize(("model", "activation"), [(GCN, F.relu), (GAT, F.elu), (GIN, F.relu)])
+@pytest.mark.parametrize(("model", "activation"), [(GCN, F.relu), (GAT, F.elu), (GIN, F.relu), (LinearGIN, F.relu)])
 def test_the_published_forward(model, activation, dropout):
     """Dropout before each layer in training, none in evaluation; an activation between, log_softmax at the end."""
     torch.manual_seed(0)
