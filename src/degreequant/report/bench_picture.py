@@ -12,6 +12,8 @@ Panel = tuple[str, str]
 
 _OURS = {"INT4": ("engine, INT4", "#1b7837"), "INT8": ("engine, INT8", "#5aae61"), "float32": ("engine, float32", "#9970ab")}
 _PEERS = "#a6a6a6"
+_GROUND = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+"""Behind words that a line would cross."""
 
 
 def draw_bench(rows: Sequence[Row], title: str, path: str | PathLike[str]) -> None:
@@ -26,7 +28,7 @@ def draw_bench(rows: Sequence[Row], title: str, path: str | PathLike[str]) -> No
     found = panels(rows)
     cases, archs = (list(dict.fromkeys(panel[part] for panel in found)) for part in (0, 1))
     names = [*_OURS, *dict.fromkeys(row["contender"] for row in rows if row["contender"] not in _OURS)]
-    figure = Figure(figsize=(3.0 + 3.1 * len(archs), 0.9 + (0.35 + 0.19 * len(names)) * len(cases)), dpi=150, layout="constrained")
+    figure = Figure(figsize=(3.0 + 3.1 * len(archs), 0.9 + (0.35 + 0.19 * len(names)) * len(cases)), dpi=120, layout="constrained")
     grid = figure.subplots(len(cases), len(archs), squeeze=False, sharey=True)
     for axes_row, case in zip(grid, cases, strict=True):
         for axes, arch in zip(axes_row, archs, strict=True):
@@ -56,23 +58,24 @@ def panels(rows: Sequence[Row]) -> dict[Panel, dict[str, tuple[float, float]]]:
 
 
 def _draw(axes: Any, panel: Mapping[str, tuple[float, float]], names: list[str]) -> None:
-    for side in ("top", "right"):
+    for side in ("top", "right") if panel else ("top", "right", "bottom", "left"):
         axes.spines[side].set_visible(False)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="x", labelsize=8)
+    axes.tick_params(axis="y", length=0)
     if not panel:
-        axes.set_axis_off()
+        axes.set_xticks([])
         return
     longest = max(speed for speed, _ in panel.values())
     axes.set_xlim(0, 1.5 * longest)
     axes.axvline(1, color="black", linewidth=0.8)
     for place, name in enumerate(names):
         if name not in panel:
-            axes.text(0.02 * longest, place, "not run", fontsize=7, color="#888888", va="center")
+            axes.text(0.02 * longest, place, "not run", fontsize=7, color="#888888", va="center", bbox=_GROUND)
             continue
         speed, ms = panel[name]
         axes.barh(place, speed, height=0.75, color=_OURS.get(name, ("", _PEERS))[1])
-        axes.text(speed + 0.03 * longest, place, f"{speed:.3g}x, {_time(ms)}", fontsize=7.5, va="center")
+        axes.text(speed + 0.03 * longest, place, f"{speed:.3g}x, {_time(ms)}", fontsize=7.5, va="center", bbox=_GROUND)
 
 
 def _time(ms: float) -> str:
