@@ -116,7 +116,7 @@ class FloatAggregate(FloatOperation):
     def validate(self, values: Values) -> None:
         """Checks the width and the constants."""
         super().validate(values)
-        expect(bool(np.isfinite(np.float32(self.self_coefficient))), self.name, f"self_coefficient is {self.self_coefficient}")
+        expect(abs(self.self_coefficient) <= LARGEST_FLOAT32, self.name, f"self_coefficient is {self.self_coefficient}")
         _check_finish(self.name, self.channels, self.scale, self.bias)
 
 
