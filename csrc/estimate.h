@@ -65,6 +65,7 @@ class EstimateRounder {
 template <typename Lanes>
 class SumEstimator {
  public:
+  using Vector = typename Lanes::Vector;
   using Integers = typename Lanes::Integers;
 
   DEGREEQUANT_INLINE SumEstimator(const Addition& sum, int64_t cols) noexcept
@@ -73,9 +74,12 @@ class SumEstimator {
     rounder_.trust(is_estimable(sum.clamp) && error < kLargestError, error);
   }
 
+  DEGREEQUANT_INLINE Vector bias(Integers addend) const noexcept {
+    return Lanes::multiply(Lanes::to_floats(addend), Lanes::set(kAddendUnit));
+  }
+
   // Whether they are sure.
-  DEGREEQUANT_INLINE bool codes(Integers a, Integers b, Integers addend, Integers& result) const noexcept {
-    const auto bias = Lanes::multiply(Lanes::to_floats(addend), Lanes::set(kAddendUnit));
+  DEGREEQUANT_INLINE bool codes(Integers a, Integers b, Vector bias, Integers& result) const noexcept {
     return rounder_.round(Lanes::fma(Lanes::to_floats(a), a_, Lanes::fma(Lanes::to_floats(b), b_, bias)), result);
   }
 
@@ -99,8 +103,8 @@ class SumEstimator {
   }
 
   EstimateRounder<Lanes> rounder_;
-  typename Lanes::Vector a_;
-  typename Lanes::Vector b_;
+  Vector a_;
+  Vector b_;
 };
 
 // Requantizes whole rows. `Exact` does so by the rule.
