@@ -9,14 +9,15 @@
 
 namespace degreequant {
 
-// docs/numerics.md, "Estimates": the error of one, of what it is a sum of; codes within a clamp, less the zero point; and the largest error
-// with which estimates still spare work.
+// docs/numerics.md, "Estimates": the error of one, of what it is a sum of; and the largest with which estimates still spare work, which no
+// rule for codes of 16 bits stays below.
 constexpr float kEstimateError = 0x1p-21F;
-constexpr int32_t kLargestEstimate = 512;
 constexpr float kLargestError = 0x1p-6F;
 
-DEGREEQUANT_INLINE constexpr bool is_estimable(Clamp clamp) noexcept {
-  return clamp.q_max - clamp.zero_point < kLargestEstimate && clamp.zero_point - clamp.q_min < kLargestEstimate;
+// Beyond it everything is clamped.
+DEGREEQUANT_INLINE constexpr int32_t largest_value(Clamp clamp) noexcept {
+  const int32_t above = clamp.q_max - clamp.zero_point, below = clamp.zero_point - clamp.q_min;
+  return 1 + (above > below ? above : below);
 }
 
 // mantissa * 2^-shift; |shift| < 96.
@@ -71,7 +72,7 @@ class SumEstimator {
   DEGREEQUANT_INLINE SumEstimator(const Addition& sum, int64_t cols) noexcept
       : rounder_(sum.clamp), a_(Lanes::set(factor(sum.a, sum.shift))), b_(Lanes::set(factor(sum.b, sum.shift))) {
     const float error = kEstimateError * (largest(sum.a, sum.shift) + largest(sum.b, sum.shift) + largest_addend(sum, cols));
-    rounder_.trust(is_estimable(sum.clamp) && error < kLargestError, error);
+    rounder_.trust(error < kLargestError, error);
   }
 
   DEGREEQUANT_INLINE Vector bias(Integers addend) const noexcept {
