@@ -127,6 +127,8 @@ class Emitter:
         Raises:
             PrepareError: If the other mode's plan has another one there.
         """
+        if spec.rows == "graphs":
+            spec = replace(spec, recipe=_of_graphs(spec.recipe))
         known = self.sites.setdefault(spec.name, site(spec))
         if known.spec != spec or type(known) is not site:
             raise PrepareError(
@@ -182,6 +184,13 @@ class Emitter:
         """What the rows of an input, or of what a skipped layer left in float, are."""
         name = self.values.input_name(value)
         return self.outlook.rows.get(name) or self.values.rows.get(name, "nodes")
+
+
+def _of_graphs(recipe: Recipe) -> Recipe:
+    """The settings of what is stored once a graph."""
+    if recipe.readout_bits is None or recipe.activation_bits is None:
+        return recipe
+    return recipe.replace(activation_bits=max(recipe.readout_bits, recipe.activation_bits))
 
 
 _NOT_STORED: dict[ValueKind, str] = {
