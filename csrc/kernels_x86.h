@@ -15,6 +15,8 @@ void aggregate_nibbles(const NeighbourSum& sum, const Requantize& requantize, Mu
                        int64_t end) noexcept;  // what aggregate calls where these are the codes of x
 void maximum(Codes x, const Csr& csr, int32_t empty, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void attend(const Attention& attention, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
+void edge_softmax(const EdgeSoftmax& softmax, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
+void multiply(const Product& product, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void add(const Addition& addition, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void rescale(Codes x, int32_t zero_point, const Requantize& requantize, MutableCodes out, int64_t offset, int64_t begin,
              int64_t end) noexcept;
@@ -30,6 +32,8 @@ void aggregate_nibbles(const NeighbourSum& sum, const Requantize& requantize, Mu
                        int64_t end) noexcept;  // what aggregate calls where these are the codes of x
 void maximum(Codes x, const Csr& csr, int32_t empty, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void attend(const Attention& attention, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
+void edge_softmax(const EdgeSoftmax& softmax, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
+void multiply(const Product& product, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void add(const Addition& addition, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void rescale(Codes x, int32_t zero_point, const Requantize& requantize, MutableCodes out, int64_t offset, int64_t begin,
              int64_t end) noexcept;
