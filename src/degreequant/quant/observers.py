@@ -108,7 +108,7 @@ def percentiles(
     features are not 0). A range always reaches 0: of a tensor without negative values the low end is 0. So zeros may stay in the order,
     where they are never passed, and what is protected may be put to 0: only how many values are not 0 has to be known.
     """
-    values, hidden = _sample(x, protected, sample, generator)
+    values, hidden = sample_of(x, protected, sample, generator)
     values = values.clamp(min=0.0) if relu else values
     if x.device.type == "cpu" and not torch.compiler.is_compiling():
         return _order_statistics(values, hidden, share)
@@ -139,7 +139,7 @@ def _order_statistics_on_device(values: Tensor, hidden: Tensor | None, share: fl
     return torch.where(hidden.all(), ends.new_tensor([torch.inf, -torch.inf]), ends)
 
 
-def _sample(x: Tensor, protected: Tensor | None, sample: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
+def sample_of(x: Tensor, protected: Tensor | None, sample: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
     """Elements of `x`, and which of them are of protected rows (none, where nothing is protected).
 
     Of a large tensor every n-th element, from one on that is drawn on the CPU: a view, where drawing each would be most of the work. n has
