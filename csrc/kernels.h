@@ -78,6 +78,17 @@ struct Multipliers {
   }
 };
 
+constexpr int32_t kNormal = 1 << 30;  // the least magnitude of a mantissa that has all its bits
+
+// What the float32 estimates of codes take (estimate.h); zeros up to a whole vector.
+struct EstimateRule {
+  const float* scale;  // of the bounded multipliers, where there is one for each channel; else null
+  const float* bias;   // of the addends; null without
+  float error;         // of an estimate that lies within the clamp, at most
+  bool possible;       // whether estimates are near enough
+  bool combines;       // whether they still are where a row has a normal multiplier of its own beside those of the channels
+};
+
 // What the vectorised kernels need of a rule's channels, worked out once (rule.h): 64-bit lanes, zeros up to a whole vector.
 struct ChannelRule {
   const int64_t* bias;      // addend + 2^13, which is a half and the addend at a shift of kAddendBits; null without addends
@@ -85,6 +96,7 @@ struct ChannelRule {
   const int64_t* shift;
   const int64_t* rounding;  // bias * 2^(shift - kAddendBits)
   CodeRange shifts;         // least and most shift, not bounded
+  EstimateRule estimate;
 };
 
 // How an accumulator becomes a code. With `row` present, its multiplier and the channel's are combined before the one rounding.

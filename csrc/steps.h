@@ -90,6 +90,32 @@ StepPtr degree_step(EdgesId edges, std::vector<int32_t> table, CodesAt y);
 // The sources of `edges` are the edges of a list, its rows their nodes.
 StepPtr softmax_step(CodesAt logits, EdgesId edges, std::vector<int16_t> table, RequantizeObject rule, CodesAt y);
 
+// -- channels of one row, or rows of one graph, brought together (steps_rows.cpp)
+
+// What standardizing takes beside its input (row_kernels.h).
+struct StandardizationRule {
+  std::vector<int32_t> centre;  // of all channels, or one for each
+  double inner;
+  double outer;
+  bool divides;
+};
+// `groups` of channels that lie together.
+StepPtr standardize_rows_step(CodesAt x, int64_t groups, StandardizationRule constants, RequantizeObject rule, CodesAt y);
+// The rows of `graphs` are graphs, its sources their nodes, each of which is in one graph.
+StepPtr standardize_graphs_step(CodesAt x, EdgesId graphs, bool each_channel, StandardizationRule constants, RequantizeObject rule,
+                                CodesAt y);
+
+// Of the matrices that lie in a row.
+struct MatrixSizes {
+  int64_t groups;
+  int64_t rows;
+  int64_t inner;
+  int64_t cols;
+};
+StepPtr contract_step(CodesAt a, CodesAt b, MatrixSizes sizes, RequantizeObject rule, CodesAt y);
+StepPtr row_softmax_step(CodesAt logits, int64_t groups, std::vector<int16_t> table, RequantizeObject rule, CodesAt y);
+StepPtr largest_step(CodesAt x, int64_t outer, int64_t size, CodesAt y);
+
 // -- in float32 (steps_float.cpp); `finish` is how what they compute ends
 
 // A tensor of floats, as steps know it before any call.

@@ -127,7 +127,8 @@ def check_loaded(site: Path, environment: dict[str, str]) -> None:
 def test_files() -> list[Path]:
     """The tests of the native code and of the engine that need no torch and start no processes."""
     tests = ROOT / "tests"
-    files = [*sorted((tests / "runtime").glob("test_*.py")), *sorted((tests / "fuzz").glob("test_*.py")), tests / "test_kept_files.py"]
+    files = [file for folder in ("runtime", "quant", "fuzz") for file in sorted((tests / folder).glob("test_*.py"))]
+    files.append(tests / "test_kept_files.py")
     return [file for file in files if not NOT_HERE.search(file.read_text())]
 
 

@@ -94,6 +94,8 @@ class Recipe:
             `degreequant.protect`).
         p_max: Probability that a node of the highest in-degree is protected.
         quant_noise: Share of the weights that a training forward quantizes (Quant-Noise, Fan et al. 2020); 1 quantizes all.
+        readout_bits: Least bits of what is stored once a graph: the readout, and all that is computed of it. There is little of it, and a
+            sum over a whole graph spans more than its nodes do. `None` (the paper) treats it like the rest.
         overrides: `(module path, settings)` pairs; use `override`.
 
     Raises:
@@ -113,6 +115,7 @@ class Recipe:
     p_min: float = 0.0
     p_max: float = 0.0
     quant_noise: float = 1.0
+    readout_bits: int | None = None
     overrides: tuple[tuple[str, "Override"], ...] = ()
 
     def __post_init__(self) -> None:
@@ -236,7 +239,8 @@ def _check_bits(recipe: Recipe) -> None:
         raise RecipeError(
             f"weight_bits is {recipe.weight_bits} and activation_bits is {recipe.activation_bits}: set both, or neither to stay in float"
         )
-    for name, value, choices in (("weight_bits", recipe.weight_bits, BITS[:-1]), ("activation_bits", recipe.activation_bits, BITS)):
+    for name, choices in (("weight_bits", BITS[:-1]), ("activation_bits", BITS), ("readout_bits", BITS)):
+        value = getattr(recipe, name)
         if value is not None and (type(value) is not int or value not in choices):
             raise RecipeError(f"{name} is {value!r}; expected one of {', '.join(map(str, choices))}")
 

@@ -46,6 +46,17 @@ def test_floats_are_those_of_pyg(graph, norm):
     assert torch.equal(matrix.backward.to_dense(), matrix.forward.to_dense().T)
 
 
+@given(graphs(), st.sampled_from(NORMS), st.integers(1, 40))
+def test_a_sum_and_its_gradient_are_products_with_the_matrix(graph, norm, channels):
+    x = torch.randn(graph[2], channels, requires_grad=True)
+    dense = float_adjacency(*graph, norm).forward.to_dense()
+    found = adjacency.neighbour_sum(x, *graph[:2], norm, TensorMemo())
+    torch.testing.assert_close(found, dense @ x, rtol=1e-4, atol=1e-4)
+    back = torch.randn_like(found)
+    (gradient,) = torch.autograd.grad(found, x, back)
+    torch.testing.assert_close(gradient, dense.T @ back, rtol=1e-4, atol=1e-3)
+
+
 @given(graphs(), st.sampled_from(NORMS))
 def test_the_matrix_of_a_device_is_that_of_the_cpu(graph, norm):
     edge_index, edge_weight, nodes = graph

@@ -7,6 +7,7 @@ from typing import Any
 from degreequant.errors import PrepareError
 from degreequant.nn.input import InputSite
 from degreequant.nn.lazy import Lazy
+from degreequant.nn.mix import AffineSite
 from degreequant.nn.outlook import Fusion, Joins, Outlook
 from degreequant.nn.parts import Part
 from degreequant.nn.plan import CallNames, Ref, Step
@@ -111,6 +112,17 @@ class Emitter:
         """The result on a grid, for a step that reads it."""
         return self.stored(value, reader, self.recipe_at(reader))
 
+    def logits(self, step: Step, value: Ref) -> Ref:
+        """What a softmax reads, with 8 bits."""
+        stored = self.stored_for(step, value)
+        if self.values.bits[stored.name] == LOGIT_BITS:
+            return stored
+        wide = replace(step, name=f"{step.name}.logits", tail=self.outlook.tail(value.name))
+        recipe = self.recipe_at(step).replace(activation_bits=LOGIT_BITS)
+        rows = self.values.rows[stored.name]
+        self.site(wide, Draft(self.named(step, "logits"), AffineSite, (stored,), rows, recipe=recipe, finishes=False))
+        return Ref(wide.name)
+
     def recipe_at(self, step: Step) -> Recipe:
         """The settings in force for a step: those of its layer, or of the layer that calls it."""
         return self.recipe.at(step.target if step.kind == "module" else step.scope)
@@ -127,6 +139,8 @@ class Emitter:
         Raises:
             PrepareError: If the other mode's plan has another one there.
         """
+        if spec.rows == "graphs":
+            spec = replace(spec, recipe=_of_graphs(spec.recipe))
         known = self.sites.setdefault(spec.name, site(spec))
         if known.spec != spec or type(known) is not site:
             raise PrepareError(
@@ -182,6 +196,13 @@ class Emitter:
         """What the rows of an input, or of what a skipped layer left in float, are."""
         name = self.values.input_name(value)
         return self.outlook.rows.get(name) or self.values.rows.get(name, "nodes")
+
+
+def _of_graphs(recipe: Recipe) -> Recipe:
+    """The settings of what is stored once a graph."""
+    if recipe.readout_bits is None or recipe.activation_bits is None:
+        return recipe
+    return recipe.replace(activation_bits=max(recipe.readout_bits, recipe.activation_bits))
 
 
 _NOT_STORED: dict[ValueKind, str] = {

@@ -1,7 +1,7 @@
 """Fake quantizers: what training computes with.
 
-On a CPU they are a few vectorised passes, many times faster there than torch's fused kernels; elsewhere, and where torch compiles, those
-kernels.
+On a CPU activations take a pass of our own (`cpu_kernel.py`) and weights a few of torch's, many times faster there than torch's fused
+kernels; elsewhere, and where torch compiles, those kernels.
 """
 
 import math
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from degreequant.errors import NotCalibratedError
+from degreequant.quant import cpu_kernel
 from degreequant.quant.device import kernels_for
 from degreequant.quant.grid import GridKind, activation_spec, grid_numbers, grid_parameters, usable_scale, weight_spec
 from degreequant.quant.least_error import LeastErrorObserver
@@ -57,12 +58,12 @@ class ActivationQuantizer(nn.Module):
         spec = self.spec
         if not self.active:
             return F.relu(x) if relu else x
-        if x.device.type == "cpu" and not torch.compiler.is_compiling():
-            scale, zero_point = grid_numbers(float(self.range.low), float(self.range.high), self.kind, spec)
-            steps = _Steps(scale, spec.q_min - zero_point, spec.q_max - zero_point)
+        if cpu_kernel.usable(x):
+            low, high = self.range.ends.tolist()
+            scale, zero_point = grid_numbers(low, high, self.kind, spec)
             if relu and (zero_point != spec.q_min or self.estimator == "plain"):
                 x, relu = F.relu(x), False
-            return _round(x, steps, self.estimator, protected, relu=relu)
+            return _round(x, _Steps(scale, spec.q_min - zero_point, spec.q_max - zero_point), self.estimator, protected, relu=relu)
         x = F.relu(x) if relu else x
         kernels = kernels_for(x)
         if kernels is None:
@@ -146,10 +147,14 @@ def fake_quantize(
     `clipped` stops the gradient of values beyond the end codes; values that round *to* an end code keep theirs.
     `plain` passes every gradient. Rows in `protected` (bool `[rows]`) stay as they are.
     """
-    if x.device.type == "cpu" and not torch.compiler.is_compiling():
-        low, high = (q_min - zero_point).float(), (q_max - zero_point).float()
-        grid = _Steps(scale, low, high) if scale.dim() else _Steps(float(scale), float(low), float(high))
-        return _round(x, grid, estimator, protected)
+    if cpu_kernel.usable(x):
+        low, high = q_min - zero_point, q_max - zero_point
+        if scale.dim() == 0:
+            return _round(x, _Steps(float(scale), int(low), int(high)), estimator, protected)
+        assert protected is None
+        columns = (scale.unsqueeze(-1), low.float().unsqueeze(-1), high.float().unsqueeze(-1))
+        rounded: Tensor = _RoundedChannels.apply(x, *columns, estimator == "clipped")  # type: ignore[no-untyped-call]
+        return rounded
     quantized = _fused(x, scale, zero_point, q_min, q_max)
     if estimator == "plain":
         quantized = x + (quantized - x).detach()
@@ -162,55 +167,63 @@ def unquantized_rows(quantized: Tensor, x: Tensor, protected: Tensor | None) -> 
         return quantized
     if x.device.type != "cpu":
         return torch.where(protected.unsqueeze(-1), x, quantized)
-    rows = protected.nonzero().squeeze(1)
+    rows = protected.nonzero().squeeze(1)  # a few rows of a wide input cost less than a pass
     return quantized.index_copy(0, rows, x.index_select(0, rows))
 
 
 class _Steps(NamedTuple):
-    """A grid as multiples of a scale, from `low` to `high`: numbers, or a column with an entry for each row."""
+    """A grid as multiples of a scale, from `low` to `high`."""
 
-    scale: Any
-    low: Any
-    high: Any
+    scale: float
+    low: int
+    high: int
 
 
 def _round(x: Tensor, grid: _Steps, estimator: Estimator, protected: Tensor | None, *, relu: bool = False) -> Tensor:
-    rows = None if protected is None else protected.nonzero().squeeze(1)
-    quantized: Tensor = _Rounded.apply(x, grid, rows, estimator == "clipped", relu)  # type: ignore[no-untyped-call]
-    return quantized
+    rounded: Tensor = _Rounded.apply(x, grid, protected, estimator == "clipped", relu)  # type: ignore[no-untyped-call]
+    return rounded
 
 
 class _Rounded(torch.autograd.Function):
-    """Rounds to a grid. With `relu` the grid starts at 0, so the clamp does the ReLU; only gradients and protected rows know of it."""
+    """Rounds to a grid, protected rows apart. With `relu` the grid starts at 0, so the clamp does the ReLU; only gradients and protected
+    rows know of it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, grid: _Steps, rows: Tensor | None, clipped: bool, relu: bool) -> Tensor:
-        scale, low, high = (value.unsqueeze(-1) if isinstance(value, Tensor) else value for value in grid)
-        ctx.rows, ctx.clipped, ctx.relu = rows, clipped, relu
-        ctx.bounds = 0.0 if relu else (low - 0.5) * scale, (high + 0.5) * scale
+    def forward(ctx: Any, x: Tensor, grid: _Steps, protected: Tensor | None, clipped: bool, relu: bool) -> Tensor:
+        ctx.grid, ctx.protected, ctx.clipped, ctx.relu = grid, protected, clipped, relu
         if clipped:
             ctx.save_for_backward(x)
-        y = (x * (1.0 / scale)).round_().clamp_(low, high).mul_(scale)
-        if rows is None:
-            return y
-        kept = x.index_select(0, rows)
-        return y.index_copy_(0, rows, kept.clamp_(min=0.0) if relu else kept)
+        return cpu_kernel.round_rows(x, protected, grid, relu=relu)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grad_outputs
-        if not ctx.clipped:
-            return grad, None, None, None, None
-        (x,) = ctx.saved_tensors
-        low, high = ctx.bounds
-        if isinstance(low, Tensor):
-            return grad * ((x >= low) & (x <= high)), None, None, None, None
-        inside = torch.ops.aten.hardtanh_backward(grad, x, low, high)  # one pass: the gradient where x lies between
-        if ctx.rows is not None:
-            passed = grad.index_select(0, ctx.rows)
-            inside.index_copy_(0, ctx.rows, passed.mul_(x.index_select(0, ctx.rows) > 0) if ctx.relu else passed)
-        return inside, None, None, None, None
+        if ctx.clipped:
+            (x,), (scale, low, high) = ctx.saved_tensors, ctx.grid
+            bounds = 0.0 if ctx.relu else (low - 0.5) * scale, (high + 0.5) * scale
+            grad = cpu_kernel.pass_gradient(grad, x, ctx.protected, bounds, relu=ctx.relu)
+        return grad, None, None, None, None
+
+
+class _RoundedChannels(torch.autograd.Function):
+    """Rounds the rows of a weight to grids of their own, which are columns: scales, lowest and highest multiples."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor, low: Tensor, high: Tensor, clipped: bool) -> Tensor:
+        ctx.clipped = clipped
+        if clipped:
+            ctx.save_for_backward(x, (low - 0.5) * scale, (high + 0.5) * scale)
+        return (x * (1.0 / scale)).round_().clamp_(low, high).mul_(scale)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grad_outputs
+        if ctx.clipped:
+            x, low, high = ctx.saved_tensors
+            grad = grad * ((x >= low) & (x <= high))
+        return grad, None, None, None, None
 
 
 def _fused(x: Tensor, scale: Tensor, zero_point: Tensor, q_min: int, q_max: int) -> Tensor:

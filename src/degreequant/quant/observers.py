@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from degreequant.quant import cpu_kernel
 from degreequant.quant.device import kernels_for
 from degreequant.scheme import Recipe
 
@@ -108,35 +109,17 @@ def percentiles(
     features are not 0). A range always reaches 0: of a tensor without negative values the low end is 0. So zeros may stay in the order,
     where they are never passed, and what is protected may be put to 0: only how many values are not 0 has to be known.
     """
+    if cpu_kernel.usable(x):
+        return cpu_kernel.percentiles(x, protected, _places(x, sample, generator), share, relu=relu)
     values, hidden = sample_of(x, protected, sample, generator)
-    values = values.clamp(min=0.0) if relu else values
-    if x.device.type == "cpu" and not torch.compiler.is_compiling():
-        return _order_statistics(values, hidden, share)
-    return _order_statistics_on_device(values, hidden, share)
-
-
-def _order_statistics(values: Tensor, hidden: Tensor | None, share: float) -> Tensor:
-    """Where asking for a number costs nothing: only the outermost values are ordered."""
-    if hidden is not None:
-        values = values[~hidden]
-    if values.numel() == 0:
-        return values.new_tensor([torch.inf, -torch.inf])
-    rank = int(int(values.count_nonzero()) * share) + 1
-    low, high = values.topk(rank, largest=False).values[-1], values.topk(rank).values[-1]
-    return torch.stack([low.clamp(max=0.0), high.clamp(min=0.0)])
-
-
-def _order_statistics_on_device(values: Tensor, hidden: Tensor | None, share: float) -> Tensor:
-    """The same without a number that is known here: everything is ordered, in one kernel."""
     if values.numel() == 0:
         return values.new_tensor([torch.inf, -torch.inf])
     shown = values if hidden is None else values.masked_fill(hidden, 0.0)
+    shown = shown.clamp(min=0.0) if relu else shown
     outside = (shown.count_nonzero() * share).long()
     ordered = shown.sort().values
     ends = torch.stack([ordered[outside].clamp(max=0.0), ordered[-1 - outside].clamp(min=0.0)])
-    if hidden is None:
-        return ends
-    return torch.where(hidden.all(), ends.new_tensor([torch.inf, -torch.inf]), ends)
+    return ends if hidden is None else torch.where(hidden.all(), ends.new_tensor([torch.inf, -torch.inf]), ends)
 
 
 def sample_of(x: Tensor, protected: Tensor | None, sample: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
@@ -152,7 +135,8 @@ def sample_of(x: Tensor, protected: Tensor | None, sample: int, generator: torch
     start, step = _places(x, sample, generator)
     hidden = None
     if protected is not None:
-        hidden = protected[torch.div(torch.arange(start, rows * columns, step, device=x.device), columns, rounding_mode="floor")]
+        row = torch.div(torch.arange(start, rows * columns, step, device=x.device), columns, rounding_mode="floor")
+        hidden = protected.index_select(0, row)
     return flat[start::step], hidden
 
 
