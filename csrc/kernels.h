@@ -160,6 +160,23 @@ struct Attention {
 
 constexpr int64_t kMaxHeads = 65535;  // the sum of as many shares of at most 2^40 is below 2^56
 
+// acc[i,c] = (a[i,c] - zero point of a) * (b[i, c / repeat] - zero point of b); below 2^33 in magnitude.
+struct Product {
+  Codes a;
+  Codes b;  // of a.cols / repeat columns
+  int32_t a_zero;
+  int32_t b_zero;
+  int64_t repeat;
+};
+
+// The shares of the edges of a row: w = table[largest logit of the row - logit], over the sum of these. Row i of the csr holds the
+// positions of its edges among the rows of `logits` and of the output.
+struct EdgeSoftmax {
+  Codes logits;  // of 8 bits
+  Csr csr;
+  const int16_t* table;  // 256 weights, none negative, the first positive
+};
+
 // clamp(zero_point + round((sum of (x - zero_point of x) * mantissa + addend * 2^(shift - 14)) / 2^shift))
 struct Addition {
   struct Term {
@@ -213,6 +230,11 @@ struct Kernels {
 
   // A row and head with den * max|x| < 2^31 may sum in int32; any other needs int64.
   void (*attend)(const Attention& attention, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
+
+  // The edges of the rows [begin, end) of the csr.
+  void (*edge_softmax)(const EdgeSoftmax& softmax, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
+
+  void (*multiply)(const Product& product, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 
   void (*add)(const Addition& addition, MutableCodes out, int64_t begin, int64_t end) noexcept;
 
