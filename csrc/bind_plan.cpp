@@ -276,6 +276,7 @@ void bind_plan(nb::module_& m) {
   bind_steps_dense(plan);
   bind_steps_graph(plan);
   bind_steps_edges(plan);
+  bind_steps_rows(plan);
   bind_steps_float(plan);
 }
 

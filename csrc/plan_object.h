@@ -1,6 +1,6 @@
 // The plan as Python builds it: every argument is checked before a step is added, every array before a run reads it.
 //
-// bind_plan.cpp has inputs, graphs and runs; the steps are added by bind_steps_dense.cpp, bind_steps_graph.cpp and bind_steps_float.cpp.
+// bind_plan.cpp has inputs, graphs and runs; the steps are added by the functions of each bind_steps_*.cpp.
 #pragma once
 
 #include <string>
@@ -88,6 +88,7 @@ void bind_plan(nb::module_& m);
 void bind_steps_dense(nb::class_<PlanObject>& plan);
 void bind_steps_graph(nb::class_<PlanObject>& plan);
 void bind_steps_edges(nb::class_<PlanObject>& plan);
+void bind_steps_rows(nb::class_<PlanObject>& plan);
 void bind_steps_float(nb::class_<PlanObject>& plan);
 
 }  // namespace degreequant

@@ -118,8 +118,8 @@ DEGREEQUANT_INLINE void store16(CodeType type, uint8_t* row, int64_t col, int64_
     }
     case CodeType::i8:
     case CodeType::u8:
-      _mm_mask_storeu_epi8(row + col, mask, _mm512_cvtepi32_epi8(codes));
-      return;
+      if (count >= kLanes) return _mm_storeu_si128(reinterpret_cast<__m128i*>(row + col), _mm512_cvtepi32_epi8(codes));
+      return _mm_mask_storeu_epi8(row + col, mask, _mm512_cvtepi32_epi8(codes));
     case CodeType::i16:
     case CodeType::u16:
       _mm256_mask_storeu_epi16(row + 2 * col, mask, _mm512_cvtepi32_epi16(codes));

@@ -84,11 +84,37 @@ StepPtr order_step(CodesAt logits, EdgesId edges, LoopLogits loops, std::vector<
 
 // The rows of `edges` are the edges of a list, each with one source.
 StepPtr gather_step(CodesAt x, EdgesId edges, CodesAt y);
-StepPtr multiply_step(CodesAt a, CodesAt b, int64_t repeat, RequantizeObject rule, CodesAt y);
+StepPtr multiply_step(const Kernels& kernels, CodesAt a, CodesAt b, int64_t repeat, RequantizeObject rule, CodesAt y);
 // `table` has at least one code, for no edges; its last one serves all numbers beyond.
 StepPtr degree_step(EdgesId edges, std::vector<int32_t> table, CodesAt y);
 // The sources of `edges` are the edges of a list, its rows their nodes.
-StepPtr softmax_step(CodesAt logits, EdgesId edges, std::vector<int16_t> table, RequantizeObject rule, CodesAt y);
+StepPtr softmax_step(const Kernels& kernels, CodesAt logits, EdgesId edges, std::vector<int16_t> table, RequantizeObject rule, CodesAt y);
+
+// -- channels of one row, or rows of one graph, brought together (steps_rows.cpp)
+
+// What standardizing takes beside its input (row_kernels.h).
+struct StandardizationRule {
+  std::vector<int32_t> centre;  // of all channels, or one for each
+  double inner;
+  double outer;
+  bool divides;
+};
+// `groups` of channels that lie together.
+StepPtr standardize_rows_step(CodesAt x, int64_t groups, StandardizationRule constants, RequantizeObject rule, CodesAt y);
+// The rows of `graphs` are graphs, its sources their nodes, each of which is in one graph.
+StepPtr standardize_graphs_step(CodesAt x, EdgesId graphs, bool each_channel, StandardizationRule constants, RequantizeObject rule,
+                                CodesAt y);
+
+// Of the matrices that lie in a row.
+struct MatrixSizes {
+  int64_t groups;
+  int64_t rows;
+  int64_t inner;
+  int64_t cols;
+};
+StepPtr contract_step(CodesAt a, CodesAt b, MatrixSizes sizes, RequantizeObject rule, CodesAt y);
+StepPtr row_softmax_step(CodesAt logits, int64_t groups, std::vector<int16_t> table, RequantizeObject rule, CodesAt y);
+StepPtr largest_step(CodesAt x, int64_t outer, int64_t size, CodesAt y);
 
 // -- in float32 (steps_float.cpp); `finish` is how what they compute ends
 

@@ -10,6 +10,7 @@ from degreequant.operations import (
     Add,
     Attend,
     Concat,
+    Contract,
     Degree,
     EdgeNorm,
     EdgeSet,
@@ -27,14 +28,19 @@ from degreequant.operations import (
     FloatRescale,
     Gather,
     Input,
+    Largest,
     Lookup,
     Multiply,
     Pool,
     Quantize,
     Relu,
     Rescale,
+    RowSoftmax,
+    Scaling,
     Scatter,
     Softmax,
+    StandardizeGraphs,
+    StandardizeRows,
 )
 from degreequant.operations.graph import PLAIN_SUM
 from degreequant.packing import WeightCodes
@@ -144,6 +150,28 @@ def messages(loops="replace"):
     return Program((programs.X, programs.EDGES), operations, "all")
 
 
+def together():
+    """Everything that brings channels of a row, or rows of a graph, together."""
+    table = np.floor(32767 * np.exp(-np.arange(256) / 16) + 0.5).astype(np.int16)
+    centre = np.array([2**14, 0, -3000, 2**15], np.int32)
+    unit = 2.0**-14
+    operations = (
+        Quantize("x", "x", grid(), 4),
+        StandardizeRows("rows", "x", grid(5), 4, 2, Scaling(np.array([2**14], np.int32), 0.0, 0.5), requantize(4 * unit, 4, np.arange(4))),
+        StandardizeGraphs("channels", "x", grid(), 4, "batch", True, Scaling(centre, 1e-5), requantize(30 * unit)),
+        StandardizeGraphs("graph", "rows", grid(), 4, "batch", False, Scaling(np.array([0], np.int32), 2.0), requantize(30 * unit)),
+        StandardizeGraphs("centred", "x", grid(), 4, None, True, Scaling(centre[:1], divides=False), requantize(unit)),
+        linear("logits", "channels", grid(signed=False, zero_point=90), 6, 4, seed=3, factor=0.1),
+        RowSoftmax("shares", "logits", Grid(TensorSpec(8, signed=False), 2.0**-8), 6, 3, table, requantize(256.0)),
+        Contract("products", "shares", grid(16), 12, "graph", 2, 3, 1, 2, requantize(0.02)),
+        Contract("squares", "centred", grid(), 1, "centred", 1, 1, 4, 1, requantize(0.01, 1, [2**12])),
+        Concat("all", "products", grid(), 17, ("rows", "squares"), tuple(requantize(factor) for factor in (0.01, 1.0, 1.0))),
+        Concat("even", "all", grid(), 18, ("squares",), (requantize(1.0), requantize(1.0))),
+        Largest("largest", "even", grid(), 6, 2, 3),
+    )
+    return Program((programs.X, BATCH), operations, "largest")
+
+
 def array(*shape, seed):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
@@ -189,6 +217,7 @@ def float_gat():
 SAMPLES = {
     "messages": messages(),
     "messages-of-all-edges": messages("append"),
+    "together": together(),
     "gcn": programs.gcn(source={"model": "GCN"}),
     "gcn-weighted": programs.gcn(weighted=True, norm=EdgeNorm(improved=True), bits=8),
     "gcn-plain": programs.gcn(norm=PLAIN_SUM, bits=5, epilogue="softmax"),

@@ -9,7 +9,25 @@ from programs import grid, requantize
 
 from degreequant.errors import ProgramError
 from degreequant.fixedpoint import MAX_ADDEND
-from degreequant.operations import Add, Attend, Concat, EdgeNorm, Embedding, FloatInput, Input, Lookup, Pool, Quantize, Rescale
+from degreequant.operations import (
+    Add,
+    Attend,
+    Concat,
+    Contract,
+    EdgeNorm,
+    Embedding,
+    FloatInput,
+    Input,
+    Largest,
+    Lookup,
+    Pool,
+    Quantize,
+    Rescale,
+    RowSoftmax,
+    Scaling,
+    StandardizeGraphs,
+    StandardizeRows,
+)
 from degreequant.operations.graph import PLAIN_SUM
 from degreequant.packing import WeightCodes
 from degreequant.program import Program
@@ -26,6 +44,7 @@ ROWS = dict.fromkeys(VALUES, "nodes") | {"edges": "edges"}
 TABLE = np.arange(256, dtype=np.int32).astype(np.uint8)
 
 EXP = np.floor(32767 * np.exp(-np.arange(511) / 16) + 0.5).astype(np.int16)
+SCALING = Scaling(np.array([2**14], np.int32), 1e-5)
 CATEGORIES = WeightCodes(TensorSpec(3), np.arange(20, dtype=np.int8).reshape(5, 4) % 4)
 
 VALID = {
@@ -42,6 +61,11 @@ VALID = {
     ),
     "pool": Pool("pool", "narrow", grid(), 4, "batch", "mean", requantize(1.0)),
     "pool max": Pool("pool max", "narrow", NARROW.grid, 4, None, "max", None),
+    "rows": StandardizeRows("rows", "narrow", grid(), 4, 2, SCALING, requantize(1.0)),
+    "graphs": StandardizeGraphs("graphs", "x", grid(), 4, "batch", True, SCALING, requantize(1.0, 4, np.zeros(4))),
+    "contract": Contract("contract", "x", grid(), 6, "wide", 1, 2, 2, 3, requantize(1.0)),
+    "shares": RowSoftmax("shares", "x", grid(), 4, 2, EXP[:256], requantize(1.0)),
+    "largest": Largest("largest", "wide", grid(), 2, 1, 3),
 }
 
 MANY = requantize(0.5, 2, [0, 0])
@@ -121,6 +145,41 @@ REFUSED = {
         ({"requantize": None}, "a maximum, and nothing else, keeps its grid"),
         ({"channels": 5}, "reads 4 channels and stores 5"),
     ],
+    "rows": [
+        ({"groups": 3}, "4 channels are not 3 groups"),
+        ({"groups": 0}, "4 channels are not 0 groups"),
+        ({"scaling": Scaling(np.zeros(4, np.int32))}, "expected 1 or 1 int32 centres"),
+        ({"scaling": Scaling(np.zeros(1, np.int64))}, "int32 centres"),
+        ({"scaling": Scaling(np.array([2**15 + 1], np.int32))}, "a centre is out of range"),
+        ({"scaling": Scaling(np.zeros(1, np.int32), -1.0)}, "not finite, or below 0"),
+        ({"scaling": Scaling(np.zeros(1, np.int32), 0.0, float("inf"))}, "not finite, or below 0"),
+        ({"requantize": MANY}, "expected 1 or 4 multipliers"),
+        ({"input": "wide"}, "reads 6 channels and stores 4"),
+    ],
+    "graphs": [
+        ({"each_channel": False, "scaling": Scaling(np.zeros(4, np.int32))}, "expected 1 or 1 int32 centres"),
+        ({"scaling": Scaling(np.zeros(3, np.int32))}, "expected 1 or 4 int32 centres"),
+        ({"requantize": MANY}, "expected 1 or 4 multipliers"),
+    ],
+    "contract": [
+        ({"lines": 0}, "are out of range"),
+        ({"inner": 2**15 + 1}, "are out of range"),
+        ({"inner": 4}, "'x' has 4 channels, which do not hold its matrices"),
+        ({"columns": 2}, "'wide' has 6 channels, which do not hold its matrices"),
+        ({"channels": 4}, "the result does not hold its matrices"),
+        ({"other": "floats"}, "'floats', which is in float"),
+    ],
+    "shares": [
+        ({"input": "narrow"}, "expected logits of 8 bits"),
+        ({"groups": 3}, "4 channels are not 3 groups"),
+        ({"table": EXP[1:256]}, "an int16 table of 256 entries"),
+        ({"table": -EXP[:256]}, "an entry of the table is negative"),
+    ],
+    "largest": [
+        ({"grid": grid(4)}, "keeps its input's grid"),
+        ({"outer": 0}, "outer and size are out of range"),
+        ({"size": 2}, "reads 6 channels and stores 2"),
+    ],
     "pool max": [({"grid": grid()}, "a maximum keeps its input's grid"), ({"reduce": "sum"}, "a maximum, and nothing else")],
 }
 
@@ -143,7 +202,10 @@ def test_logits_on_other_grids_are_refused():
         VALID["attend edges"].validate(VALUES | {"edges": edges})
 
 
-@pytest.mark.parametrize(("name", "rows"), [("add", "nodes"), ("concat", "nodes"), ("attend edges", "nodes"), ("pool", "graphs")])
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("add", "nodes"), ("concat", "nodes"), ("attend edges", "nodes"), ("pool", "graphs"), ("graphs", "nodes"), ("contract", "nodes")],
+)
 def test_rows_follow_from_what_is_read(name, rows):
     assert VALID[name].rows(ROWS) == rows
 
@@ -152,6 +214,8 @@ MIXED = {
     "add": ("narrow", "reads rows of edges and of nodes; expected one kind"),
     "concat": ("wide", "reads rows of edges and of nodes"),
     "aggregate": ("x", "'x', whose rows are edges; expected nodes"),
+    "graphs": ("x", "'x', whose rows are edges; expected nodes"),
+    "contract": ("wide", "reads rows of edges and of nodes"),
     "attend": ("logits", "'logits', whose rows are edges; expected nodes"),
     "pool": ("narrow", "'narrow', whose rows are edges; expected nodes"),
 }

@@ -20,7 +20,7 @@ class Ends(nets.One):
 
 
 LAYERS = {
-    "layer norm": (nn.LayerNorm(3), "LayerNorm"),
+    "group norm": (nn.GroupNorm(1, 3), "GroupNorm"),
     "batch norm of images": (nn.BatchNorm2d(3), "BatchNorm2d"),
     "parametrized": (nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)), "ParametrizedLinear"),
 }

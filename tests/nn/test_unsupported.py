@@ -108,7 +108,10 @@ CALLS = {
     ),
     "a slope that is learned": (lambda m, g: F.prelu(m.lin(g.x), weight=m.slope), "the forward uses attribute 'slope'"),
     "a random slope": (lambda m, g: F.rrelu(m.lin(g.x)), rf"the forward uses rrelu\(\) {HERE}"),
-    "products of rows": (lambda m, g: m.lin(g.x) @ m.lin(g.x), rf"the forward uses operator matmul\(\) {HERE}"),
+    "products of rows": (
+        lambda m, g: m.lin(g.x) @ m.lin(g.x),
+        rf"operator matmul\(\) {HERE} multiplies two stored tensors in a way that is not row by row",
+    ),
     "a quotient": (lambda m, g: m.lin(g.x) / m.lin(g.x), rf"the forward uses operator truediv\(\) {HERE}"),
     "a sum over nodes": (lambda m, g: m.lin(m.lin(g.x).sum(0)), rf"sum\(\) {HERE} does not work on the channels of each row alone"),
     "nodes turned round": (lambda m, g: m.gcn(m.lin(g.x).flip(0), g.edges), rf"the forward uses flip\(\) {HERE}"),
@@ -197,7 +200,7 @@ ENDS = {
         lambda m, g: m.gcn(m.lin(g.x), g.edges).squeeze(-1).log_softmax(-1),
         rf"log_softmax\(\) {HERE} follows squeeze\(\) {HERE}, so it is along the rows",
     ),
-    "two ends": (lambda m, g: torch.sigmoid(m.lin(g.x)).softmax(-1).log_softmax(-1), "only as the last step"),
+    "two ends": (lambda m, g: torch.sigmoid(m.lin(g.x)).log_softmax(-1).log_softmax(-1), "only as the last step"),
 }
 
 

@@ -15,8 +15,9 @@ from degreequant.errors import PrepareError
 from degreequant.nn.channels import CHAINED, TERMS, Chain
 from degreequant.nn.compose_edges import EdgeSteps
 from degreequant.nn.compose_rows import RowSteps
+from degreequant.nn.compose_within import WithinSteps
 from degreequant.nn.emitter import Emitter
-from degreequant.nn.lazy import EdgeScalars, Gathered, Weighed
+from degreequant.nn.lazy import EdgeScalars, Gathered, Maximum, Weighed
 from degreequant.nn.plan import Ref, Step
 from degreequant.nn.pointwise import POINTWISE, Pointwise
 from degreequant.nn.statics import Statics
@@ -42,6 +43,7 @@ class Composer:
         self.structure = emitter.outlook.structure
         self.edges = EdgeSteps(emitter)
         self.rows = RowSteps(emitter, statics)
+        self.within = WithinSteps(self.rows)
         emitter.materialize = self.materialize
 
     def take(self, step: Step) -> bool:
@@ -62,13 +64,24 @@ class Composer:
             self.edges.degree(step)
         elif step.target in _GATHERS and self.edges.end(step) is not None:
             self.edges.gather(step)
+        elif step.target is operator.getitem and isinstance(self.emitter.lazy(step.args[0]), Maximum):
+            self._of_maximum(step)
         elif step.target in _JOINS:
             return self.rows.join(step)
+        elif self.within.take(step):
+            return True
         elif step.target in CHAINED or step.target in TERMS or step.target in POINTWISE:
             return self.edges.scales(step) or self.rows.take(step)
         else:
             return False
         return True
+
+    def _of_maximum(self, step: Step) -> None:
+        of = self.emitter.lazy(step.args[0])
+        assert isinstance(of, Maximum)
+        if step.args[1] != 0:
+            raise PrepareError(f"{describe(step)} takes the positions of the largest, which are no features; prepare takes the values, [0]")
+        self.within.largest(step, of)
 
     def _of_graph(self, step: Step) -> None:
         if step.name in self.structure.normed:
@@ -98,6 +111,8 @@ class Composer:
     def materialize(self, name: str) -> None:
         """Stores a lazy result."""
         lazy, step = self.values.lazy.pop(name)
+        if isinstance(lazy, Maximum):
+            raise PrepareError(f"{describe(step)} is used as a whole; prepare takes the values of a maximum, [0]")
         if isinstance(lazy, Chain):
             self.rows.materialize_chain(lazy, step)
         elif isinstance(lazy, Pointwise):

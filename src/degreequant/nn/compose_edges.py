@@ -6,10 +6,9 @@ from typing import Any, cast
 from degreequant.errors import PrepareError
 from degreequant.nn.channels import FACTORS, RESHAPES
 from degreequant.nn.degree import DegreeSite, OfDegrees
-from degreequant.nn.emitter import LOGIT_BITS, Draft, Emitter
+from degreequant.nn.emitter import Draft, Emitter
 from degreequant.nn.lazy import EdgeScalars, Gathered, Weighed
 from degreequant.nn.message import Collecting, EdgeEnd, ExtremeSite, GatherSite, ScatterSite, SoftmaxSite, WeighedSumSite
-from degreequant.nn.mix import AffineSite
 from degreequant.nn.plan import Ref, Step
 from degreequant.nn.pointwise import Pointwise
 from degreequant.nn.product import MultiplySite, Repeats
@@ -83,12 +82,7 @@ class EdgeSteps:
         if not isinstance(index, Ref) or index.name not in self.structure.ends or not isinstance(nodes, Ref):
             raise PrepareError(f"{describe(step)} is not over the edges of each node; expected softmax(src, edge_index[i], num_nodes=...)")
         edges, end = self.structure.ends[index.name]
-        of, logits = self._edge_set(edges, step), self.emitter.stored_for(step, given["src"])
-        if self.values.bits[logits.name] != LOGIT_BITS:
-            wide = replace(step, name=f"{step.name}.logits", tail=self.outlook.tail(given["src"].name))
-            recipe, name = self.emitter.recipe_at(step).replace(activation_bits=LOGIT_BITS), self.emitter.named(step, "logits")
-            self.emitter.site(wide, Draft(name, AffineSite, (logits,), "edges", recipe=recipe, finishes=False))
-            logits = Ref(wide.name)
+        of, logits = self._edge_set(edges, step), self.emitter.logits(step, given["src"])
         args = (logits, Ref(edges), self.values.renamed(nodes))
         self.emitter.site(step, Draft(self.emitter.named(step, "softmax"), SoftmaxSite, args, "edges", "all", options=EdgeEnd(of, end)))
 

@@ -110,18 +110,22 @@ class RowSteps:
 
     def _on_one(self, step: Step, value: Ref) -> bool:
         tail = self.outlook.tail(value.name)
+        if step.target in TERMS and None not in (tail, step.tail) and tail != step.tail:  # the parameter is wider
+            wide = self._broadcast(value, step)
+            step, value, tail = _moved(step, value, wide.name), wide, step.tail
         parts = parts_of(step, value.name, self.structure, tail)
         if parts is not None and (step.target in TERMS or tail is None):
             self._affine(step, self.emitter.stored_for(step, value), parts)
             return True
         if step.target not in CHAINED or (step.target in PRODUCTS and step.args[:1] != (value,)):
             return False
-        return self._chain(step, value, tail)
+        return self.chain(step, value, tail)
 
     def _affine(self, step: Step, x: Ref, parts: tuple[Part, ...]) -> None:
         self.emitter.site(step, Draft(self.emitter.named(step, "affine"), AffineSite, (x,), self._rows(x), "all", parts=parts))
 
-    def _chain(self, step: Step, value: Ref, tail: Tail | None) -> bool:
+    def chain(self, step: Step, value: Ref, tail: Tail | None) -> bool:
+        """A linear step on channels, as a part of whoever reads it."""
         lazy = self.emitter.lazy(value)
         if isinstance(lazy, Chain):
             self.emitter.be_lazy(step, replace(lazy, steps=(*lazy.steps, step)))
@@ -159,7 +163,7 @@ class RowSteps:
         args = tuple(self.emitter.stored_for(step, self._broadcast(value, step)) for value in tensors)
         name = self.emitter.named(step, "add" if signs == Signs() else "sub")
         options = None if signs == Signs() else signs
-        self.emitter.site(step, Draft(name, AddSite, args, self._same_rows(step, args), "scalars", options=options))
+        self.emitter.site(step, Draft(name, AddSite, args, self.same_rows(step, args), "scalars", options=options))
         return True
 
     def _multiply(self, step: Step, a: Ref, b: Ref) -> None:
@@ -173,7 +177,7 @@ class RowSteps:
             a, found = self._broadcast(a, step), repeats_of(tails[1], step.tail)
             repeat, b = (found, b) if found else (1, self._broadcast(b, step))
         args = (self.emitter.stored_for(step, a), self.emitter.stored_for(step, b))
-        rows = self._same_rows(step, args)
+        rows = self.same_rows(step, args)
         self.emitter.site(step, Draft(self.emitter.named(step, "mul"), MultiplySite, args, rows, "all", options=Repeats(repeat)))
 
     def _broadcast(self, value: Ref, step: Step) -> Ref:
@@ -184,7 +188,7 @@ class RowSteps:
         name = f"{step.name}.{value.name}"
         if name not in self.values.kinds:
             wide = Step(name, "function", broadcast_tail, (value, step.tail), scope=step.scope, where=step.where, tail=step.tail)
-            self._chain(wide, value, tail)
+            self.chain(wide, value, tail)
         return Ref(name)
 
     def join(self, step: Step) -> bool:
@@ -207,7 +211,7 @@ class RowSteps:
             self.values.alias[step.name] = args[0].name
             return
         flat = step if order is None else replace(step, name=f"{step.name}.flat", tail=(sum(map(width, tails)),))
-        self.emitter.site(flat, Draft(self.emitter.named(step, "concat"), ConcatSite, args, self._same_rows(step, args)))
+        self.emitter.site(flat, Draft(self.emitter.named(step, "concat"), ConcatSite, args, self.same_rows(step, args)))
         if order is not None:
             ordered = Step(step.name, "function", order, (Ref(SOURCE),), scope=step.scope, where=step.where, tail=step.tail)
             self.emitter.be_lazy(ordered, Chain(flat.name, (sum(map(width, tails)),), (ordered,)))
@@ -215,15 +219,16 @@ class RowSteps:
     def _rows(self, x: Ref) -> Rows:
         return self.values.rows[self.values.name(x)]
 
-    def _same_rows(self, step: Step, args: tuple[Ref, ...]) -> Rows:
+    def same_rows(self, step: Step, args: tuple[Ref, ...]) -> Rows:
+        """What the rows of both, or all, are."""
         kinds = sorted({self._rows(arg) for arg in args})
         if len(kinds) > 1:
             raise PrepareError(f"{describe(step)} joins rows of {' and of '.join(kinds)}; expected one kind")
         return kinds[0]
 
 
-def _moved(step: Step, old: Ref) -> Step:
-    """The step with `SOURCE` in place of a result that it reads."""
+def _moved(step: Step, old: Ref, new: str = SOURCE) -> Step:
+    """The step with `new` in place of a result that it reads."""
     assert old.name in set(references((step.args, dict(step.kwargs))))
-    args, kwargs = renamed((step.args, dict(step.kwargs)), lambda name: SOURCE if name == old.name else name)
+    args, kwargs = renamed((step.args, dict(step.kwargs)), lambda name: new if name == old.name else name)
     return replace(step, args=args, kwargs=kwargs)

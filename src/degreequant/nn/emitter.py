@@ -7,6 +7,7 @@ from typing import Any
 from degreequant.errors import PrepareError
 from degreequant.nn.input import InputSite
 from degreequant.nn.lazy import Lazy
+from degreequant.nn.mix import AffineSite
 from degreequant.nn.outlook import Fusion, Joins, Outlook
 from degreequant.nn.parts import Part
 from degreequant.nn.plan import CallNames, Ref, Step
@@ -110,6 +111,17 @@ class Emitter:
     def stored_for(self, reader: Step, value: Ref) -> Ref:
         """The result on a grid, for a step that reads it."""
         return self.stored(value, reader, self.recipe_at(reader))
+
+    def logits(self, step: Step, value: Ref) -> Ref:
+        """What a softmax reads, with 8 bits."""
+        stored = self.stored_for(step, value)
+        if self.values.bits[stored.name] == LOGIT_BITS:
+            return stored
+        wide = replace(step, name=f"{step.name}.logits", tail=self.outlook.tail(value.name))
+        recipe = self.recipe_at(step).replace(activation_bits=LOGIT_BITS)
+        rows = self.values.rows[stored.name]
+        self.site(wide, Draft(self.named(step, "logits"), AffineSite, (stored,), rows, recipe=recipe, finishes=False))
+        return Ref(wide.name)
 
     def recipe_at(self, step: Step) -> Recipe:
         """The settings in force for a step: those of its layer, or of the layer that calls it."""

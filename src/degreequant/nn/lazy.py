@@ -33,4 +33,12 @@ class EdgeScalars:
     weight: Ref | Normed
 
 
-Lazy = Chain | Pointwise | Gathered | Weighed | EdgeScalars | Looped
+@dataclass(frozen=True)
+class Maximum:
+    """The largest of `x` along a dimension, with the positions: a pair, of which only the first is taken."""
+
+    x: Ref
+    dim: int
+
+
+Lazy = Chain | Pointwise | Gathered | Weighed | EdgeScalars | Looped | Maximum

@@ -15,7 +15,7 @@ from degreequant.nn.pointwise import POINTWISE
 from degreequant.nn.registry import FUNCTIONS, LAYERS, Entry, altered
 from degreequant.nn.rows import infer_rows
 from degreequant.nn.structure import Structure
-from degreequant.nn.vocabulary import Meaning, activation, epilogue, meaning
+from degreequant.nn.vocabulary import SOFTMAXES, Meaning, activation, epilogue, meaning
 from degreequant.scheme import Recipe
 
 Joins = Literal["all", "scalars", "none"]
@@ -97,11 +97,12 @@ class Outlook:
         return self._tails.get(name)
 
     def feeds_softmax(self, name: str) -> bool:
-        """Whether a softmax over edges reads a result, looking through dropout and changes of shape."""
+        """Whether a softmax over edges or channels reads a result, looking through dropout and changes of shape."""
         readers = self.readers(name)
         tail = self.tail(name)
         shaped = (step.name for step in readers if keeps_channels(step, name, tail))
-        return any(step.target is softmax for step in readers) or any(map(self.feeds_softmax, shaped))
+        inside = any(step.target in SOFTMAXES and not self.ends(step) for step in readers)
+        return inside or any(step.target is softmax for step in readers) or any(map(self.feeds_softmax, shaped))
 
     def feeds_table(self, name: str) -> bool:
         """Whether a function of each value reads a result, looking through dropout."""

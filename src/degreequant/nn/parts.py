@@ -66,9 +66,15 @@ class Part:
         """The value, one for each channel where there are several."""
         value = values[self.value] if isinstance(self.value, str) else self.value
         if isinstance(value, Tensor):
-            value = torch.broadcast_to(value, self.tail).reshape(-1) if self.tail and value.numel() > 1 else value.reshape(-1)
+            value = _broadcast(value, self.tail) if self.tail and value.numel() > 1 else value.reshape(-1)
         value = 1.0 / value if self.inverse else value
         return -value if self.negative else value
+
+
+def _broadcast(value: Tensor, tail: tuple[int, ...]) -> Tensor:
+    """The value of each channel; a value for all rows may have a dimension for them."""
+    per_row = value[0] if value.dim() == len(tail) + 1 and len(value) == 1 else value
+    return torch.broadcast_to(per_row, tail).reshape(-1)
 
 
 def folded(norm: nn.Module) -> tuple[FloatArray, FloatArray]:

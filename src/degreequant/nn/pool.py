@@ -37,7 +37,7 @@ class SumPoolSite(Site):
     def exact(self, context: Context, *args: Any) -> Codes:
         """The codes of the graphs."""
         x, batch, _ = args
-        graph, graphs = _graphs(x, batch)
+        graph, graphs = graphs_of(x, batch)
         centred = x.codes.long() - x.grid.zero_point
         acc = centred.new_zeros(graphs, centred.shape[1]).index_add(0, graph, centred)
         row = None
@@ -82,7 +82,7 @@ class MaxPoolSite(Site):
     def exact(self, context: Context, *args: Any) -> Codes:
         """The codes of the graphs, on the grid of `x`."""
         x, batch, _ = args
-        graph, graphs = _graphs(x, batch)
+        graph, graphs = graphs_of(x, batch)
         rows = graph.unsqueeze(-1).expand_as(x.codes)
         empty = x.codes.new_full((graphs, x.codes.shape[1]), x.grid.zero_point)
         return context.keep(self.spec.name, Codes(empty.scatter_reduce(0, rows, x.codes, "amax", include_self=False), x.grid))
@@ -111,7 +111,7 @@ def _size(batch: Tensor | None, memo: TensorMemo) -> int | None:
     return memo.get("size", (batch,), lambda: int(batch.max()) + 1)
 
 
-def _graphs(x: Codes, batch: Tensor | None) -> tuple[Tensor, int]:
+def graphs_of(x: Codes, batch: Tensor | None) -> tuple[Tensor, int]:
     """The graph of each node, and the number of graphs, as PyG counts them."""
     if batch is None:
         return torch.zeros(x.codes.shape[0], dtype=torch.long, device=x.codes.device), 1

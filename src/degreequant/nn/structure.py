@@ -90,7 +90,12 @@ class Structure:
             after = _AFTER_ADDING.get(edges.loops)
         if after is None or (edges.loops != "keep" and step.target is not add_self_loops):
             raise PrepareError(f"{step.target.__name__}() works on edges whose self loops were changed twice; prepare takes one change")
-        given = step.by_name(("edge_index", "edge_attr", "fill_value"))
+        given = step.by_name(("edge_index", "edge_attr", "fill_value", "num_nodes"))
+        if step.target is not remove_self_loops and given.get("num_nodes") is None:
+            raise PrepareError(
+                f"{step.target.__name__}() is called without num_nodes, so nodes behind the last that an edge names would get no loop; "
+                f"expected num_nodes=x.size(0)"
+            )
         attr, changed = given.get("edge_attr"), replace(edges, loops=after)
         if not isinstance(attr, Ref):
             return changed, None

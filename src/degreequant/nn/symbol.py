@@ -155,7 +155,10 @@ def guessed(value: Any) -> bool:
 def _examples(value: Any) -> Any:
     if isinstance(value, fx.Node):
         if value.target in COUNTS:
-            return NODES if value.target is count_rows else EDGES
+            (counted,) = value.args
+            assert isinstance(counted, fx.Node)
+            assert callable(value.target)
+            return value.target(counted.meta[EXAMPLE])
         example = value.meta[EXAMPLE]
         return example.clone() if isinstance(example, Tensor) else example
     if isinstance(value, list | tuple):

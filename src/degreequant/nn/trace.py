@@ -22,6 +22,7 @@ from degreequant.nn.lowering import LOWERINGS
 from degreequant.nn.plan import Form, Plan, Ref, Sort, Step, StepKind
 from degreequant.nn.recorded import functions_as_steps
 from degreequant.nn.shapes import bind, example_of_argument, example_of_module
+from degreequant.nn.standardize import Standard
 from degreequant.nn.symbol import EXAMPLE, GUESSED, Symbol, example_result, guessed
 
 _KINDS: dict[str, StepKind] = {"call_module": "module", "call_function": "function", "call_method": "method", "get_attr": "attribute"}
@@ -127,6 +128,8 @@ class _Tracer(fx.Tracer):
         return super().call_module(m, forward, args, kwargs)
 
     def create_arg(self, a: Any) -> Any:
+        if isinstance(a, Standard):  # fx would make a step of a dataclass
+            return a
         return a.node if isinstance(a, fx.Proxy) else super().create_arg(a)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:

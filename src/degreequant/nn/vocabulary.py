@@ -32,6 +32,7 @@ _EPILOGUES: dict[object, Epilogue] = {
     "sigmoid": "sigmoid",
     nn.Sigmoid: "sigmoid",
 }
+SOFTMAXES = (F.softmax, torch.softmax, "softmax")
 _RESHAPES = {torch.squeeze, torch.flatten, torch.reshape, "squeeze", "flatten", "view", "reshape"}
 _CASTS: dict[object, object] = {"float": "float", "long": "integer", "int": "integer"}
 _DTYPES: dict[object, str] = {torch.float32: "float", torch.int64: "integer", torch.int32: "integer"}

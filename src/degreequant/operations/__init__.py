@@ -37,10 +37,12 @@ from degreequant.operations.floats import (
     FloatRescale,
 )
 from degreequant.operations.graph import Aggregate, Attend, EdgeNorm, Pool, Reduce
+from degreequant.operations.rows import Contract, Largest, RowSoftmax, Scaling, StandardizeGraphs, StandardizeRows
 
 _KINDS: tuple[type[AnyOperation], ...] = (
     *(Quantize, Embedding, Linear, Rescale, Add, Concat, Lookup, Relu, Aggregate, Attend, Pool),
     *(Multiply, Gather, Scatter, Softmax, Degree),
+    *(Contract, Largest, RowSoftmax, StandardizeGraphs, StandardizeRows),
     *(FloatInput, FloatEmbedding, FloatLinear, FloatRescale, FloatAdd, FloatConcat, FloatRelu, FloatActivation),
     *(FloatAggregate, FloatAttend, FloatPool),
 )
@@ -54,6 +56,7 @@ __all__ = [
     "AnyOperation",
     "Attend",
     "Concat",
+    "Contract",
     "Degree",
     "EdgeNorm",
     "EdgeSet",
@@ -75,6 +78,7 @@ __all__ = [
     "FloatRescale",
     "Gather",
     "Input",
+    "Largest",
     "Linear",
     "Lookup",
     "Multiply",
@@ -87,9 +91,13 @@ __all__ = [
     "Requantize",
     "Rescale",
     "Role",
+    "RowSoftmax",
     "Rows",
+    "Scaling",
     "Scatter",
     "Softmax",
+    "StandardizeGraphs",
+    "StandardizeRows",
     "Values",
     "parameter_bytes",
 ]

@@ -544,6 +544,39 @@ class Plan:
     def edge_softmax(self, logits: int, edges: int, table: NDArray[np.int16], requantize: Requantize, code_type: str) -> int:
         """The shares of each row's edges; the sources of the graph are the edges of a list, and rows of `logits` and of the result."""
 
+    def standardize_rows(
+        self,
+        x: int,
+        groups: int,
+        centre: NDArray[np.int32],
+        constants: tuple[float, float, bool],
+        requantize: Requantize,
+        code_type: str,
+    ) -> int:
+        """Groups of channels that lie together, standardized; `constants` are what is added to the mean square, what is added to its root,
+        and whether it divides."""
+
+    def standardize_graphs(
+        self,
+        x: int,
+        graphs: int,
+        each_channel: bool,
+        centre: NDArray[np.int32],
+        constants: tuple[float, float, bool],
+        requantize: Requantize,
+        code_type: str,
+    ) -> int:
+        """The nodes of each graph standardized: each channel by itself, or all elements together."""
+
+    def contract(self, tensors: tuple[int, int], sizes: tuple[int, int, int, int], requantize: Requantize, code_type: str) -> int:
+        """Matrix products within each row; `sizes` are products, rows of the first, what is summed over, columns of the second."""
+
+    def row_softmax(self, logits: int, groups: int, table: NDArray[np.int16], requantize: Requantize, code_type: str) -> int:
+        """The shares of the channels of each group."""
+
+    def largest(self, x: int, outer: int, size: int) -> int:
+        """The largest of `size` channels, each `channels / (outer * size)` apart."""
+
     def order(self, logits: int, edges: int, loops: NDArray[np.int8] | Literal["kept", "mean"]) -> int:
         """Logits of the listed edges in the order of the csr; `loops` says what the last edge of each row gets."""
 

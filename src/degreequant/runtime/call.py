@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from degreequant.errors import InputError
-from degreequant.operations import ROWS, Aggregate, Attend, FloatAggregate, FloatAttend, FloatPool, OnEdges, Pool, Role
+from degreequant.operations import ROWS, Aggregate, Attend, FloatAggregate, FloatAttend, FloatPool, OnEdges, Pool, Role, StandardizeGraphs
 from degreequant.program import Program
 from degreequant.runtime import arrays
 from degreequant.runtime.forms import EdgeForm
@@ -50,7 +50,7 @@ class Binder:
         self._nodes = [entry.name for entry in program.inputs if ROWS.get(entry.role) == "nodes"]
         self._edges = _edge_inputs(program)
         self._weights = {index: [name for other, name in self._edges if other == index and name] for index, _ in self._edges}
-        self._batches = list(dict.fromkeys(op.batch for op in program.operations if isinstance(op, Pool | FloatPool)))
+        self._batches = list(dict.fromkeys(op.batch for op in program.operations if isinstance(op, Pool | FloatPool | StandardizeGraphs)))
         self._meetings = meetings(program)
 
     def bind(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> Call:

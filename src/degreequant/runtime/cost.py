@@ -14,6 +14,7 @@ from degreequant.operations import (
     AnyOperation,
     Attend,
     Concat,
+    Contract,
     FloatAggregate,
     FloatAttend,
     FloatLinear,
@@ -27,8 +28,11 @@ from degreequant.operations import (
     Pool,
     Quantize,
     Rescale,
+    RowSoftmax,
     Scatter,
     Softmax,
+    StandardizeGraphs,
+    StandardizeRows,
     parameter_bytes,
 )
 from degreequant.packing import STORAGE, row_width
@@ -225,6 +229,8 @@ def _by_attention(op: Any, program: Program, sizes: Sizes, rows: int) -> int:
 
 _MULTIPLICATIONS: dict[type[AnyOperation], Callable[[Any, Program, Sizes, int], int]] = {
     **dict.fromkeys((Quantize, Concat, Rescale, FloatRescale, Multiply, Softmax), _by_value),
+    **dict.fromkeys((RowSoftmax, StandardizeGraphs, StandardizeRows), _by_value),
+    Contract: lambda op, program, sizes, rows: rows * op.channels * op.inner,
     **dict.fromkeys((Linear, FloatLinear), _by_weight),
     **dict.fromkeys((Aggregate, FloatAggregate, Pool, FloatPool, Scatter), _by_edge),
     **dict.fromkeys((Attend, FloatAttend), _by_attention),

@@ -10,6 +10,7 @@ from torch_geometric.utils import add_self_loops, degree, remove_self_loops, sca
 
 from degreequant.errors import PrepareError
 from degreequant.nn.lowering import register_lowering
+from degreequant.nn.lowerings.convolutions import inverse_root
 
 
 @register_lowering(ChebConv)
@@ -19,7 +20,7 @@ def cheb(layer: Any, x: Tensor, edge_index: Tensor, edge_weight: Any = None, bat
         raise PrepareError("a ChebConv is taken with normalization='sym', and without edge_weight and lambda_max")
     nodes = x.size(0)
     edge_index, _ = remove_self_loops(edge_index)
-    root = degree(edge_index[0], nodes).clamp(min=1).pow(-0.5).view(-1, 1)
+    root = inverse_root(degree(edge_index[0], nodes)).view(-1, 1)
 
     def apply(x: Tensor) -> Any:
         messages = (x * root).index_select(0, edge_index[0])

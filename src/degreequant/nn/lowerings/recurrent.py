@@ -1,9 +1,10 @@
-"""Gated cells: `torch.nn.GRUCell`, which `GatedGraphConv` calls."""
+"""Gated cells: `torch.nn.GRUCell`, which `GatedGraphConv` calls, and the LSTM of a `JumpingKnowledge`."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn import JumpingKnowledge
 
 from degreequant.nn.lowering import register_lowering
 
@@ -11,15 +12,45 @@ from degreequant.nn.lowering import register_lowering
 @register_lowering(nn.GRUCell)
 def gru_cell(layer: Any, x: Tensor, h: Tensor) -> Tensor:
     """Cho et al., 2014, as torch writes it: the third gate reads the reset gate behind its product with the state."""
-    width = layer.hidden_size
-
-    def part(value: Tensor, weight: Tensor, bias: Tensor | None, gate: int) -> Tensor:
-        rows = slice(gate * width, (gate + 1) * width)
-        product = value @ weight[rows].t()
-        return product if bias is None else product + bias[rows]
-
-    of_input = [part(x, layer.weight_ih, layer.bias_ih if layer.bias else None, gate) for gate in range(3)]
-    of_state = [part(h, layer.weight_hh, layer.bias_hh if layer.bias else None, gate) for gate in range(3)]
+    of_input = _gates(x, layer.weight_ih, layer.bias_ih if layer.bias else None, 3, layer.hidden_size)
+    of_state = _gates(h, layer.weight_hh, layer.bias_hh if layer.bias else None, 3, layer.hidden_size)
     reset, update = (torch.sigmoid(of_input[gate] + of_state[gate]) for gate in range(2))
     candidate = torch.tanh(of_input[2] + reset * of_state[2])
     return candidate + update * (h - candidate)
+
+
+@register_lowering(JumpingKnowledge)
+def jumping_knowledge(layer: Any, xs: list[Tensor]) -> Any:
+    """The layers side by side, their largest, or weighted by an attention that a bidirectional LSTM computes along them."""
+    if layer.mode == "cat":
+        return torch.cat(xs, dim=-1)
+    if layer.mode == "max":
+        return torch.stack(xs, dim=1).amax(dim=1)
+    forward, backward = _states(layer.lstm, xs, ""), _states(layer.lstm, xs[::-1], "_reverse")[::-1]
+    logits = [layer.att(torch.cat([a, b], dim=-1)) for a, b in zip(forward, backward, strict=True)]
+    shares = torch.softmax(torch.cat(logits, dim=-1), dim=-1)
+    return (shares.unsqueeze(1) @ torch.stack(xs, dim=1)).squeeze(1)
+
+
+def _states(lstm: Any, xs: list[Tensor], direction: str) -> list[Tensor]:
+    """The states of one direction of an LSTM of one layer, from zeros on (Hochreiter and Schmidhuber, 1997, as torch writes it)."""
+    of_input, of_state = (getattr(lstm, f"weight_{part}_l0{direction}") for part in ("ih", "hh"))
+    bias_input, bias_state = (getattr(lstm, f"bias_{part}_l0{direction}") for part in ("ih", "hh"))
+    states: list[Tensor] = []
+    cell: Any = None
+    for x in xs:
+        gates = _gates(x, of_input, bias_input + bias_state, 4, lstm.hidden_size)
+        if states:
+            gates = [gate + more for gate, more in zip(gates, _gates(states[-1], of_state, None, 4, lstm.hidden_size), strict=True)]
+        admit, keep, show = (torch.sigmoid(gates[gate]) for gate in (0, 1, 3))
+        admitted = admit * torch.tanh(gates[2])
+        cell = admitted if cell is None else keep * cell + admitted
+        states.append(show * torch.tanh(cell))
+    return states
+
+
+def _gates(value: Tensor, weight: Tensor, bias: Tensor | None, count: int, width: int) -> list[Tensor]:
+    """The parts of one linear layer, so many gates of this width."""
+    slices = [slice(first, first + width) for first in range(0, count * width, width)]
+    products = [value @ weight[rows].t() for rows in slices]
+    return products if bias is None else [product + bias[rows] for product, rows in zip(products, slices, strict=True)]

@@ -9,6 +9,7 @@ from degreequant.operations import (
     AnyOperation,
     Attend,
     Concat,
+    Contract,
     Degree,
     Embedding,
     Epilogue,
@@ -24,6 +25,7 @@ from degreequant.operations import (
     FloatRelu,
     FloatRescale,
     Gather,
+    Largest,
     Linear,
     Lookup,
     Multiply,
@@ -31,12 +33,15 @@ from degreequant.operations import (
     Quantize,
     Relu,
     Rescale,
+    RowSoftmax,
     Scatter,
     Softmax,
+    StandardizeGraphs,
+    StandardizeRows,
 )
 from degreequant.program import Program
 from degreequant.runtime.kernels import native
-from degreequant.runtime.steps import dense, edges, floats, graph
+from degreequant.runtime.steps import dense, edges, floats, graph, rows
 from degreequant.runtime.steps.base import BatchSlot, EdgeSlot, PlanBuilder
 
 __all__ = ["BatchSlot", "EdgeSlot", "PlanBuilder", "build"]
@@ -76,6 +81,11 @@ _STEPS: dict[type[AnyOperation], Callable[[PlanBuilder, Any], int]] = {
     Multiply: edges.multiply,
     Softmax: edges.softmax,
     Degree: edges.degree,
+    Contract: rows.contract,
+    Largest: rows.largest,
+    RowSoftmax: rows.row_softmax,
+    StandardizeGraphs: rows.standardize_graphs,
+    StandardizeRows: rows.standardize_rows,
     FloatInput: floats.float_input,
     FloatEmbedding: floats.float_embedding,
     FloatLinear: floats.float_linear,
