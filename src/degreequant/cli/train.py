@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    dataset: Annotated[str, typer.Option(help="Name of a data set; see `degreequant datasets list`.")] = "cora",
+    dataset: Annotated[str, typer.Option(help="A data set (`degreequant datasets list`), or a file of superpixels.")] = "cora",
     arch: Annotated[str, typer.Option(help="Architecture: gcn, gat or gin.")] = "gcn",
     method: Annotated[str, typer.Option(help="fp32, qat, nqat, degree-quant, or ptq: float, then calibrated.")] = "degree-quant",
     bits: Annotated[int | None, typer.Option(help="Bits of weights and activations, by default 8; none with fp32.")] = None,
