@@ -98,6 +98,7 @@ def test_degrees_of_an_unweighted_graph():
     np.testing.assert_array_equal(form.coefficient, np.floor(32767 * roots + 0.5)[form.csr.indices])
     np.testing.assert_allclose(Multiplier(form.row_mantissa, form.row_shift).to_real(), roots / 32767, rtol=2**-30)
 
+
 def test_weights_are_not_used_where_the_program_takes_none():
     """A model may pass its edge weights to one layer and not to another."""
     plain, weighted = (g.form(IntegerSum(EdgeNorm(), False)) for g in (dq.Graph(EDGES, 3), dq.Graph(EDGES, 3, WEIGHTS)))
