@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.nn import HeteroConv
+from torch_geometric.nn import FastRGCNConv, HeteroConv, RGCNConv
 from torch_geometric.nn.aggr import MultiAggregation
 
 from degreequant.errors import PrepareError
@@ -33,6 +33,27 @@ def hetero_conv(layer: Any, *args: dict[Any, Any], **kwargs: dict[Any, Any]) -> 
         if any(relation in values for values in (*args, *kwargs.values())):
             outs.setdefault(target, []).append(conv(*given, **{name: value for name, value in named.items() if value is not None}))
     return {kind: values[0] if len(values) == 1 else joined(values, layer.aggr) for kind, values in outs.items()}
+
+
+@register_lowering(RGCNConv)
+@register_lowering(FastRGCNConv)
+def relational(layer: Any, x: Tensor, edge_index: Tensor, edge_type: Any = None) -> Any:
+    """What each relation brings, side by side, times all their weights: one product, rounded once."""
+    if not isinstance(x, Tensor) or not x.is_floating_point() or edge_type is None:
+        raise PrepareError("an RGCNConv is taken on features of nodes [nodes, channels], with edge_type")
+    relations = range(layer.num_relations)
+    sums = [layer.propagate(edge_index[:, edge_type == number], x=x, edge_type_ptr=None) for number in relations]
+    if layer.num_blocks is not None:
+        blocks, width = layer.num_blocks, layer.in_channels_l // layer.num_blocks
+        parts = [torch.einsum("abc,bcd->abd", sums[number].view(-1, blocks, width), layer.weight[number]) for number in relations]
+        out = joined([part.reshape(-1, layer.out_channels) for part in parts], "sum")
+    else:
+        weight = layer.weight
+        if layer.num_bases is not None:
+            weight = layer.comp @ weight.view(layer.num_bases, -1)
+        out = torch.cat(sums, dim=-1) @ weight.reshape(-1, layer.out_channels)
+    out = out if layer.root is None else out + x @ layer.root
+    return out if layer.bias is None else out + layer.bias
 
 
 def _of_relation(values: dict[Any, Any], relation: tuple[str, str, str]) -> Any:
