@@ -2,12 +2,25 @@
 // over neighbours is, each lane with the weight of its head. `Simd` is what one instruction set calls its vectors (attend_<isa>.cpp).
 #pragma once
 
+#include "gather.h"
 #include "kernels_reference.h"
 #include "softmax.h"
 
 namespace degreequant {
 
 constexpr int64_t kMaxHeadColumns = 1 << 16;  // of one head: what HeadLanes divides by exactly
+
+// The heads of a block of columns, which begins at column `position` of the first of them.
+struct ColumnHeads : BlockHeads {
+  int64_t position;
+
+  DEGREEQUANT_INLINE ColumnHeads(const Attention& a, int64_t column, int64_t columns) noexcept
+      : ColumnHeads(static_cast<uint32_t>(column), static_cast<uint32_t>(columns), static_cast<uint32_t>(a.channels())) {}
+
+ private:
+  DEGREEQUANT_INLINE ColumnHeads(uint32_t column, uint32_t columns, uint32_t channels) noexcept
+      : BlockHeads(column / channels, (column % channels + columns - 1) / channels + 1), position(column % channels) {}
+};
 
 // One call's arguments, one thread's working memory, and the row that it is at.
 template <typename Simd>
@@ -17,6 +30,8 @@ struct AttentionRows {
   MutableCodes out;
   Prefetcher prefetcher;
   Softmax<Simd> softmax;
+  int32_t mantissa[kHeadSlots] = {};  // of 1 / the sum of a row's weights, of each head of a block
+  int32_t shift[kHeadSlots] = {};
   int64_t row = 0;
   uint8_t* target = nullptr;           // where its codes go
   int64_t wide[kBlockColumns] = {};    // sums of a block over a row of several chunks
@@ -51,8 +66,8 @@ template <typename Simd>
 DEGREEQUANT_INLINE void take_codes(AttentionRows<Simd>& a, const HeadLanes<Simd>& lanes, int64_t col, int64_t count,
                                    typename Simd::Vector num) noexcept {
   const Multipliers& m = a.rule.channel;
-  const auto multipliers = Simd::combined(lanes.pick(a.softmax.mantissa), lanes.pick(a.softmax.shift),
-                                          Simd::load_some(m.mantissa, m.count, col, count), Simd::load_some(m.shift, m.count, col, count));
+  const auto multipliers = Simd::combined(lanes.pick(a.mantissa), lanes.pick(a.shift), Simd::load_some(m.mantissa, m.count, col, count),
+                                          Simd::load_some(m.shift, m.count, col, count));
   Simd::store_codes(a.out.type, a.target, col, count, Simd::requantize_with(num, multipliers, a.rule, col, count));
 }
 
@@ -61,8 +76,8 @@ template <typename Simd>
 DEGREEQUANT_INLINE void take_shares(AttentionRows<Simd>& a, const HeadLanes<Simd>& lanes, int64_t count,
                                     typename Simd::Vector num) noexcept {
   const Multipliers& m = a.rule.channel;
-  const auto multipliers = Simd::combined(lanes.pick(a.softmax.mantissa), lanes.pick(a.softmax.shift),
-                                          Simd::gather(m.mantissa, m.count, lanes.channel), Simd::gather(m.shift, m.count, lanes.channel));
+  const auto multipliers = Simd::combined(lanes.pick(a.mantissa), lanes.pick(a.shift), Simd::gather(m.mantissa, m.count, lanes.channel),
+                                          Simd::gather(m.shift, m.count, lanes.channel));
   alignas(64) int64_t shares[Simd::kLanes];
   alignas(64) int32_t channel[Simd::kLanes];
   Simd::store_shares(shares, num, multipliers);
@@ -72,14 +87,14 @@ DEGREEQUANT_INLINE void take_shares(AttentionRows<Simd>& a, const HeadLanes<Simd
 
 // Either, of the block's columns from `first` on, whose sums take 64 bits.
 template <typename Simd>
-[[gnu::noinline]] void take_wide(AttentionRows<Simd>& a, BlockHeads heads, int64_t first, int64_t count) noexcept {
+[[gnu::noinline]] void take_wide(AttentionRows<Simd>& a, ColumnHeads heads, int64_t first, int64_t count) noexcept {
   const int64_t channels = a.attention.channels();
   alignas(64) int32_t codes[kBlockColumns] = {};
   for (int64_t i = 0; i < count; ++i) {
     const int64_t head = (heads.position + i) / channels;
     const int64_t channel = heads.position + i - head * channels;
     const int64_t col = a.attention.average ? channel : first + i;
-    const Multiplier m = bounded(combine(a.softmax.factor(head), a.rule.channel.at(col)));
+    const Multiplier m = bounded(combine(Multiplier{a.mantissa[head], a.shift[head]}, a.rule.channel.at(col)));
     if (a.attention.average) {
       a.shares[channel - a.first_share] += share_of(a.wide[i], m);
     } else {
@@ -93,7 +108,7 @@ template <typename Simd>
 
 // Weighs the edges [begin, end) of the row, a chunk at most, and sums a block of their sources' codes.
 template <typename Simd, typename Shape, typename Loader, typename Block>
-DEGREEQUANT_INLINE Sums<Simd, Shape> sum_chunk(AttentionRows<Simd>& a, const Block& block, BlockHeads heads, const HeadLanes<Simd>* lanes,
+DEGREEQUANT_INLINE Sums<Simd, Shape> sum_chunk(AttentionRows<Simd>& a, const Block& block, ColumnHeads heads, const HeadLanes<Simd>* lanes,
                                                int64_t begin, int64_t end) noexcept {
   a.softmax.weigh(heads, begin, end - begin);
   Sums<Simd, Shape> sums;
@@ -130,7 +145,7 @@ template <typename Simd, typename Loader, typename Shape>
 DEGREEQUANT_INLINE void attend_block(AttentionRows<Simd>& a, int64_t first, int64_t count) noexcept {
   constexpr int kVectors = Sums<Simd, Shape>::kVectors;
   const typename Simd::template Block<Loader, Shape> block(a.attention.x, first, count);
-  const BlockHeads heads(a.attention, first, count);
+  const ColumnHeads heads(a.attention, first, count);
   HeadLanes<Simd> lanes[kVectors];
   for (int v = 0; v < kVectors; ++v) {
     const int tile = v / Simd::kTileVectors;
@@ -146,7 +161,11 @@ DEGREEQUANT_INLINE void attend_block(AttentionRows<Simd>& a, int64_t first, int6
     sums = sum_chunk<Simd, Shape, Loader>(a, block, heads, lanes, begin, stop);
     if (is_wide) carry(a, sums);
   }
-  a.softmax.invert(heads);
+  for (int64_t h = 0; h < heads.count; ++h) {
+    const Multiplier share = a.softmax.share(h);
+    a.mantissa[h] = share.mantissa;
+    a.shift[h] = share.shift;
+  }
   if (is_wide) return take_wide(a, heads, first, count);
   for (int v = 0; v < kVectors; ++v) {
     const int64_t lane = v * Simd::kLanes;
@@ -205,11 +224,24 @@ DEGREEQUANT_INLINE bool is_attended(const Attention& attention) noexcept {
   return on_bytes && (channels >= Loader::kStep || attention.heads <= Simd::kLanes) && channels <= kMaxHeadColumns;
 }
 
+DEGREEQUANT_INLINE LogitSource logits_of(const Attention& attention) noexcept {
+  return {.csr = attention.csr,
+          .rows = reinterpret_cast<const uint8_t*>(attention.logits),
+          .stride = 2 * attention.heads,
+          .is_unsigned = false,
+          .targets = attention.logits + attention.heads,
+          .edges = attention.edge_logits,
+          .heads = attention.heads,
+          .slope = attention.slope,
+          .table = attention.table,
+          .distances = attention.edge_logits == nullptr ? 256 : 511};
+}
+
 template <typename Simd, typename Loader>
 void attend_rows(const Attention& attention, const Requantize& rule, MutableCodes out, int64_t begin, int64_t end) noexcept {
   if (!is_attended<Simd, Loader>(attention)) return reference::attend(attention, rule, out, begin, end);
   const Prefetcher prefetcher(attention.csr, end);
-  AttentionRows<Simd> a = {attention, rule, out, prefetcher, Softmax<Simd>(attention, prefetcher)};
+  AttentionRows<Simd> a = {attention, rule, out, prefetcher, Softmax<Simd>(logits_of(attention))};
   for (a.row = begin; a.row < end; ++a.row) {
     a.target = out.data + a.row * row_bytes(out.type, out.cols);
     if (attention.average) {

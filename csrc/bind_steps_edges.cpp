@@ -33,7 +33,7 @@ TensorId add_multiply(PlanObject& plan, std::pair<TensorId, TensorId> tensors, i
   check_requantize(requantize, a.cols, type);
   const CodesAt y = plan.store_codes(plan.space_of(a.id), a.cols, type, requantize.clamp.zero_point);
   Outline outline{.reads = {own(a.id), own(b.id)}, .writes = y.id, .rows = plan.space_of(a.id), .row_work = 4 * a.cols};
-  return plan.add(multiply_step(a, b, repeat, requantize, y), std::move(outline));
+  return plan.add(multiply_step(plan.kernels(), a, b, repeat, requantize, y), std::move(outline));
 }
 
 TensorId add_softmax(PlanObject& plan, TensorId logits, EdgesId edges, nb::object table, const RequantizeObject& requantize,
@@ -55,7 +55,7 @@ TensorId add_softmax(PlanObject& plan, TensorId logits, EdgesId edges, nb::objec
                   .edges = edges,
                   .row_work = 8,
                   .edge_work = 8 * from.cols};
-  return plan.add(softmax_step(from, edges, {values, values + weights.size()}, requantize, y), std::move(outline));
+  return plan.add(softmax_step(plan.kernels(), from, edges, {values, values + weights.size()}, requantize, y), std::move(outline));
 }
 
 TensorId add_degree(PlanObject& plan, EdgesId edges, nb::object table, int32_t zero_point, std::string_view code_type) {

@@ -2,6 +2,7 @@
 // (dense_<isa>.cpp).
 #pragma once
 
+#include "estimate.h"
 #include "kernels_reference.h"
 
 namespace degreequant {
@@ -24,15 +25,43 @@ DEGREEQUANT_INLINE void store_vector(MutableCodes out, int64_t row, int64_t col,
   Simd::store_codes(out.type, out.data + row * row_bytes(out.type, out.cols), col, count, codes);
 }
 
+// Whether the codes of a row follow those of the row before without a gap.
+DEGREEQUANT_INLINE bool is_gapless(CodeType type, int64_t cols) noexcept { return row_bytes(type, 2) > 1 || cols % 2 == 0; }
+
+// Rows without gaps as one long row.
+template <typename Byte>
+DEGREEQUANT_INLINE CodeView<Byte> joined(CodeView<Byte> x, int64_t begin, int64_t end) noexcept {
+  return {x.data + begin * row_bytes(x.type, x.cols), 1, (end - begin) * x.cols, x.type};
+}
+
 template <typename Simd>
-DEGREEQUANT_INLINE void add_with(const Addition& sum, MutableCodes out, int64_t begin, int64_t end) noexcept {
+DEGREEQUANT_INLINE void add_rows(const Addition& sum, MutableCodes out, int64_t begin, int64_t end) noexcept {
+  const SumEstimator<typename Simd::Estimates> estimator(sum, out.cols);
   const auto term = [&](const Addition::Term& t, int64_t row, int64_t col, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
     return Simd::subtract(load_vector<Simd>(t.x, row, col, count), Simd::set(t.zero_point));
   };
   for_vectors<Simd>(out.cols, begin, end, [&](int64_t row, int64_t col, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
-    const auto codes = Simd::codes_of_sum(sum, term(sum.a, row, col, count), term(sum.b, row, col, count), col, count);
+    const auto a = term(sum.a, row, col, count), b = term(sum.b, row, col, count);
+    const auto addend = sum.addend == nullptr ? Simd::set(0) : Simd::load_some(sum.addend + col, count);
+    const auto bias = sum.addend == nullptr ? Simd::Estimates::set(0) : estimator.bias(addend);
+    typename Simd::Vector codes;
+    if (!estimator.codes(a, b, bias, codes)) codes = Simd::codes_of_sum(sum, a, b, addend);
     store_vector<Simd>(out, row, col, count, codes);
   });
+}
+
+template <typename Simd>
+DEGREEQUANT_INLINE void add_with(const Addition& sum, MutableCodes out, int64_t begin, int64_t end) noexcept {
+  Addition whole = sum;
+  const int64_t cols = out.cols;
+  if (sum.addend == nullptr && is_gapless(sum.a.x.type, cols) && is_gapless(sum.b.x.type, cols) && is_gapless(out.type, cols)) {
+    whole.a.x = joined(sum.a.x, begin, end);
+    whole.b.x = joined(sum.b.x, begin, end);
+    out = joined(out, begin, end);
+    begin = 0;
+    end = 1;
+  }
+  add_rows<Simd>(whole, out, begin, end);
 }
 
 template <typename Simd>

@@ -26,6 +26,8 @@ constexpr Kernels reference_kernels = {
     .aggregate = reference::aggregate,
     .maximum = reference::maximum,
     .attend = reference::attend,
+    .edge_softmax = reference::edge_softmax,
+    .multiply = reference::multiply,
     .add = reference::add,
     .rescale = reference::rescale,
     .lookup = reference::lookup,
@@ -50,6 +52,8 @@ constexpr Kernels make_avx2() noexcept {
   table.aggregate = avx2::aggregate;
   table.maximum = avx2::maximum;
   table.attend = avx2::attend;
+  table.edge_softmax = avx2::edge_softmax;
+  table.multiply = avx2::multiply;
   table.add = avx2::add;
   table.rescale = avx2::rescale;
   table.lookup = avx2::lookup;
@@ -66,6 +70,8 @@ constexpr Kernels make_avx512() noexcept {
   table.aggregate = avx512::aggregate;
   table.maximum = avx512::maximum;
   table.attend = avx512::attend;
+  table.edge_softmax = avx512::edge_softmax;
+  table.multiply = avx512::multiply;
   table.add = avx512::add;
   table.rescale = avx512::rescale;
   table.lookup = avx512::lookup;

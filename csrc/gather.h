@@ -8,7 +8,7 @@ namespace degreequant {
 
 constexpr int64_t kTileColumns = 32;   // columns in a tile; its codes of any type begin on a byte
 constexpr int64_t kBlockColumns = 64;  // in the widest block
-constexpr int64_t kLogitsAhead = 12;   // how far ahead a gathered row is asked for
+constexpr int64_t kGatherAhead = 12;   // how far ahead a gathered row is asked for
 
 // A block of kTiles tiles; with kPartial, of some columns fewer.
 template <int tiles, bool partial>
@@ -54,9 +54,9 @@ struct Prefetcher {
 
   DEGREEQUANT_INLINE Prefetcher(const Csr& csr, int64_t end) noexcept : indices(csr.indices), last_edge(csr.indptr[end] - 1) {}
 
-  // Asks for `bytes` bytes of the row that is gathered kLogitsAhead after `edge`; they may lie across two cache lines.
+  // Asks for `bytes` bytes of the row that is gathered kGatherAhead after `edge`; they may lie across two cache lines.
   DEGREEQUANT_INLINE void ask(const void* base, int64_t stride, int64_t bytes, int64_t edge) const noexcept {
-    const int64_t ahead = edge + kLogitsAhead < last_edge ? edge + kLogitsAhead : last_edge;
+    const int64_t ahead = edge + kGatherAhead < last_edge ? edge + kGatherAhead : last_edge;
     const char* p = static_cast<const char*>(base) + indices[ahead] * stride;
     __builtin_prefetch(p);
     __builtin_prefetch(p + bytes - 1);

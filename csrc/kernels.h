@@ -78,6 +78,17 @@ struct Multipliers {
   }
 };
 
+constexpr int32_t kNormal = 1 << 30;  // the least magnitude of a mantissa that has all its bits
+
+// What the float32 estimates of codes take (estimate.h); zeros up to a whole vector.
+struct EstimateRule {
+  const float* scale;  // of the bounded multipliers, where there is one for each channel; else null
+  const float* bias;   // of the addends; null without
+  float error;         // of an estimate that lies within the clamp, at most
+  bool possible;       // whether estimates are near enough
+  bool combines;       // whether they still are where a row has a normal multiplier of its own beside those of the channels
+};
+
 // What the vectorised kernels need of a rule's channels, worked out once (rule.h): 64-bit lanes, zeros up to a whole vector.
 struct ChannelRule {
   const int64_t* bias;      // addend + 2^13, which is a half and the addend at a shift of kAddendBits; null without addends
@@ -85,6 +96,7 @@ struct ChannelRule {
   const int64_t* shift;
   const int64_t* rounding;  // bias * 2^(shift - kAddendBits)
   CodeRange shifts;         // least and most shift, not bounded
+  EstimateRule estimate;
 };
 
 // How an accumulator becomes a code. With `row` present, its multiplier and the channel's are combined before the one rounding.
@@ -112,23 +124,16 @@ struct Csr {
   int64_t sources;
 };
 
-// acc[i,c] = 2^edge_shift * sum over the edges e of row i of coefficient * (x[indices[e], c] - zero_point)
+// acc[i,c] = 2^edge_shift * sum over the edges e of row i of coefficient[e] * (x[indices[e], c] - zero_point)
 //            + self_coefficient * (x[i, c] - zero_point)
 struct NeighbourSum {
   Codes x;  // csr.sources rows
   Csr csr;
   int32_t zero_point;
-  const int16_t* source_coefficient;  // of each source, or null
-  const int16_t* edge_coefficient;    // of each edge, or null; without either all coefficients are 1
-  int32_t self_coefficient;           // below 2^15 in magnitude; other than 0 only without coefficients and with as many rows as sources
-  int32_t edge_shift;                 // 0 .. 12, likewise
+  const int16_t* coefficient;  // of each edge; null: all are 1
+  int32_t self_coefficient;    // below 2^15 in magnitude; other than 0 only without coefficients and with as many rows as sources
+  int32_t edge_shift;          // 0 .. 12, likewise
 
-  DEGREEQUANT_INLINE constexpr int32_t coefficient(int64_t edge, int64_t source) const noexcept {
-    return source_coefficient != nullptr ? source_coefficient[source] : edge_coefficient != nullptr ? edge_coefficient[edge] : 1;
-  }
-  DEGREEQUANT_INLINE constexpr bool has_coefficients() const noexcept {
-    return source_coefficient != nullptr || edge_coefficient != nullptr;
-  }
   DEGREEQUANT_INLINE constexpr bool has_self_term() const noexcept { return self_coefficient != 0 || edge_shift != 0; }
 };
 
@@ -147,6 +152,23 @@ struct Attention {
 };
 
 constexpr int64_t kMaxHeads = 65535;  // the sum of as many shares of at most 2^40 is below 2^56
+
+// acc[i,c] = (a[i,c] - zero point of a) * (b[i, c / repeat] - zero point of b); below 2^33 in magnitude.
+struct Product {
+  Codes a;
+  Codes b;  // of a.cols / repeat columns
+  int32_t a_zero;
+  int32_t b_zero;
+  int64_t repeat;
+};
+
+// The shares of the edges of a row: w = table[largest logit of the row - logit], over the sum of these. Row i of the csr holds the
+// positions of its edges among the rows of `logits` and of the output.
+struct EdgeSoftmax {
+  Codes logits;  // of 8 bits
+  Csr csr;
+  const int16_t* table;  // 256 weights, none negative, the first positive
+};
 
 // clamp(zero_point + round((sum of (x - zero_point of x) * mantissa + addend * 2^(shift - 14)) / 2^shift))
 struct Addition {
@@ -201,6 +223,11 @@ struct Kernels {
 
   // A row and head with den * max|x| < 2^31 may sum in int32; any other needs int64.
   void (*attend)(const Attention& attention, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
+
+  // The edges of the rows [begin, end) of the csr.
+  void (*edge_softmax)(const EdgeSoftmax& softmax, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
+
+  void (*multiply)(const Product& product, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 
   void (*add)(const Addition& addition, MutableCodes out, int64_t begin, int64_t end) noexcept;
 

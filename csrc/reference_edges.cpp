@@ -1,8 +1,8 @@
 // Products and the softmax over edges, as plain loops.
 #include <algorithm>
 
-#include "edge_kernels.h"
 #include "from_real.h"
+#include "kernels_reference.h"
 #include "reference_codes.h"
 
 namespace degreequant::reference {

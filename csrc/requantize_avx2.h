@@ -1,6 +1,8 @@
 // The rounding rule on eight accumulators, for whole rows: what a row or a channel has of it is loaded or worked out once.
 #pragma once
 
+#include "estimate.h"
+#include "float_lanes_avx2.h"
 #include "simd_avx2.h"
 
 namespace degreequant::avx2 {
@@ -13,9 +15,9 @@ DEGREEQUANT_INLINE __m256i shift_rounded(__m256i value, __m256i shift) noexcept 
   return _mm256_sub_epi64(_mm256_srlv_epi64(raised, shift), _mm256_srlv_epi64(_mm256_set1_epi64x(INT64_MIN), shift));
 }
 
-class Requantizer {
+class ExactRequantizer {
  public:
-  DEGREEQUANT_INLINE explicit Requantizer(const Requantize& rule) noexcept
+  DEGREEQUANT_INLINE explicit ExactRequantizer(const Requantize& rule) noexcept
       : rule_(rule),
         kind_(rule.channel.count == 1 ? Kind::uniform
               : rule.row.count == 0   ? Kind::per_channel
@@ -91,5 +93,20 @@ class Requantizer {
   __m256i half_ = _mm256_setzero_si256();      // half a unit of it
   __m128i places_ = _mm_setzero_si128();       // shift - kAddendBits
 };
+
+struct EstimateLanes : FloatLanes {
+  using Integers = __m256i;
+
+  DEGREEQUANT_INLINE static Integers set_integer(int32_t value) noexcept { return _mm256_set1_epi32(value); }
+  DEGREEQUANT_INLINE static Vector to_floats(Integers v) noexcept { return _mm256_cvtepi32_ps(v); }
+  DEGREEQUANT_INLINE static Integers bits(Vector v) noexcept { return _mm256_castps_si256(v); }
+  DEGREEQUANT_INLINE static Integers subtract_integers(Integers a, Integers b) noexcept { return _mm256_sub_epi32(a, b); }
+  // Whether the magnitude of any lane is above the limit.
+  DEGREEQUANT_INLINE static bool any_beyond(Vector v, Vector limit) noexcept {
+    return _mm256_movemask_ps(_mm256_cmp_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0F), v), limit, _CMP_GT_OQ)) != 0;
+  }
+};
+
+using Requantizer = EstimatingRequantizer<ExactRequantizer, EstimateLanes>;
 
 }  // namespace degreequant::avx2

@@ -1,6 +1,8 @@
 // The rounding rule on sixteen accumulators, for whole rows: what a row or a channel has of it is loaded or worked out once.
 #pragma once
 
+#include "estimate.h"
+#include "float_lanes_avx512.h"
 #include "simd_avx512.h"
 
 namespace degreequant::avx512 {
@@ -12,9 +14,9 @@ DEGREEQUANT_INLINE __m512i shift_rounded(__m512i value, __m512i shift) noexcept 
   return _mm512_srav_epi64(_mm512_mask_sub_epi64(value, is_low, value, _mm512_set1_epi64(1)), shift);
 }
 
-class Requantizer {
+class ExactRequantizer {
  public:
-  DEGREEQUANT_INLINE explicit Requantizer(const Requantize& rule) noexcept
+  DEGREEQUANT_INLINE explicit ExactRequantizer(const Requantize& rule) noexcept
       : rule_(rule),
         kind_(rule.channel.count == 1 ? Kind::uniform
               : rule.row.count == 0   ? Kind::per_channel
@@ -94,5 +96,20 @@ class Requantizer {
   __m512i high_;
   __m512i zero_point_;
 };
+
+struct EstimateLanes : FloatLanes {
+  using Integers = __m512i;
+
+  DEGREEQUANT_INLINE static Integers set_integer(int32_t value) noexcept { return _mm512_set1_epi32(value); }
+  DEGREEQUANT_INLINE static Vector to_floats(Integers v) noexcept { return _mm512_cvtepi32_ps(v); }
+  DEGREEQUANT_INLINE static Integers bits(Vector v) noexcept { return _mm512_castps_si512(v); }
+  DEGREEQUANT_INLINE static Integers subtract_integers(Integers a, Integers b) noexcept { return _mm512_sub_epi32(a, b); }
+  // Whether the magnitude of any lane is above the limit.
+  DEGREEQUANT_INLINE static bool any_beyond(Vector v, Vector limit) noexcept {
+    return _mm512_cmp_ps_mask(_mm512_abs_ps(v), limit, _CMP_GT_OQ) != 0;
+  }
+};
+
+using Requantizer = EstimatingRequantizer<ExactRequantizer, EstimateLanes>;
 
 }  // namespace degreequant::avx512

@@ -1,7 +1,10 @@
 #include "rule.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
+
+#include "estimate.h"
 
 namespace degreequant {
 namespace {
@@ -24,6 +27,7 @@ Rule::Rule(std::vector<int32_t> mantissas, std::vector<int32_t> shifts, std::vec
   const auto [least, most] = std::minmax_element(shift.begin(), shift.end());
   shifts_ = {*least, *most};
   if (mantissa.size() > 1) prepare_channels();
+  prepare_estimate();
 }
 
 void Rule::prepare_channels() {
@@ -39,11 +43,37 @@ void Rule::prepare_channels() {
   }
 }
 
+void Rule::prepare_estimate() {
+  scales_.assign(bounded_mantissa_.size(), 0.0F);
+  for (size_t c = 0; c < scales_.size(); ++c) {
+    scales_[c] = static_cast<float>(std::ldexp(static_cast<double>(bounded_mantissa_[c]), static_cast<int>(-bounded_shift_[c])));
+  }
+  addends_.assign(bias_.size(), 0.0F);
+  double largest = 0;
+  for (size_t c = 0; c < addend.size(); ++c) {
+    const double value = std::ldexp(static_cast<double>(addend[c]), -kAddendBits);
+    addends_[c] = static_cast<float>(value);
+    largest = std::max(largest, std::abs(value));
+  }
+  const double error = kEstimateError * (largest_value(clamp) + largest);
+  const bool normal = std::all_of(mantissa.begin(), mantissa.end(), [](int32_t m) { return m >= kNormal || m <= -kNormal; });
+  estimate_.error = static_cast<float>(error);
+  estimate_.possible = error < kLargestError;
+  estimate_.combines = estimate_.possible && normal && shifts_.low >= kAddendBits && shifts_.high <= kMaxShift;
+}
+
 Requantize Rule::view(Multipliers row) const noexcept {
   const Multipliers channel = {mantissa.data(), shift.data(), static_cast<int64_t>(mantissa.size())};
   const bool many = !bounded_mantissa_.empty();
-  const ChannelRule prepared = {has_addend ? bias_.data() : nullptr, many ? bounded_mantissa_.data() : nullptr,
-                                many ? bounded_shift_.data() : nullptr, many ? rounding_.data() : nullptr, shifts_};
+  EstimateRule estimate = estimate_;
+  estimate.scale = many ? scales_.data() : nullptr;
+  estimate.bias = has_addend ? addends_.data() : nullptr;
+  const ChannelRule prepared = {has_addend ? bias_.data() : nullptr,
+                                many ? bounded_mantissa_.data() : nullptr,
+                                many ? bounded_shift_.data() : nullptr,
+                                many ? rounding_.data() : nullptr,
+                                shifts_,
+                                estimate};
   return {channel, row, has_addend ? addend.data() : nullptr, clamp, prepared};
 }
 

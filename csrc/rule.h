@@ -24,12 +24,16 @@ class Rule {
 
  private:
   void prepare_channels();
+  void prepare_estimate();
 
   std::vector<int64_t> bias_;
   std::vector<int64_t> bounded_mantissa_;
   std::vector<int64_t> bounded_shift_;
   std::vector<int64_t> rounding_;
   CodeRange shifts_ = {0, 0};
+  std::vector<float> scales_;
+  std::vector<float> addends_;
+  EstimateRule estimate_ = {};  // but for where the vectors lie
 };
 
 }  // namespace degreequant

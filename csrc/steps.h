@@ -84,11 +84,11 @@ StepPtr order_step(CodesAt logits, EdgesId edges, LoopLogits loops, std::vector<
 
 // The rows of `edges` are the edges of a list, each with one source.
 StepPtr gather_step(CodesAt x, EdgesId edges, CodesAt y);
-StepPtr multiply_step(CodesAt a, CodesAt b, int64_t repeat, RequantizeObject rule, CodesAt y);
+StepPtr multiply_step(const Kernels& kernels, CodesAt a, CodesAt b, int64_t repeat, RequantizeObject rule, CodesAt y);
 // `table` has at least one code, for no edges; its last one serves all numbers beyond.
 StepPtr degree_step(EdgesId edges, std::vector<int32_t> table, CodesAt y);
 // The sources of `edges` are the edges of a list, its rows their nodes.
-StepPtr softmax_step(CodesAt logits, EdgesId edges, std::vector<int16_t> table, RequantizeObject rule, CodesAt y);
+StepPtr softmax_step(const Kernels& kernels, CodesAt logits, EdgesId edges, std::vector<int16_t> table, RequantizeObject rule, CodesAt y);
 
 // -- channels of one row, or rows of one graph, brought together (steps_rows.cpp)
 

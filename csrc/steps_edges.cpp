@@ -2,7 +2,6 @@
 #include <cstring>
 #include <utility>
 
-#include "edge_kernels.h"
 #include "reference_codes.h"
 #include "steps.h"
 
@@ -30,15 +29,16 @@ class GatherStep final : public Step {
 
 class MultiplyStep final : public Step {
  public:
-  MultiplyStep(CodesAt a, CodesAt b, int64_t repeat, RequantizeObject rule, CodesAt y)
-      : a_(a), b_(b), repeat_(repeat), rule_(std::move(rule)), y_(y) {}
+  MultiplyStep(const Kernels& kernels, CodesAt a, CodesAt b, int64_t repeat, RequantizeObject rule, CodesAt y)
+      : kernels_(kernels), a_(a), b_(b), repeat_(repeat), rule_(std::move(rule)), y_(y) {}
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
     const Product product = {frame.codes(a_), frame.codes(b_), a_.zero_point, b_.zero_point, repeat_};
-    reference::multiply(product, rule_.view({}), frame.mutable_codes(y_), begin, end);
+    kernels_.multiply(product, rule_.view({}), frame.mutable_codes(y_), begin, end);
   }
 
  private:
+  const Kernels& kernels_;
   CodesAt a_;
   CodesAt b_;
   int64_t repeat_;
@@ -49,15 +49,16 @@ class MultiplyStep final : public Step {
 // Counts nodes; what it writes are the edges of these nodes, wherever they lie in the list.
 class SoftmaxStep final : public Step {
  public:
-  SoftmaxStep(CodesAt logits, EdgesId edges, std::vector<int16_t> table, RequantizeObject rule, CodesAt y)
-      : logits_(logits), edges_(edges), table_(std::move(table)), rule_(std::move(rule)), y_(y) {}
+  SoftmaxStep(const Kernels& kernels, CodesAt logits, EdgesId edges, std::vector<int16_t> table, RequantizeObject rule, CodesAt y)
+      : kernels_(kernels), logits_(logits), edges_(edges), table_(std::move(table)), rule_(std::move(rule)), y_(y) {}
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
     const EdgeSoftmax softmax = {frame.codes(logits_), frame.edges[edges_].csr, table_.data()};
-    reference::edge_softmax(softmax, rule_.view({}), frame.mutable_codes(y_), begin, end);
+    kernels_.edge_softmax(softmax, rule_.view({}), frame.mutable_codes(y_), begin, end);
   }
 
  private:
+  const Kernels& kernels_;
   CodesAt logits_;
   EdgesId edges_;
   std::vector<int16_t> table_;
@@ -90,16 +91,16 @@ class DegreeStep final : public Step {
 
 StepPtr gather_step(CodesAt x, EdgesId edges, CodesAt y) { return std::make_unique<GatherStep>(x, edges, y); }
 
-StepPtr multiply_step(CodesAt a, CodesAt b, int64_t repeat, RequantizeObject rule, CodesAt y) {
-  return std::make_unique<MultiplyStep>(a, b, repeat, std::move(rule), y);
+StepPtr multiply_step(const Kernels& kernels, CodesAt a, CodesAt b, int64_t repeat, RequantizeObject rule, CodesAt y) {
+  return std::make_unique<MultiplyStep>(kernels, a, b, repeat, std::move(rule), y);
 }
 
 StepPtr degree_step(EdgesId edges, std::vector<int32_t> table, CodesAt y) {
   return std::make_unique<DegreeStep>(edges, std::move(table), y);
 }
 
-StepPtr softmax_step(CodesAt logits, EdgesId edges, std::vector<int16_t> table, RequantizeObject rule, CodesAt y) {
-  return std::make_unique<SoftmaxStep>(logits, edges, std::move(table), std::move(rule), y);
+StepPtr softmax_step(const Kernels& kernels, CodesAt logits, EdgesId edges, std::vector<int16_t> table, RequantizeObject rule, CodesAt y) {
+  return std::make_unique<SoftmaxStep>(kernels, logits, edges, std::move(table), std::move(rule), y);
 }
 
 }  // namespace degreequant

@@ -1,0 +1,58 @@
+"""Codes whose exact value lies at a half or next to one, where an estimate in float32 is not sure: they must be the rule's all the same."""
+
+import kernel_calls as call
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+HALF = 1 << 30
+BYTES = oracle.CODE_RANGES["i8"]
+
+
+def every_code(cols):
+    """All int16 codes, as many rows of `cols` columns as they take."""
+    codes = np.resize(np.arange(-(2**15), 2**15, dtype=np.int16), (2**16 // cols + 1, cols))
+    return oracle.pack(codes, "i16", cols)
+
+
+@pytest.mark.parametrize("nudge", [-2, -1, 0, 1, 2])
+@pytest.mark.parametrize("addend", [None, 0, 2**13, -(2**13), 2**26 + 1, -(2**28), 2**30])
+def test_halves_and_their_neighbours(isa, nudge, addend):
+    """One in 2^k accumulators is a tie, or an exact value that float32 cannot tell from one."""
+    cols = 40
+    addends = None if addend is None else [addend] * cols
+    for channels in (1, cols):
+        rule = oracle.Rule([(HALF + nudge, 30 + k % 9) for k in range(channels)], addends, 0, *BYTES)
+        x = every_code(cols)
+        got = call.rescale(isa, x, "i16", cols, 0, rule, "i8")
+        np.testing.assert_array_equal(got, call.rescale("reference", x, "i16", cols, 0, rule, "i8"))
+
+
+@pytest.mark.parametrize("row", [HALF, HALF - 1, HALF + 1, 2**31 - 1, 3, 0, -HALF])
+@pytest.mark.parametrize("channel", [HALF, HALF - 1, 2**31 - 1, 12345])
+def test_halves_under_two_multipliers(isa, row, channel):
+    """Mantissas with all their bits and with fewer: their product may lose bits that matter."""
+    rng = np.random.default_rng(0)
+    rows, cols = 64, 33
+    x = rng.integers(-128, 128, (rows, 1)).astype(np.int8)
+    weight = rng.integers(-127, 128, (cols, 1)).astype(np.int8)
+    addends = rng.integers(-(2**20), 2**20, cols).tolist()
+    shift = max(14, 12 + (abs(row) * channel >> 31).bit_length())  # products of a byte and a byte over some codes
+    rule = oracle.Rule([(channel, 31)] * cols, addends, 0, *BYTES, [(row, shift + k % 4 - 2) for k in range(rows)])
+    got = call.linear(isa, x, "i8", 0, weight, rule, "i8")
+    np.testing.assert_array_equal(got, call.linear("reference", x, "i8", 0, weight, rule, "i8"))
+
+
+@given(a=st.integers(2**28, 2**31 - 1), b=st.integers(2**28, 2**31 - 1), shift=st.integers(30, 36), data=st.data())
+def test_sums_near_halves(isa, a, b, shift, data):
+    """All pairs of bytes under two multipliers, the second sometimes such that ties occur."""
+    b = data.draw(st.sampled_from([b, a, -a, (1 << shift) - a if shift < 32 else b, HALF]))
+    b = min(max(b, -(2**31 - 1)), 2**31 - 1)
+    addends = data.draw(st.sampled_from([None, [2**13] * 256, [-(2**29)] * 256]))
+    left, right = np.meshgrid(np.arange(-128, 128), np.arange(-128, 128))
+    terms = [(oracle.pack(left, "i8", 256), "i8", 0, a), (oracle.pack(right, "i8", 256), "i8", 3, b)]
+    rule = oracle.Rule([], addends, 5, -100, 127)
+    got = call.add(isa, terms, shift, 256, rule, "i8")
+    np.testing.assert_array_equal(got, call.add("reference", terms, shift, 256, rule, "i8"))
