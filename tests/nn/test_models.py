@@ -8,7 +8,7 @@ from outcomes import outcome
 import degreequant as dq
 from degreequant.errors import PrepareError
 
-OF_GRAPHS = {"LayerNorm", "GraphNorm", "InstanceNorm", "PairNorm", "MeanSubtractionNorm"}
+OF_GRAPHS = {"LayerNorm", "GraphNorm", "InstanceNorm", "PairNorm"}
 """An EdgeCNN has its norm inside the network of its edges too, where PyG takes all edges as one graph."""
 
 
