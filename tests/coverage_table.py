@@ -23,7 +23,7 @@ share of its largest output.
 | convolution | prepared | converted | codes that differ | error | or why not |
 |---|---|---|---|---|---|
 """
-NOT_LAYERS = {"MessagePassing", "CuGraphGATConv", "CuGraphRGCNConv", "CuGraphSAGEConv", "FusedGATConv", "FastHGTConv", "FastRGCNConv"}
+NOT_LAYERS = {"MessagePassing", "CuGraphGATConv", "CuGraphRGCNConv", "CuGraphSAGEConv", "FusedGATConv", "FastHGTConv"}
 """Exported there, but no layers of their own: the base class, and variants for libraries of NVIDIA and for speed."""
 SAME = {"PointConv": "PointNetConv"}
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import FastRGCNConv, HeteroConv, RGCNConv
 from torch_geometric.nn.aggr import MultiAggregation
+from torch_geometric.utils import scatter
 
 from degreequant.errors import PrepareError
 from degreequant.nn.lowering import register_lowering
@@ -39,19 +40,18 @@ def hetero_conv(layer: Any, *args: dict[Any, Any], **kwargs: dict[Any, Any]) -> 
 @register_lowering(FastRGCNConv)
 def relational(layer: Any, x: Tensor, edge_index: Tensor, edge_type: Any = None) -> Any:
     """What each relation brings, side by side, times all their weights: one product, rounded once."""
-    if not isinstance(x, Tensor) or not x.is_floating_point() or edge_type is None:
-        raise PrepareError("an RGCNConv is taken on features of nodes [nodes, channels], with edge_type")
-    relations = range(layer.num_relations)
-    sums = [layer.propagate(edge_index[:, edge_type == number], x=x, edge_type_ptr=None) for number in relations]
+    if not isinstance(x, Tensor) or not x.is_floating_point() or edge_type is None or layer.flow != "source_to_target":
+        raise PrepareError("an RGCNConv is taken on features of nodes [nodes, channels], with edge_type, from source to target")
+    relations, nodes = range(layer.num_relations), x.size(0)
+    ends = [edge_index[:, edge_type == number] for number in relations]
+    sums = [scatter(x.index_select(0, edges[0]), edges[1], 0, nodes, layer.aggr) for edges in ends]
+    weight = layer.weight
     if layer.num_blocks is not None:
-        blocks, width = layer.num_blocks, layer.in_channels_l // layer.num_blocks
-        parts = [torch.einsum("abc,bcd->abd", sums[number].view(-1, blocks, width), layer.weight[number]) for number in relations]
-        out = joined([part.reshape(-1, layer.out_channels) for part in parts], "sum")
-    else:
-        weight = layer.weight
-        if layer.num_bases is not None:
-            weight = layer.comp @ weight.view(layer.num_bases, -1)
-        out = torch.cat(sums, dim=-1) @ weight.reshape(-1, layer.out_channels)
+        blocks = range(layer.num_blocks)
+        weight = torch.cat([torch.block_diag(*[weight[number][block] for block in blocks]) for number in relations])
+    elif layer.num_bases is not None:
+        weight = layer.comp @ weight.view(layer.num_bases, -1)
+    out = torch.cat(sums, dim=-1) @ weight.reshape(-1, layer.out_channels)
     out = out if layer.root is None else out + x @ layer.root
     return out if layer.bias is None else out + layer.bias
 
