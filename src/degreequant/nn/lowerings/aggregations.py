@@ -48,7 +48,8 @@ def relational(layer: Any, x: Tensor, edge_index: Tensor, edge_type: Any = None)
     weight = layer.weight
     if layer.num_blocks is not None:
         blocks = range(layer.num_blocks)
-        weight = torch.cat([torch.block_diag(*[weight[number][block] for block in blocks]) for number in relations])
+        diagonals = ([layer.weight[number][block] for block in blocks] for number in relations)
+        weight = torch.cat([torch.block_diag(*diagonal) for diagonal in diagonals])  # type: ignore[no-untyped-call]
     elif layer.num_bases is not None:
         weight = layer.comp @ weight.view(layer.num_bases, -1)
     out = torch.cat(sums, dim=-1) @ weight.reshape(-1, layer.out_channels)
