@@ -128,7 +128,8 @@ class EstimatingRequantizer {
         bias_(rule.prepared.estimate.bias == nullptr ? kZeros : rule.prepared.estimate.bias),
         scale_mask_(rule.prepared.estimate.scale == nullptr ? 0 : ~int64_t{0}),
         bias_mask_(rule.prepared.estimate.bias == nullptr ? 0 : ~int64_t{0}),
-        row_factor_(Lanes::set(rule.channel.count == 1 && rule.row.count == 0 ? real(bounded(rule.channel.at(0))) : 1.0F)) {
+        channel_factor_(rule.channel.count == 1 ? real(bounded(rule.channel.at(0))) : 1.0F),
+        row_factor_(Lanes::set(channel_factor_)) {
     rounder_.trust(rule.prepared.estimate.possible, rule.prepared.estimate.error);
   }
 
@@ -136,16 +137,12 @@ class EstimatingRequantizer {
   DEGREEQUANT_INLINE void start_row(int64_t row) noexcept {
     row_ = row;
     if (rule_.row.count == 0) return;
-    if (rule_.channel.count == 1) {
-      row_factor_ = Lanes::set(real(rule_.multiplier(row, 0)));
-      return;
-    }
     const Multiplier m = rule_.row.at(row);
     const CodeRange shifts = rule_.prepared.shifts;
     const bool near = rule_.prepared.estimate.combines && (m.mantissa >= kNormal || m.mantissa <= -kNormal) &&
                       m.shift - 31 + shifts.low >= kAddendBits && m.shift - 31 + shifts.high <= kMaxShift;
     rounder_.trust(near, rule_.prepared.estimate.error);
-    if (near) row_factor_ = Lanes::set(real(m));
+    if (near) row_factor_ = Lanes::set(real(m) * channel_factor_);
   }
 
   // Of the channels from `col` on, a multiple of the lanes.
@@ -183,7 +180,8 @@ class EstimatingRequantizer {
   const float* bias_;
   int64_t scale_mask_;  // 0 where all channels share one
   int64_t bias_mask_;
-  Vector row_factor_;  // of the row, and of all channels where they share one
+  float channel_factor_;  // of all channels, where they share one
+  Vector row_factor_;     // that and the row's
 };
 
 }  // namespace degreequant
