@@ -82,7 +82,7 @@ def test_hubs_that_are_cut_off_are_told_by_their_degree():
     star = torch.stack([torch.arange(1, nodes), torch.zeros(nodes - 1, dtype=torch.long)])
     edges, x = torch.cat([star, torch.stack([star[0], star[0]])], dim=1), torch.rand(nodes, 5) + 0.5
     plain = pyg.Sequential("x, edge_index", [(pyg.GINConv(nn.Identity()), "x, edge_index -> x"), nn.Linear(5, 2)])
-    recipe = dq.Recipe.ptq(8).override("module_0", percentile=0.01)
+    recipe = dq.Recipe.ptq(8, ranges="percentile").override("module_0", percentile=0.01)
     found = dq.diagnose(dq.calibrate(plain, (x, edges), recipe), (x, edges))
     sums = next(stored for stored in found.stored if stored.name == "module_0")
     assert [bucket.label for bucket in sums.buckets] == ["1", "256-511"]
