@@ -2,7 +2,7 @@
 #pragma once
 
 #include "dense_rows.h"
-#include "softmax.h"
+#include "head_lanes.h"
 
 namespace degreequant {
 
@@ -16,36 +16,30 @@ class Factors {
 
   DEGREEQUANT_INLINE Factors(const Product& product, int64_t first, int64_t count) noexcept
       : b_(product.b), zero_(Simd::set(product.b_zero)), first_(first / product.repeat / 2 * 2) {
-    int64_t column = first % product.repeat;  // of its channel
-    int32_t channel = static_cast<int32_t>(first / product.repeat - first_);
-    for (int64_t i = 0; i < count; ++i) {
-      if (i % Simd::kLanes == 0) leading_[i / Simd::kLanes] = channel;
-      behind_[i] = channel - leading_[i / Simd::kLanes];
-      channels_ = channel + 1;
-      column = column + 1 == product.repeat ? 0 : column + 1;
-      channel += column == 0;
+    const auto channel_of = [&](int64_t i)
+                                DEGREEQUANT_INLINE_LAMBDA { return (first + (i < count ? i : count - 1)) / product.repeat - first_; };
+    for (int64_t i = 0; i < count; i += Simd::kLanes) {
+      channels_.place(i / Simd::kLanes, [&](int64_t lane) DEGREEQUANT_INLINE_LAMBDA { return channel_of(i + lane); });
     }
+    count_ = channel_of(count) + 1;
   }
 
   DEGREEQUANT_INLINE void load(int64_t row) noexcept {
     const uint8_t* codes = b_.data + row * row_bytes(b_.type, b_.cols);
-    for (int64_t c = 0; c < channels_; c += Simd::kLanes) {
-      Simd::store(values_ + c, Simd::subtract(Simd::load_codes(b_.type, codes, first_ + c, channels_ - c), zero_));
+    for (int64_t c = 0; c < count_; c += Simd::kLanes) {
+      Simd::store(values_ + c, Simd::subtract(Simd::load_codes(b_.type, codes, first_ + c, count_ - c), zero_));
     }
   }
 
   // Of the vector that begins `i` columns behind the first.
-  DEGREEQUANT_INLINE Vector at(int64_t i) const noexcept {
-    return Simd::permute(Simd::load(values_ + leading_[i / Simd::kLanes]), Simd::load(behind_ + i));
-  }
+  DEGREEQUANT_INLINE Vector at(int64_t i) const noexcept { return channels_.pick(values_, i / Simd::kLanes); }
 
  private:
   Codes b_;
   Vector zero_;
   int64_t first_;  // of the channels, an even one
-  int64_t channels_ = 0;
-  int32_t leading_[kProductColumns / kMinLanes];  // channel of each vector's first lane
-  int32_t behind_[kProductColumns] = {};          // how many channels each lane's is behind that
+  int64_t count_;
+  HeadLanes<Simd, kProductColumns> channels_;
   int32_t values_[kProductColumns + 2 * kMaxLanes] = {};
 };
 
@@ -87,58 +81,73 @@ DEGREEQUANT_INLINE void multiply_with(const Product& product, const Requantize& 
   });
 }
 
-// What turns the weights of a row's edges into codes: a multiplier and an addend for each head, repeated as weights are.
-template <typename Simd>
-struct HeadRules {
+// What turns the weights of a group of heads into codes, in the slots of the softmax.
+struct SlotRules {
   int32_t mantissa[kHeadSlots];
   int32_t shift[kHeadSlots];
   int32_t addend[kHeadSlots];
 
-  DEGREEQUANT_INLINE HeadRules(const Softmax<Simd>& softmax, BlockHeads heads, const Requantize& rule) noexcept {
-    for (int64_t h = 0; h < heads.count; ++h) {
-      const Multiplier m = bounded(combine(softmax.share(h), rule.channel.at(heads.first + h)));
-      mantissa[h] = m.mantissa;
-      shift[h] = m.shift;
-      addend[h] = rule.addend_at(heads.first + h);
+  DEGREEQUANT_INLINE SlotRules(const Requantize& rule, int64_t first_head, int64_t heads, int64_t slots) noexcept {
+    for (int64_t i = 0; i < kHeadSlots; ++i) {
+      const int64_t slot = i % slots;
+      const int64_t head = first_head + (slot < heads ? slot : heads - 1);
+      const Multiplier m = rule.channel.at(head);
+      mantissa[i] = m.mantissa;
+      shift[i] = m.shift;
+      addend[i] = rule.addend_at(head);
     }
-    repeat_heads(mantissa, heads.count);
-    repeat_heads(shift, heads.count);
-    repeat_heads(addend, heads.count);
   }
 };
 
-// Stores the codes of what Softmax::weights holds of `edges` edges from `begin` on.
+// One call's arguments and one thread's working memory.
 template <typename Simd>
-DEGREEQUANT_INLINE void store_shares(Softmax<Simd>& softmax, const HeadRules<Simd>& rules, BlockHeads heads, Clamp clamp,
-                                     const int32_t* indices, int64_t edges, MutableCodes out) noexcept {
-  int32_t* weights = softmax.weights;
-  for_head_vectors<Simd>(heads.count, edges, [&](int64_t i, int64_t head) DEGREEQUANT_INLINE_LAMBDA {
-    const auto multipliers = Simd::multipliers(Simd::load(rules.mantissa + head), Simd::load(rules.shift + head));
-    Simd::store(weights + i, Simd::requantized(Simd::load(weights + i), multipliers, Simd::load(rules.addend + head), clamp));
+struct Sharing {
+  EdgeSoftmax edges;
+  Requantize rule;
+  MutableCodes out;
+  Softmax<Simd> softmax;
+};
+
+// Stores the codes of the weights of `edges` edges from `begin` on.
+template <typename Simd>
+DEGREEQUANT_INLINE void store_shares(Sharing<Simd>& a, const SlotRules& rules, int64_t begin, int64_t edges) noexcept {
+  auto& softmax = a.softmax;
+  softmax.for_vectors(edges, [&](int64_t i, int64_t h) DEGREEQUANT_INLINE_LAMBDA {
+    const auto multipliers = Simd::multipliers(Simd::load(softmax.mantissa + h), Simd::load(softmax.shift + h));
+    const auto addend = Simd::load(rules.addend + h);
+    Simd::store(softmax.weights + i, Simd::requantized(Simd::load(softmax.weights + i), multipliers, addend, a.rule.clamp));
   });
-  const int64_t stride = row_bytes(out.type, out.cols);
+  const int32_t* indices = a.edges.csr.indices + begin;
+  const int64_t stride = row_bytes(a.out.type, a.out.cols);
   for (int64_t e = 0; e < edges; ++e) {
-    for (int64_t h = 0; h < heads.count; h += Simd::kLanes) {
-      const auto codes = Simd::load(weights + e * heads.count + h);
-      Simd::store_codes(out.type, out.data + indices[e] * stride, heads.first + h, heads.count - h, codes);
+    for (int64_t h = 0; h < softmax.heads(); h += Simd::kLanes) {
+      const auto codes = Simd::load(softmax.weights + e * softmax.slots() + h);
+      Simd::store_codes(a.out.type, a.out.data + indices[e] * stride, softmax.first_head() + h, softmax.heads() - h, codes);
     }
   }
 }
 
 template <typename Simd>
-[[gnu::noinline]] void softmax_row(Softmax<Simd>& softmax, const EdgeSoftmax& edges, const Requantize& rule, MutableCodes out, int64_t row,
-                                   BlockHeads heads) noexcept {
-  const int64_t begin = edges.csr.indptr[row];
-  const int64_t end = edges.csr.indptr[row + 1];
+DEGREEQUANT_INLINE void share_row(Sharing<Simd>& a, const SlotRules& rules, int64_t row) noexcept {
+  auto& softmax = a.softmax;
+  const int64_t begin = a.edges.csr.indptr[row];
+  const int64_t end = a.edges.csr.indptr[row + 1];
   const auto for_chunks = [&](auto f) DEGREEQUANT_INLINE_LAMBDA {
-    for (int64_t first = begin; first < end; first += heads.chunk) f(first, end - first < heads.chunk ? end - first : heads.chunk);
+    for (int64_t first = begin; first < end; first += softmax.chunk())
+      f(first, end - first < softmax.chunk() ? end - first : softmax.chunk());
   };
-  softmax.start(row, heads);
-  for_chunks([&](int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA { softmax.weigh(heads, first, count); });
-  const HeadRules<Simd> rules(softmax, heads, rule);
+  softmax.start(row);
+  for_chunks([&](int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA { softmax.weigh(first, count); });
+  softmax.invert();
+  softmax.for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA {
+    int32_t *mantissa = softmax.mantissa + h, *shift = softmax.shift + h;
+    const auto of_rule =
+        Simd::combined(Simd::load(mantissa), Simd::load(shift), Simd::load(rules.mantissa + h), Simd::load(rules.shift + h));
+    Simd::store_multipliers(of_rule, mantissa, shift);
+  });
   for_chunks([&](int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
-    if (end - begin > heads.chunk) softmax.weigh(heads, first, count);  // it held another chunk in the meantime
-    store_shares(softmax, rules, heads, rule.clamp, edges.csr.indices + first, count, out);
+    if (end - begin > softmax.chunk()) softmax.weigh(first, count);  // it held another chunk in the meantime
+    store_shares(a, rules, first, count);
   });
 }
 
@@ -146,21 +155,23 @@ template <typename Simd>
 DEGREEQUANT_INLINE void edge_softmax_with(const EdgeSoftmax& edges, const Requantize& rule, MutableCodes out, int64_t begin,
                                           int64_t end) noexcept {
   const Codes& logits = edges.logits;
-  Softmax<Simd> softmax({.csr = edges.csr,
-                         .rows = logits.data,
-                         .stride = logits.cols,
-                         .is_unsigned = logits.type == CodeType::u8,
-                         .targets = nullptr,
-                         .edges = nullptr,
-                         .heads = logits.cols,
-                         .slope = kUnitSlope,
-                         .table = edges.table,
-                         .distances = 256});
-  for (int64_t row = begin; row < end; ++row) {
-    if (edges.csr.indptr[row] == edges.csr.indptr[row + 1]) continue;
-    for (int64_t first = 0; first < logits.cols; first += kBlockHeads) {
-      const int64_t count = logits.cols - first < kBlockHeads ? logits.cols - first : kBlockHeads;
-      softmax_row(softmax, edges, rule, out, row, BlockHeads(first, count));
+  const LogitSource source = {.csr = edges.csr,
+                              .rows = logits.data,
+                              .stride = logits.cols,
+                              .is_unsigned = logits.type == CodeType::u8,
+                              .targets = nullptr,
+                              .edges = nullptr,
+                              .heads = logits.cols,
+                              .slope = kUnitSlope,
+                              .table = edges.table,
+                              .distances = 256};
+  Sharing<Simd> a = {edges, rule, out, Softmax<Simd>(source)};
+  for (int64_t first = 0; first < logits.cols; first += kGroupHeads) {
+    const int64_t heads = logits.cols - first < kGroupHeads ? logits.cols - first : kGroupHeads;
+    a.softmax.choose(first, heads);
+    const SlotRules rules(rule, first, heads, a.softmax.slots());
+    for (int64_t row = begin; row < end; ++row) {
+      if (edges.csr.indptr[row] < edges.csr.indptr[row + 1]) share_row(a, rules, row);
     }
   }
 }
