@@ -50,7 +50,8 @@ struct Attending {
   uint8_t* target = nullptr;              // where the row's codes go
   HeadLanes<Simd, kPieceColumns> loaded;  // of the piece's vectors as they are loaded, and in the order of the columns
   HeadLanes<Simd, kPieceColumns> ordered;
-  int32_t channel[kSlots];  // of each column of the piece, counted from the piece's first
+  int32_t head[kSlots];     // of each column of the piece, counted from the piece's first
+  int32_t channel[kSlots];  // likewise
   int32_t sums[kSlots];     // over a chunk of edges
   int64_t wide[kSlots];     // over several
   int64_t shares[kSlots];   // of the mean over heads, of the piece's channels
@@ -67,20 +68,20 @@ DEGREEQUANT_INLINE void choose_piece(Attending<Simd>& a, Piece piece) noexcept {
   if (piece.head == a.piece.head && piece.channel == a.piece.channel) return;
   a.piece = piece;
   a.softmax.choose(piece.head, piece.heads);
-  const int64_t last = piece.columns() - 1;
-  const auto head_of = [&](int64_t column) DEGREEQUANT_INLINE_LAMBDA {  // of the last column beyond it
-    return static_cast<uint32_t>(column < last ? column : last) / static_cast<uint32_t>(piece.channels);
-  };
-  for (int64_t first = 0; first <= last; first += kTileColumns) {
+  const int64_t columns = piece.columns();
+  for (int64_t column = 0, head = 0, channel = 0; column < columns; ++column) {
+    a.head[column] = static_cast<int32_t>(head);
+    a.channel[column] = static_cast<int32_t>(channel);
+    channel = channel + 1 < piece.channels ? channel + 1 : 0;
+    head += channel == 0;
+  }
+  const auto head_of = [&](int64_t column) DEGREEQUANT_INLINE_LAMBDA { return a.head[column < columns ? column : columns - 1]; };
+  for (int64_t first = 0; first < columns; first += kTileColumns) {
     for (int v = 0; v < Simd::kTileVectors; ++v) {
       const int64_t vector = first / Simd::kLanes + v;
       a.loaded.place(vector, [&](int64_t i) DEGREEQUANT_INLINE_LAMBDA { return head_of(first + Loader::column(v, i)); });
       a.ordered.place(vector, [&](int64_t i) DEGREEQUANT_INLINE_LAMBDA { return head_of(first + v * Simd::kLanes + i); });
     }
-  }
-  for (int64_t column = 0, channel = 0; column < piece.columns(); ++column) {
-    a.channel[column] = static_cast<int32_t>(channel);
-    channel = channel + 1 < piece.channels ? channel + 1 : 0;
   }
 }
 
@@ -135,7 +136,7 @@ template <typename Simd>
   const int64_t col = a.first_column() + at;
   alignas(64) int32_t codes[Simd::kLanes] = {};
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t head = (at + i) / a.piece.channels;
+    const int64_t head = a.head[at + i];
     const int64_t rule_col = a.attention.average ? a.piece.channel + a.channel[at + i] : col + i;
     Multiplier m = {a.softmax.mantissa[head], a.softmax.shift[head]};
     if (!a.is_uniform) m = bounded(combine(m, a.rule.channel.at(rule_col)));

@@ -41,13 +41,27 @@ struct Lanes : Simd {
     return _mm512_maskz_loadu_epi32(static_cast<__mmask16>(first_lanes(count)), values);
   }
 
+  // combine and bounded.
   DEGREEQUANT_INLINE static Multipliers combined(Vector a_mantissa, Vector a_shift, Vector b_mantissa, Vector b_shift) noexcept {
-    const auto half = [&](__m256i am, __m256i as, __m256i bm, __m256i bs)
-                          DEGREEQUANT_INLINE_LAMBDA { return bounded(combine(avx512::widen(am, as), avx512::widen(bm, bs))); };
-    return {half(_mm512_castsi512_si256(a_mantissa), _mm512_castsi512_si256(a_shift), _mm512_castsi512_si256(b_mantissa),
-                 _mm512_castsi512_si256(b_shift)),
-            half(_mm512_extracti64x4_epi64(a_mantissa, 1), _mm512_extracti64x4_epi64(a_shift, 1), _mm512_extracti64x4_epi64(b_mantissa, 1),
-                 _mm512_extracti64x4_epi64(b_shift, 1))};
+    const Multipliers a = multipliers(a_mantissa, a_shift), b = multipliers(b_mantissa, b_shift);
+    return {combined8(a.low, b.low), combined8(a.high, b.high)};
+  }
+  DEGREEQUANT_INLINE static Multiplier8 combined8(Multiplier8 a, Multiplier8 b) noexcept {
+    const __m512i product = _mm512_add_epi64(_mm512_mul_epi32(a.mantissa, b.mantissa), _mm512_set1_epi64(1 << 30));
+    const Multiplier8 m = {shift_rounded(product, _mm512_set1_epi64(31)),
+                           _mm512_add_epi64(_mm512_add_epi64(a.shift, b.shift), _mm512_set1_epi64(-31))};
+    const bool is_small = _mm512_cmplt_epi64_mask(m.shift, _mm512_set1_epi64(kAddendBits)) != 0;
+    return is_small ? bounded(m) : bounded_above(m);
+  }
+  // bounded, where no shift is below kAddendBits.
+  DEGREEQUANT_INLINE static Multiplier8 bounded_above(Multiplier8 m) noexcept {
+    const __m512i zero = _mm512_setzero_si512(), most = _mm512_set1_epi64(kMaxShift);
+    const __m512i excess = _mm512_min_epi64(_mm512_max_epi64(_mm512_sub_epi64(m.shift, most), zero), _mm512_set1_epi64(33));
+    const __m512i half = _mm512_srli_epi64(_mm512_sllv_epi64(_mm512_set1_epi64(1), excess), 1);
+    const __mmask8 is_down = _mm512_movepi64_mask(m.mantissa) & _mm512_test_epi64_mask(excess, excess);
+    const __m512i raised = _mm512_add_epi64(m.mantissa, half);
+    return {_mm512_srav_epi64(_mm512_mask_sub_epi64(raised, is_down, raised, _mm512_set1_epi64(1)), excess),
+            _mm512_min_epi64(m.shift, most)};
   }
   DEGREEQUANT_INLINE static Multipliers multipliers(Vector mantissa, Vector shift) noexcept {
     return {avx512::widen(_mm512_castsi512_si256(mantissa), _mm512_castsi512_si256(shift)),
