@@ -30,7 +30,7 @@ Contenders = dict[str, Callable[[], object]]
 
 @dataclass(frozen=True)
 class World:
-    """A graph by destination, its edges, and the 16-bit coefficient of each source."""
+    """A graph by destination, its edges, and the 16-bit coefficient of each, which is that of its source."""
 
     edge_index: np.ndarray
     nodes: int
@@ -46,7 +46,7 @@ class World:
         edge_index = np.stack(ends)
         csr = native.Csr(edge_index, nodes, "keep", False, 2)
         padded = np.concatenate([csr.indices, np.zeros(limits.AHEAD, np.int32)])
-        return cls(edge_index, nodes, csr, rng.integers(1, 32768, nodes).astype(np.int16), padded)
+        return cls(edge_index, nodes, csr, rng.integers(1, 32768, nodes).astype(np.int16)[csr.indices], padded)
 
     def first_rows(self) -> native.Csr:
         """The edges into the first rows alone."""
@@ -76,14 +76,15 @@ class Gathered:
         """The sum over neighbours with int8 or int4 results and one multiplier per row, as a graph convolution has it."""
         rule = native.Requantize(np.array([1 << 30], np.int32), np.array([40], np.int32), None, 0, *_range(self.code_type))
         row = np.full(csr.rows, 1 << 30, np.int32), np.full(csr.rows, 30, np.int32)
-        shared = (self.codes, self.code_type, self.width, 0, csr, coefficient, None, 0, 0, rule, *row)
+        shared = (self.codes, self.code_type, self.width, 0, csr, coefficient, 0, 0, rule, *row)
         native.aggregate(*shared, out, self.code_type, isa, threads)
 
     def check(self, world: World, coefficient: np.ndarray | None) -> None:
         """Asserts that the fastest kernel's first rows are the plain loops'."""
         outs = [np.zeros_like(self.codes) for _ in range(2)]
         self.aggregate(world.csr, coefficient, ISA, 1, outs[0])
-        self.aggregate(world.first_rows(), coefficient, "reference", 2, outs[1])
+        first = world.first_rows()
+        self.aggregate(first, None if coefficient is None else coefficient[: first.num_edges], "reference", 2, outs[1])
         np.testing.assert_array_equal(outs[0][:CHECKED_ROWS], outs[1][:CHECKED_ROWS])
 
 
@@ -93,7 +94,7 @@ def _range(code_type: str) -> tuple[int, int]:
 
 def _torch_csr(world: World, x: np.ndarray, index: torch.dtype) -> Callable[[], torch.Tensor]:
     """The same sum as a product with a float32 CSR matrix of coefficients."""
-    values = torch.from_numpy(world.coefficient.astype(np.float32)[world.csr.indices])
+    values = torch.from_numpy(world.coefficient.astype(np.float32))
     crow, col = (torch.from_numpy(np.array(part)).to(index) for part in (world.csr.indptr, world.csr.indices))
     matrix = torch.sparse_csr_tensor(crow, col, values, (world.nodes, world.nodes), check_invariants=False)
     dense = torch.from_numpy(x)
@@ -101,7 +102,7 @@ def _torch_csr(world: World, x: np.ndarray, index: torch.dtype) -> Callable[[], 
 
 
 def aggregate(options: argparse.Namespace) -> Iterator[record.Row]:
-    """Sums over neighbours, per width: 16-bit coefficients of the sources unless `ones` is in the name."""
+    """Sums over neighbours, per width: 16-bit coefficients of the edges unless `ones` is in the name."""
     for width in options.widths:
         # Beyond 64 columns the graph shrinks, so that the matrix keeps its size and the nodes their degrees.
         world = World.power_law(*(count * 64 // max(64, width) for count in (options.nodes, options.edges)))
@@ -143,7 +144,7 @@ def _float_contenders(world: World, x: np.ndarray, threads: int) -> Contenders:
     finish = native.FloatFinish(None, None, False)
     row = np.ones(world.nodes, np.float32)
     contenders: Contenders = {
-        "own float32": partial(native.float_aggregate, x, world.csr, coefficient, None, row, 0.0, finish, out, ISA, threads),
+        "own float32": partial(native.float_aggregate, x, world.csr, None, coefficient, row, 0.0, finish, out, ISA, threads),
         "torch CSR int32": _torch_csr(world, x, torch.int32),
         "torch CSR int64": _torch_csr(world, x, torch.int64),
     }

@@ -33,12 +33,8 @@ int64_t gather(const uint8_t* x, int64_t width, const int32_t* indices, const in
     const int64_t ahead = indices[e + kAhead];
     for (int64_t line = 0; line < stride; line += 64) __builtin_prefetch(x + ahead * stride + line);
     if (!aligned) __builtin_prefetch(x + ahead * stride + stride - 1);
-    const int64_t source = indices[e];
-    if (coefficient != nullptr) {
-      __builtin_prefetch(coefficient + ahead);
-      sum += coefficient[source];
-    }
-    touch<kWidth>(x + source * stride, width, sink);
+    sum += coefficient == nullptr ? 0 : coefficient[e];
+    touch<kWidth>(x + indices[e] * stride, width, sink);
   }
   return sum + _mm512_reduce_add_epi64(sink);
 }
@@ -47,7 +43,7 @@ int64_t gather(const uint8_t* x, int64_t width, const int32_t* indices, const in
 
 extern "C" {
 
-// Reads the indices of the edges [begin, end), a coefficient of each source (or none: null) and each row of `width` bytes.
+// Reads the indices of the edges [begin, end), the coefficient of each (or none: null) and the row of `width` bytes of its source.
 int64_t read_edges(const uint8_t* x, int64_t width, const int32_t* indices, const int16_t* coefficient, int64_t begin, int64_t end) {
   switch (width) {
     case 16:

@@ -17,12 +17,12 @@ MACS_A_ROUND = 12 * 64
 
 
 def read_edges(x: np.ndarray, indices: np.ndarray, coefficient: np.ndarray | None, edges: int, threads: int) -> None:
-    """Reads what a sum over neighbours reads, and does nothing else: each edge's index, its source's int16 coefficient, its source's row.
+    """Reads what a sum over neighbours reads, and does nothing else: each edge's index, its int16 coefficient, its source's row.
 
     Args:
         x: uint8 or int8 `[nodes, bytes of a row]`.
         indices: int32, `edges + AHEAD` of them, each a row of `x`.
-        coefficient: int16 `[nodes]`, or nothing.
+        coefficient: int16 `[edges]`, or nothing.
         edges: How many to read.
         threads: Each takes as many.
     """

@@ -5,7 +5,16 @@
 namespace degreequant::avx2 {
 
 void aggregate(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept {
-  aggregate_with<Simd>(sum, requantize, out, begin, end);
+  switch (sum.x.type) {
+    case CodeType::i4:
+    case CodeType::u4:
+      return aggregate_nibbles(sum, requantize, out, begin, end);
+    case CodeType::i8:
+    case CodeType::u8:
+      return aggregate_bytes_with<Simd>(sum, requantize, out, begin, end);
+    default:
+      return reference::aggregate(sum, requantize, out, begin, end);
+  }
 }
 
 }  // namespace degreequant::avx2

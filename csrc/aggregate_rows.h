@@ -25,25 +25,16 @@ struct Columns {
   int64_t count;
 };
 
-// Coefficients of an edge and its source, and of two in the halves of an int32.
-struct BySource {
-  const int16_t* coefficient;
-  DEGREEQUANT_INLINE explicit BySource(const NeighbourSum& sum) noexcept : coefficient(sum.source_coefficient) {}
-  DEGREEQUANT_INLINE int32_t one(int64_t, int64_t source) const noexcept { return static_cast<uint16_t>(coefficient[source]); }
-  DEGREEQUANT_INLINE int32_t pair(int64_t edge, int64_t a, int64_t b) const noexcept { return one(edge, a) | coefficient[b] * (1 << 16); }
-  DEGREEQUANT_INLINE void prefetch(int64_t source) const noexcept { __builtin_prefetch(coefficient + source); }
-};
-
+// Coefficients of an edge, and of it and the next in the halves of an int32.
 struct ByEdge {
   const int16_t* coefficient;
-  DEGREEQUANT_INLINE explicit ByEdge(const NeighbourSum& sum) noexcept : coefficient(sum.edge_coefficient) {}
-  DEGREEQUANT_INLINE int32_t one(int64_t edge, int64_t) const noexcept { return static_cast<uint16_t>(coefficient[edge]); }
-  DEGREEQUANT_INLINE int32_t pair(int64_t edge, int64_t, int64_t) const noexcept {
+  DEGREEQUANT_INLINE explicit ByEdge(const NeighbourSum& sum) noexcept : coefficient(sum.coefficient) {}
+  DEGREEQUANT_INLINE int32_t one(int64_t edge) const noexcept { return static_cast<uint16_t>(coefficient[edge]); }
+  DEGREEQUANT_INLINE int32_t pair(int64_t edge) const noexcept {
     int32_t both;
     __builtin_memcpy(&both, coefficient + edge, sizeof both);
     return both;
   }
-  DEGREEQUANT_INLINE void prefetch(int64_t) const noexcept {}  // they follow each other
 };
 
 struct Unweighted {
@@ -51,26 +42,20 @@ struct Unweighted {
 };
 
 // The sums of a block over the edges [begin, end), which fit an int32.
-template <typename Simd, typename Loader, typename Shape, typename Coefficients>
-DEGREEQUANT_INLINE auto sum_edges(const Coefficients& coefficients, const GatheredRows<Shape>& rows, int64_t bytes, int64_t begin,
+template <typename Simd, typename Loader, typename Shape>
+DEGREEQUANT_INLINE auto sum_edges(const ByEdge& coefficients, const GatheredRows<Shape>& rows, int64_t bytes, int64_t begin,
                                   int64_t end) noexcept {
   typename Simd::template Weighted<Loader, Shape> sums(bytes, rows.end);
-  const auto ask_ahead = [&](int64_t edge) DEGREEQUANT_INLINE_LAMBDA {
-    const int64_t source = rows.source_ahead(edge);
-    rows.prefetch(source);
-    coefficients.prefetch(source);
-  };
   int64_t e = begin;
   for (; e + 2 <= end; e += 2) {
-    ask_ahead(e);
-    ask_ahead(e + 1);
-    const int64_t a = rows.indices[e], b = rows.indices[e + 1];
-    sums.add(rows.row(a), rows.row(b), Simd::set(coefficients.pair(e, a, b)));
+    rows.prefetch(rows.source_ahead(e));
+    rows.prefetch(rows.source_ahead(e + 1));
+    sums.add(rows.row(rows.indices[e]), rows.row(rows.indices[e + 1]), Simd::set(coefficients.pair(e)));
   }
   if (e < end) {
-    ask_ahead(e);
-    const int64_t a = rows.indices[e];
-    sums.add(rows.row(a), rows.row(a), Simd::set(coefficients.one(e, a)));
+    rows.prefetch(rows.source_ahead(e));
+    const uint8_t* last = rows.row(rows.indices[e]);
+    sums.add(last, last, Simd::set(coefficients.one(e)));
   }
   sums.finish();
   return sums;
@@ -133,9 +118,9 @@ template <typename Simd, typename Sums>
 DEGREEQUANT_INLINE void take_back_zero_point(const NeighbourSum& sum, int64_t begin, int64_t end, Sums& sums) noexcept {
   if (sum.zero_point == 0) return;
   uint32_t coefficients = static_cast<uint32_t>(end - begin);
-  if (sum.has_coefficients()) {
+  if (sum.coefficient != nullptr) {
     coefficients = 0;
-    for (int64_t e = begin; e < end; ++e) coefficients += static_cast<uint32_t>(sum.coefficient(e, sum.csr.indices[e]));
+    for (int64_t e = begin; e < end; ++e) coefficients += static_cast<uint32_t>(sum.coefficient[e]);
   }
   const auto offset = Simd::set(static_cast<int32_t>(coefficients * static_cast<uint32_t>(sum.zero_point)));
   unrolled<Sums::kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA { sums.acc[v] = Simd::subtract(sums.acc[v], offset); });
@@ -215,7 +200,7 @@ DEGREEQUANT_INLINE void aggregate_rows(const Aggregation& a, int64_t begin, int6
 
 // Edges of a row whose accumulator surely fits an int32.
 DEGREEQUANT_INLINE int64_t narrow_edges(const NeighbourSum& sum) noexcept {
-  if (sum.has_coefficients()) return kWeightedChunk;
+  if (sum.coefficient != nullptr) return kWeightedChunk;
   const int64_t self = sum.self_coefficient < 0 ? -sum.self_coefficient : sum.self_coefficient;
   const int64_t codes = INT32_MAX / max_distance(sum.x.type, sum.zero_point) - self;
   return codes < 0 ? -1 : codes >> sum.edge_shift;
@@ -223,27 +208,26 @@ DEGREEQUANT_INLINE int64_t narrow_edges(const NeighbourSum& sum) noexcept {
 
 template <typename Simd, typename Loader>
 DEGREEQUANT_INLINE void aggregate_rows(const Aggregation& a, int64_t begin, int64_t end) noexcept {
-  if (a.sum.source_coefficient != nullptr) return aggregate_rows<Simd, Loader, BySource>(a, begin, end);
-  if (a.sum.edge_coefficient != nullptr) return aggregate_rows<Simd, Loader, ByEdge>(a, begin, end);
+  if (a.sum.coefficient != nullptr) return aggregate_rows<Simd, Loader, ByEdge>(a, begin, end);
   aggregate_rows<Simd, Loader, Unweighted>(a, begin, end);
 }
 
+// The codes of x are bytes.
 template <typename Simd>
-DEGREEQUANT_INLINE void aggregate_with(const NeighbourSum& sum, const Requantize& rule, MutableCodes out, int64_t begin,
-                                       int64_t end) noexcept {
+DEGREEQUANT_INLINE void aggregate_bytes_with(const NeighbourSum& sum, const Requantize& rule, MutableCodes out, int64_t begin,
+                                             int64_t end) noexcept {
   const Aggregation a = {sum, rule, out, narrow_edges(sum)};
-  switch (sum.x.type) {
-    case CodeType::i4:
-      return aggregate_rows<Simd, typename Simd::template Nibbles<true>>(a, begin, end);
-    case CodeType::u4:
-      return aggregate_rows<Simd, typename Simd::template Nibbles<false>>(a, begin, end);
-    case CodeType::i8:
-      return aggregate_rows<Simd, typename Simd::template Bytes<true>>(a, begin, end);
-    case CodeType::u8:
-      return aggregate_rows<Simd, typename Simd::template Bytes<false>>(a, begin, end);
-    default:
-      return reference::aggregate(sum, rule, out, begin, end);
-  }
+  if (sum.x.type == CodeType::i8) return aggregate_rows<Simd, typename Simd::template Bytes<true>>(a, begin, end);
+  aggregate_rows<Simd, typename Simd::template Bytes<false>>(a, begin, end);
+}
+
+// The codes of x are nibbles.
+template <typename Simd>
+DEGREEQUANT_INLINE void aggregate_nibbles_with(const NeighbourSum& sum, const Requantize& rule, MutableCodes out, int64_t begin,
+                                               int64_t end) noexcept {
+  const Aggregation a = {sum, rule, out, narrow_edges(sum)};
+  if (sum.x.type == CodeType::i4) return aggregate_rows<Simd, typename Simd::template Nibbles<true>>(a, begin, end);
+  aggregate_rows<Simd, typename Simd::template Nibbles<false>>(a, begin, end);
 }
 
 }  // namespace degreequant

@@ -70,20 +70,15 @@ int64_t several_graphs(nb::handle batch, int64_t nodes, CsrArrays& csr) {
 
 }  // namespace
 
-EdgesObject make_edges(nb::object csr, nb::object listed, nb::object source_coefficient, nb::object edge_coefficient,
-                       nb::object row_mantissa, nb::object row_shift, nb::object source_factor, nb::object edge_factor,
-                       nb::object row_factor) {
+EdgesObject make_edges(nb::object csr, nb::object listed, nb::object coefficient, nb::object row_mantissa, nb::object row_shift,
+                       nb::object source_factor, nb::object edge_factor, nb::object row_factor) {
   const CsrObject& graph = nb::cast<const CsrObject&>(csr);
   EdgesObject edges;
   edges.csr = csr;
   Edges& view = edges.view;
   view.csr = graph.view();
   view.count = graph.edges();
-  view.source_coefficient = optional_values<int16_t>(source_coefficient, "source_coefficient", graph.sources, edges);
-  view.edge_coefficient = optional_values<int16_t>(edge_coefficient, "edge_coefficient", graph.edges(), edges);
-  if (view.source_coefficient != nullptr && view.edge_coefficient != nullptr) {
-    raise_value("expected source_coefficient or edge_coefficient, got both");
-  }
+  view.coefficient = optional_values<int16_t>(coefficient, "coefficient", graph.edges(), edges);
   if (row_mantissa.is_none() != row_shift.is_none()) raise_value("expected row_mantissa and row_shift together, got one of them");
   if (!row_mantissa.is_none()) {
     const int32_t* mantissa = optional_values<int32_t>(row_mantissa, "row_mantissa", graph.rows, edges);
@@ -244,16 +239,13 @@ void bind_edges(nb::module_& m) {
   using Self = nb::handle_t<EdgesObject>;
   const auto view = [](Self self) -> const Edges& { return nb::cast<const EdgesObject&>(self).view; };
   nb::class_<EdgesObject>(m, "Edges")
-      .def(nb::new_(&make_edges), "csr"_a, "listed"_a = nb::none(), "source_coefficient"_a = nb::none(), "edge_coefficient"_a = nb::none(),
-           "row_mantissa"_a = nb::none(), "row_shift"_a = nb::none(), "source_factor"_a = nb::none(), "edge_factor"_a = nb::none(),
-           "row_factor"_a = nb::none())
+      .def(nb::new_(&make_edges), "csr"_a, "listed"_a = nb::none(), "coefficient"_a = nb::none(), "row_mantissa"_a = nb::none(),
+           "row_shift"_a = nb::none(), "source_factor"_a = nb::none(), "edge_factor"_a = nb::none(), "row_factor"_a = nb::none())
       .def_static("of_batch", &make_batch_edges, "batch"_a.none(), "nodes"_a, "mean"_a)
       .def_ro("csr", &EdgesObject::csr)
       .def_prop_ro("rows", [](const EdgesObject& self) { return self.view.csr.rows; })
       .def_prop_ro("num_edges", [](const EdgesObject& self) { return self.view.count; })
-      .def_prop_ro("source_coefficient",
-                   [=](Self self) { return vector_or_none(self, view(self).source_coefficient, view(self).csr.sources); })
-      .def_prop_ro("edge_coefficient", [=](Self self) { return vector_or_none(self, view(self).edge_coefficient, view(self).count); })
+      .def_prop_ro("coefficient", [=](Self self) { return vector_or_none(self, view(self).coefficient, view(self).count); })
       .def_prop_ro("row_mantissa", [=](Self self) { return vector_or_none(self, view(self).row.mantissa, view(self).row.count); })
       .def_prop_ro("row_shift", [=](Self self) { return vector_or_none(self, view(self).row.shift, view(self).row.count); })
       .def_prop_ro("source_factor", [=](Self self) { return vector_or_none(self, view(self).source_factor, view(self).csr.sources); })

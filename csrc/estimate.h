@@ -9,14 +9,15 @@
 
 namespace degreequant {
 
-// docs/numerics.md, "Estimates": the error of one, of what it is a sum of; codes within a clamp, less the zero point; and the largest error
-// with which estimates still spare work.
+// docs/numerics.md, "Estimates": the error of one, of what it is a sum of; and the largest with which estimates still spare work, which no
+// rule for codes of 16 bits stays below.
 constexpr float kEstimateError = 0x1p-21F;
-constexpr int32_t kLargestEstimate = 512;
 constexpr float kLargestError = 0x1p-6F;
 
-DEGREEQUANT_INLINE constexpr bool is_estimable(Clamp clamp) noexcept {
-  return clamp.q_max - clamp.zero_point < kLargestEstimate && clamp.zero_point - clamp.q_min < kLargestEstimate;
+// Beyond it everything is clamped.
+DEGREEQUANT_INLINE constexpr int32_t largest_value(Clamp clamp) noexcept {
+  const int32_t above = clamp.q_max - clamp.zero_point, below = clamp.zero_point - clamp.q_min;
+  return 1 + (above > below ? above : below);
 }
 
 // mantissa * 2^-shift; |shift| < 96.
@@ -65,17 +66,21 @@ class EstimateRounder {
 template <typename Lanes>
 class SumEstimator {
  public:
+  using Vector = typename Lanes::Vector;
   using Integers = typename Lanes::Integers;
 
   DEGREEQUANT_INLINE SumEstimator(const Addition& sum, int64_t cols) noexcept
       : rounder_(sum.clamp), a_(Lanes::set(factor(sum.a, sum.shift))), b_(Lanes::set(factor(sum.b, sum.shift))) {
     const float error = kEstimateError * (largest(sum.a, sum.shift) + largest(sum.b, sum.shift) + largest_addend(sum, cols));
-    rounder_.trust(is_estimable(sum.clamp) && error < kLargestError, error);
+    rounder_.trust(error < kLargestError, error);
+  }
+
+  DEGREEQUANT_INLINE Vector bias(Integers addend) const noexcept {
+    return Lanes::multiply(Lanes::to_floats(addend), Lanes::set(kAddendUnit));
   }
 
   // Whether they are sure.
-  DEGREEQUANT_INLINE bool codes(Integers a, Integers b, Integers addend, Integers& result) const noexcept {
-    const auto bias = Lanes::multiply(Lanes::to_floats(addend), Lanes::set(kAddendUnit));
+  DEGREEQUANT_INLINE bool codes(Integers a, Integers b, Vector bias, Integers& result) const noexcept {
     return rounder_.round(Lanes::fma(Lanes::to_floats(a), a_, Lanes::fma(Lanes::to_floats(b), b_, bias)), result);
   }
 
@@ -99,8 +104,8 @@ class SumEstimator {
   }
 
   EstimateRounder<Lanes> rounder_;
-  typename Lanes::Vector a_;
-  typename Lanes::Vector b_;
+  Vector a_;
+  Vector b_;
 };
 
 // Requantizes whole rows. `Exact` does so by the rule.

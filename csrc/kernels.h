@@ -124,23 +124,16 @@ struct Csr {
   int64_t sources;
 };
 
-// acc[i,c] = 2^edge_shift * sum over the edges e of row i of coefficient * (x[indices[e], c] - zero_point)
+// acc[i,c] = 2^edge_shift * sum over the edges e of row i of coefficient[e] * (x[indices[e], c] - zero_point)
 //            + self_coefficient * (x[i, c] - zero_point)
 struct NeighbourSum {
   Codes x;  // csr.sources rows
   Csr csr;
   int32_t zero_point;
-  const int16_t* source_coefficient;  // of each source, or null
-  const int16_t* edge_coefficient;    // of each edge, or null; without either all coefficients are 1
-  int32_t self_coefficient;           // below 2^15 in magnitude; other than 0 only without coefficients and with as many rows as sources
-  int32_t edge_shift;                 // 0 .. 12, likewise
+  const int16_t* coefficient;  // of each edge; null: all are 1
+  int32_t self_coefficient;    // below 2^15 in magnitude; other than 0 only without coefficients and with as many rows as sources
+  int32_t edge_shift;          // 0 .. 12, likewise
 
-  DEGREEQUANT_INLINE constexpr int32_t coefficient(int64_t edge, int64_t source) const noexcept {
-    return source_coefficient != nullptr ? source_coefficient[source] : edge_coefficient != nullptr ? edge_coefficient[edge] : 1;
-  }
-  DEGREEQUANT_INLINE constexpr bool has_coefficients() const noexcept {
-    return source_coefficient != nullptr || edge_coefficient != nullptr;
-  }
   DEGREEQUANT_INLINE constexpr bool has_self_term() const noexcept { return self_coefficient != 0 || edge_shift != 0; }
 };
 

@@ -11,6 +11,8 @@ bool quantize(const float* x, float inverse_scale, Clamp clamp, MutableCodes out
 void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
             int64_t end) noexcept;
 void aggregate(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
+void aggregate_nibbles(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin,
+                       int64_t end) noexcept;  // what aggregate calls where these are the codes of x
 void maximum(Codes x, const Csr& csr, int32_t empty, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void attend(const Attention& attention, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void edge_softmax(const EdgeSoftmax& softmax, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
@@ -26,6 +28,8 @@ bool quantize(const float* x, float inverse_scale, Clamp clamp, MutableCodes out
 void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
             int64_t end) noexcept;
 void aggregate(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
+void aggregate_nibbles(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin,
+                       int64_t end) noexcept;  // what aggregate calls where these are the codes of x
 void maximum(Codes x, const Csr& csr, int32_t empty, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void attend(const Attention& attention, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void edge_softmax(const EdgeSoftmax& softmax, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;

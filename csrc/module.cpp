@@ -187,9 +187,8 @@ NB_MODULE(_kernels, m) {
         "isa"_a, "threads"_a);
   m.def("linear", &linear, "x"_a.none(), "x_type"_a, "cols"_a, "zero_point"_a, "weight"_a, "requantize"_a, "out"_a.none(), "out_type"_a,
         "isa"_a, "threads"_a, "row_mantissa"_a = nb::none(), "row_shift"_a = nb::none());
-  m.def("aggregate", &aggregate, "x"_a.none(), "x_type"_a, "cols"_a, "zero_point"_a, "csr"_a, "source_coefficient"_a.none(),
-        "edge_coefficient"_a.none(), "self_coefficient"_a, "edge_shift"_a, "requantize"_a, "row_mantissa"_a.none(), "row_shift"_a.none(),
-        "out"_a.none(), "out_type"_a, "isa"_a, "threads"_a);
+  m.def("aggregate", &aggregate, "x"_a.none(), "x_type"_a, "cols"_a, "zero_point"_a, "csr"_a, "coefficient"_a.none(), "self_coefficient"_a,
+        "edge_shift"_a, "requantize"_a, "row_mantissa"_a.none(), "row_shift"_a.none(), "out"_a.none(), "out_type"_a, "isa"_a, "threads"_a);
   m.def("maximum", &maximum, "x"_a.none(), "x_type"_a, "cols"_a, "csr"_a, "empty"_a, "out"_a.none(), "isa"_a, "threads"_a);
   m.def("attend", &attend, "x"_a.none(), "x_type"_a, "cols"_a, "csr"_a, "logits"_a.none(), "edge_logits"_a.none(), "heads"_a, "slope"_a,
         "table"_a.none(), "average"_a, "requantize"_a, "out"_a.none(), "out_type"_a, "isa"_a, "threads"_a);

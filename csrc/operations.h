@@ -16,10 +16,9 @@ void quantize(nb::object x, double inverse_scale, int32_t zero_point, int32_t q_
 void linear(nb::object x, std::string_view x_type, int64_t cols, int32_t zero_point, const PackedWeight& weight,
             const RequantizeObject& requantize, nb::object out, std::string_view out_type, std::string_view isa, int64_t threads,
             nb::object row_mantissa, nb::object row_shift);
-void aggregate(nb::object x, std::string_view x_type, int64_t cols, int32_t zero_point, const CsrObject& csr, nb::object source_coefficient,
-               nb::object edge_coefficient, int64_t self_coefficient, int64_t edge_shift, const RequantizeObject& requantize,
-               nb::object row_mantissa, nb::object row_shift, nb::object out, std::string_view out_type, std::string_view isa,
-               int64_t threads);
+void aggregate(nb::object x, std::string_view x_type, int64_t cols, int32_t zero_point, const CsrObject& csr, nb::object coefficient,
+               int64_t self_coefficient, int64_t edge_shift, const RequantizeObject& requantize, nb::object row_mantissa,
+               nb::object row_shift, nb::object out, std::string_view out_type, std::string_view isa, int64_t threads);
 void maximum(nb::object x, std::string_view x_type, int64_t cols, const CsrObject& csr, int32_t empty, nb::object out, std::string_view isa,
              int64_t threads);
 void attend(nb::object x, std::string_view x_type, int64_t cols, const CsrObject& csr, nb::object logits, nb::object edge_logits,

@@ -29,7 +29,7 @@ void check_self_term(int64_t self_coefficient, int64_t edge_shift, bool weighted
   check_range(self_coefficient, -kMaxSelfCoefficient, kMaxSelfCoefficient, "self_coefficient");
   check_range(edge_shift, 0, kMaxEdgeShift, "edge_shift");
   if (self_coefficient == 0 && edge_shift == 0) return;
-  if (weighted) raise_value("expected no coefficients of sources or edges beside self_coefficient and edge_shift");
+  if (weighted) raise_value("expected no coefficients of edges beside self_coefficient and edge_shift");
   if (csr.rows != csr.sources) {
     raise_value("expected a csr with as many rows as sources for self_coefficient and edge_shift, got " + std::to_string(csr.rows) +
                 " rows and " + std::to_string(csr.sources) + " sources");
@@ -67,10 +67,9 @@ void check_heads(int64_t heads, int64_t cols, const CsrObject& csr) {
 
 }  // namespace
 
-void aggregate(nb::object x, std::string_view x_type, int64_t cols, int32_t zero_point, const CsrObject& csr, nb::object source_coefficient,
-               nb::object edge_coefficient, int64_t self_coefficient, int64_t edge_shift, const RequantizeObject& requantize,
-               nb::object row_mantissa, nb::object row_shift, nb::object out, std::string_view out_type, std::string_view isa,
-               int64_t threads) {
+void aggregate(nb::object x, std::string_view x_type, int64_t cols, int32_t zero_point, const CsrObject& csr, nb::object coefficient,
+               int64_t self_coefficient, int64_t edge_shift, const RequantizeObject& requantize, nb::object row_mantissa,
+               nb::object row_shift, nb::object out, std::string_view out_type, std::string_view isa, int64_t threads) {
   const Kernels& kernels = parse_isa(isa);
   const Input input = take_sources(x, x_type, cols, csr);
   const Output output = take_output(out, out_type, csr.rows, cols);
@@ -80,14 +79,12 @@ void aggregate(nb::object x, std::string_view x_type, int64_t cols, int32_t zero
   check_threads(threads);
   check_apart(input.array, "x", output.array);
 
-  InArray keep_source, keep_edge;
-  const int16_t* per_source = optional_data<int16_t>(source_coefficient, "source_coefficient", csr.sources, output.array, keep_source);
-  const int16_t* per_edge = optional_data<int16_t>(edge_coefficient, "edge_coefficient", csr.edges(), output.array, keep_edge);
-  if (per_source != nullptr && per_edge != nullptr) raise_value("expected source_coefficient or edge_coefficient, got both");
-  check_self_term(self_coefficient, edge_shift, per_source != nullptr || per_edge != nullptr, csr);
+  InArray keep;
+  const int16_t* per_edge = optional_data<int16_t>(coefficient, "coefficient", csr.edges(), output.array, keep);
+  check_self_term(self_coefficient, edge_shift, per_edge != nullptr, csr);
 
   const NeighbourSum sum = {
-      input.codes, csr.view(), zero_point, per_source, per_edge, static_cast<int32_t>(self_coefficient), static_cast<int32_t>(edge_shift)};
+      input.codes, csr.view(), zero_point, per_edge, static_cast<int32_t>(self_coefficient), static_cast<int32_t>(edge_shift)};
   const Requantize rule = requantize.view(per_row.view);
   run_by_edges(csr, cols, threads, [&](int64_t begin, int64_t end) noexcept { kernels.aggregate(sum, rule, output.codes, begin, end); });
 }

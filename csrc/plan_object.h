@@ -77,9 +77,8 @@ class PlanObject {
   nb::object empty_;               // numpy.empty
 };
 
-EdgesObject make_edges(nb::object csr, nb::object listed, nb::object source_coefficient, nb::object edge_coefficient,
-                       nb::object row_mantissa, nb::object row_shift, nb::object source_factor, nb::object edge_factor,
-                       nb::object row_factor);
+EdgesObject make_edges(nb::object csr, nb::object listed, nb::object coefficient, nb::object row_mantissa, nb::object row_shift,
+                       nb::object source_factor, nb::object edge_factor, nb::object row_factor);
 // The nodes of each graph, by the graph number of each of `nodes` nodes (None: all are one graph); with `mean` each row is multiplied by
 // 1 / its nodes.
 EdgesObject make_batch_edges(nb::object batch, int64_t nodes, bool mean);

@@ -18,7 +18,7 @@ void sum_neighbours(const NeighbourSum& sum, int64_t row, int64_t first, int64_t
   };
   std::fill(acc, acc + width, 0);
   for (int64_t e = sum.csr.indptr[row]; e < sum.csr.indptr[row + 1]; ++e) {
-    add_node(sum.csr.indices[e], sum.coefficient(e, sum.csr.indices[e]));
+    add_node(sum.csr.indices[e], sum.coefficient == nullptr ? 1 : sum.coefficient[e]);
   }
   for (int64_t c = 0; c < width; ++c) acc[c] *= int64_t{1} << sum.edge_shift;
   if (sum.self_coefficient != 0) add_node(row, sum.self_coefficient);

@@ -55,10 +55,10 @@ void Rule::prepare_estimate() {
     addends_[c] = static_cast<float>(value);
     largest = std::max(largest, std::abs(value));
   }
-  const double error = kEstimateError * (kLargestEstimate + largest);
+  const double error = kEstimateError * (largest_value(clamp) + largest);
   const bool normal = std::all_of(mantissa.begin(), mantissa.end(), [](int32_t m) { return m >= kNormal || m <= -kNormal; });
   estimate_.error = static_cast<float>(error);
-  estimate_.possible = is_estimable(clamp) && error < kLargestError;
+  estimate_.possible = error < kLargestError;
   estimate_.combines = estimate_.possible && normal && shifts_.low >= kAddendBits && shifts_.high <= kMaxShift;
 }
 

@@ -81,8 +81,16 @@ DEGREEQUANT_INLINE __m512i requantize16(__m512i acc, const Multiplier16& m, __m5
   return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 
+DEGREEQUANT_INLINE bool is_byte(CodeType type) noexcept { return type == CodeType::i8 || type == CodeType::u8; }
+
 // Sixteen codes from column `col` on, an even number; 0 in lanes beyond the first `count`, which are not read.
 DEGREEQUANT_INLINE __m512i load16(CodeType type, const uint8_t* row, int64_t col, int64_t count) noexcept {
+  if (count >= kLanes && is_byte(type)) [[likely]] {  // the usual case, without a jump for the sign
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + col));
+    const int32_t offset = type == CodeType::i8 ? 128 : 0;
+    const __m128i raised = _mm_xor_si128(bytes, _mm_set1_epi8(static_cast<char>(offset)));
+    return _mm512_sub_epi32(_mm512_cvtepu8_epi32(raised), _mm512_set1_epi32(offset));
+  }
   const __mmask16 mask = static_cast<__mmask16>(first_lanes(count));
   switch (type) {
     case CodeType::i4:
@@ -107,6 +115,9 @@ DEGREEQUANT_INLINE __m512i load16(CodeType type, const uint8_t* row, int64_t col
 
 // Stores the first `count` of sixteen codes from column `col` on, an even number.
 DEGREEQUANT_INLINE void store16(CodeType type, uint8_t* row, int64_t col, int64_t count, __m512i codes) noexcept {
+  if (count >= kLanes && is_byte(type)) [[likely]] {
+    return _mm_storeu_si128(reinterpret_cast<__m128i*>(row + col), _mm512_cvtepi32_epi8(codes));
+  }
   const __mmask16 mask = static_cast<__mmask16>(first_lanes(count));
   switch (type) {
     case CodeType::i4:
@@ -118,8 +129,8 @@ DEGREEQUANT_INLINE void store16(CodeType type, uint8_t* row, int64_t col, int64_
     }
     case CodeType::i8:
     case CodeType::u8:
-      if (count >= kLanes) return _mm_storeu_si128(reinterpret_cast<__m128i*>(row + col), _mm512_cvtepi32_epi8(codes));
-      return _mm_mask_storeu_epi8(row + col, mask, _mm512_cvtepi32_epi8(codes));
+      _mm_mask_storeu_epi8(row + col, mask, _mm512_cvtepi32_epi8(codes));
+      return;
     case CodeType::i16:
     case CodeType::u16:
       _mm256_mask_storeu_epi16(row + 2 * col, mask, _mm512_cvtepi32_epi16(codes));

@@ -14,8 +14,7 @@ class AggregateStep final : public Step {
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
     const Edges& edges = frame.edges[edges_];
-    const NeighbourSum sum = {frame.codes(x_),        edges.csr,         x_.zero_point,   edges.source_coefficient,
-                              edges.edge_coefficient, self_.coefficient, self_.edge_shift};
+    const NeighbourSum sum = {frame.codes(x_), edges.csr, x_.zero_point, edges.coefficient, self_.coefficient, self_.edge_shift};
     kernels_.aggregate(sum, rule_.view(edges.row), frame.mutable_codes(y_), begin, end);
   }
 

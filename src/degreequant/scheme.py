@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, get_args
 
 from degreequant.errors import RecipeError
 
-Ranges = Literal["minmax", "ema", "percentile"]
+Ranges = Literal["minmax", "ema", "percentile", "mse"]
 Estimator = Literal["plain", "clipped"]
 CodeType = Literal["i4", "u4", "i8", "u8", "i16", "u16"]
 
@@ -82,9 +82,10 @@ class Recipe:
         weight_bits: Bits of the weights, one of 2 to 8; `None` leaves the model in float (`Recipe.fp32()`).
         activation_bits: Bits of what the layers read and store, one of 2 to 8 or 16; `None` with `weight_bits=None`.
         ranges: How an activation's range is tracked: `"minmax"` (running extremes, only widens), `"ema"` (moving average of each
-            batch's extremes) or `"percentile"` (running extremes of each batch's percentiles, estimated from a sample).
-        momentum: Share of the newest batch in a moving average, in (0, 1]. With `"percentile"` it turns the running extremes of the
-            percentiles into a moving average of them; `None` (the paper) does not.
+            batch's extremes), `"percentile"` (running extremes of each batch's percentiles, estimated from a sample) or `"mse"` (the same
+            of the range whose grid has the least squared error).
+        momentum: Share of the newest batch in a moving average, in (0, 1]. With `"percentile"` and `"mse"` it turns the running extremes
+            into a moving average; `None` (the paper) does not.
         percentile: Share of the values that `"percentile"` leaves outside at either end, in [0, 0.5).
         weight_percentile: The same for each output channel of a weight; 0 spans the whole channel.
         per_channel: Whether each output channel of a weight has a scale of its own, or all share one.
@@ -154,6 +155,11 @@ class Recipe:
             p_min=(0.0 if high_precision else 0.1) if p_min is None else p_min,
             p_max=(0.1 if high_precision else 0.2) if p_max is None else p_max,
         )
+
+    @classmethod
+    def ptq(cls, bits: int = 8, *, ranges: Ranges = "percentile") -> Self:
+        """Post-training quantization, for `degreequant.calibrate`: nothing is protected, and no gradient is asked for."""
+        return cls.qat(bits, ranges=ranges)
 
     @property
     def is_float(self) -> bool:

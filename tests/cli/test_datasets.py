@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from degreequant.cli.app import run
-from degreequant.data import DATASETS
+from degreequant.data import DATASETS, find
 from degreequant.data.superpixels import load_file
+from degreequant.experiments import record
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +79,22 @@ def test_own_images_become_graphs(capsys, photos, tmp_path):
     assert (graphs.num_node_features, graphs.num_classes, int(graphs.node_ptr.diff().max()) <= 20) == (5, 2, True)
     assert graphs.y[graphs.splits[0].test].tolist() == [0, 0, 0, 1, 1, 1]
     assert 0 <= float(graphs.x.min()) <= float(graphs.x.max()) <= 1
+
+
+def test_own_images_are_trained_on(capsys, photos, tmp_path):
+    file = str(tmp_path / "own.npz")
+    assert run(["datasets", "build", str(photos), "-o", file, "--superpixels", "20"]) == 0
+    entry = find(file)
+    assert (entry.statistics.graphs, entry.statistics.classes, entry.trained_like) == (24, 2, "cifar10")
+    assert run(["train", "--dataset", file, "--arch", "gin", "--epochs", "1", "--out", str(tmp_path / "runs")]) == 0
+    assert f"degree-quant-int8 on {entry.name}, 1 seeds: test accuracy" in capsys.readouterr().out
+    (row,) = record.read(tmp_path / "runs" / "results.jsonl")
+    assert (row["dataset"], row["architecture"]) == (entry.name, "superpixel-gin")
+
+
+def test_a_file_that_is_not_there_is_no_data_set(capsys, tmp_path):
+    assert run(["train", "--dataset", str(tmp_path / "none.npz")]) == 1
+    assert "none.npz: there is no such file; expected one that `degreequant datasets build` wrote" in capsys.readouterr().err
 
 
 def test_folders_without_images(capsys, tmp_path):

@@ -57,6 +57,16 @@ def test_rows_checkpoints_and_programs(folder, capsys):
         assert row["test_accuracy"] == np.mean(right[data.test_mask.numpy()])
 
 
+def test_calibrated_without_training(capsys):
+    assert train("--method", "ptq", "--bits", "8", "--ranges", "mse", "--out", "runs") == 0
+    assert "ptq-int8-mse on digits, 1 seeds: test accuracy" in capsys.readouterr().out
+    plain, calibrated = record.read("runs/results.jsonl")
+    assert (plain["method"], calibrated["method"], calibrated["start"]) == ("fp32", "ptq-int8-mse", "calibrated")
+    stem = "runs/digits-gcn-ptq-int8-mse-2epochs-seed0"
+    assert dq.convert(load_checkpoint(f"{stem}.safetensors")[0]).to_bytes() == dq.Program.load(f"{stem}.dq").to_bytes()
+    failed(capsys, 1, ["--method", "ptq", "--estimator", "plain"], "--estimator is of gradients")
+
+
 def test_a_second_call_runs_nothing(capsys, monkeypatch):
     assert train("--seeds", "2") == 0
     first = capsys.readouterr().out

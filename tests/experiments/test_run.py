@@ -13,7 +13,7 @@ from degreequant.experiments.experiment import Experiment, recipe_for
 from degreequant.experiments.measure import of_engine
 from degreequant.experiments.run import Curve, Way, run
 from degreequant.train.loop import Settings
-from degreequant.train.task import GraphTask, NodeTask, evaluate
+from degreequant.train.task import GraphTask, NodeTask, evaluate, task_of
 
 DATA = tiny.task()
 
@@ -63,6 +63,20 @@ def test_many_graphs_in_integers(arch):
     metric = "mae" if zinc else "accuracy"
     assert row[f"test_{metric}"] == pytest.approx(row[f"model_test_{metric}"], abs=1e-5)
     assert 0 <= row["training_gap"] <= 1
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["one graph", "many graphs"])
+def test_calibrated_weights_are_those_in_float(many):
+    data, arch = (tiny.graphs(), "reddit-gin") if many else (DATA, "gcn")
+    usual = Experiment("tiny", arch, "fp32", recipe_for("fp32"), 0, hidden_channels=5, settings=Settings(epochs=2))
+    weights = run(usual, data).model.state_dict()
+    asked = dataclasses.replace(usual, method="ptq-int8", recipe=recipe_for("ptq", 8), start="calibrated")
+    outcome = run(asked, data, Way(weights=weights))
+    state = outcome.model.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in weights.items() if not name.endswith("bias"))
+    assert outcome.row["test_accuracy"] == pytest.approx(outcome.row["model_test_accuracy"])
+    assert (outcome.row["epoch"], outcome.row["step_ms"], outcome.row["curve"]) == (0, 0, [])
+    assert outcome.row["val_accuracy"] == evaluate(outcome.model, task_of(data), "val").metric
 
 
 def test_the_engine_is_measured_over_all_batches(monkeypatch):

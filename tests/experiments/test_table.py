@@ -78,6 +78,14 @@ def test_runs_that_start_from_float_are_other_runs():
         assert run.float_start.recipe == Recipe.fp32()
 
 
+def test_calibrated_runs_start_from_the_float_runs_of_their_table():
+    cells = {cell.name: cell for cell in table("ptq").cells}
+    for name, cell in cells.items():
+        (plain,) = cells[f"{cell.dataset}/{cell.arch}/fp32"].candidates
+        for run in cell.candidates:
+            assert run == plain if name.endswith("fp32") else (run.start, run.float_start) == ("calibrated", plain)
+
+
 @pytest.fixture
 def cells(monkeypatch):
     """The cells of a file with this content."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from degreequant.quant.observers import SAMPLE, RangeObserver, _sample, extremes, percentiles
+from degreequant.quant.observers import SAMPLE, RangeObserver, extremes, percentiles, sample_of
 from degreequant.scheme import Recipe
 
 EMA = Recipe.qat(8).replace(momentum=0.25)
@@ -134,7 +134,7 @@ def test_large_tensors_have_nearly_the_percentiles_of_their_nonzeros(share, nonz
 def test_a_sample_sees_all_columns_alike(columns):
     rows = 40 * SAMPLE // columns + 7
     x = torch.arange(columns, dtype=torch.float32).repeat(rows, 1) + 1
-    values, hidden = _sample(x, torch.arange(rows) % 3 == 0, SAMPLE, None)
+    values, hidden = sample_of(x, torch.arange(rows) % 3 == 0, SAMPLE, None)
     assert SAMPLE / 2 <= len(values) <= SAMPLE
     counts = torch.bincount(values.long() - 1, minlength=columns)
     assert counts.max() - counts.min() <= 1
@@ -143,10 +143,10 @@ def test_a_sample_sees_all_columns_alike(columns):
 
 def test_a_sample_begins_anywhere_and_repeats_with_its_generator():
     x = torch.arange(10 * SAMPLE, dtype=torch.float32).view(-1, 5)
-    first = {float(_sample(x, None, SAMPLE, None)[0][0]) for _ in range(30)}
+    first = {float(sample_of(x, None, SAMPLE, None)[0][0]) for _ in range(30)}
     assert len(first) > 3
     assert max(first) < 20
-    one, two = (_sample(x, None, SAMPLE, torch.Generator().manual_seed(3))[0] for _ in range(2))
+    one, two = (sample_of(x, None, SAMPLE, torch.Generator().manual_seed(3))[0] for _ in range(2))
     assert torch.equal(one, two)
 
 

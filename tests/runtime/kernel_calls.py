@@ -43,9 +43,7 @@ def linear(isa, x, x_type, zero_point, weight, rule, out_type, threads=1):
     return out
 
 
-def aggregate(
-    isa, x, x_type, cols, csr, source_coefficient, edge_coefficient, rule, out_type, threads=1, *, zero_point=0, self_term=(0, 0)
-):
+def aggregate(isa, x, x_type, cols, csr, coefficient, rule, out_type, threads=1, *, zero_point=0, self_term=(0, 0)):
     """`self_term` is (self_coefficient, edge_shift)."""
     out = new_codes(out_type, csr.rows, cols)
     _kernels.aggregate(
@@ -54,8 +52,7 @@ def aggregate(
         cols,
         zero_point,
         csr,
-        source_coefficient,
-        edge_coefficient,
+        coefficient,
         *self_term,
         requantize(rule),
         *row_multipliers(rule),

@@ -79,7 +79,7 @@ def test_a_graph_keeps_nothing_of_what_it_was_given():
     edges[:], weights[:] = 0, np.nan
     form = graph.form(IntegerSum(EdgeNorm(normalize=False, add_self_loops=False), True))
     np.testing.assert_array_equal(form.csr.indices, [1, 2, 2, 0, 1])
-    np.testing.assert_array_equal(form.edge_coefficient, [13107, 26214, 32767, 10922, 32767])  # 2/5, 4/5, 5/5; 1/3, 3/3
+    np.testing.assert_array_equal(form.coefficient, [13107, 26214, 32767, 10922, 32767])  # 2/5, 4/5, 5/5; 1/3, 3/3
 
 
 def test_forms_are_made_once():
@@ -95,21 +95,19 @@ def test_degrees_of_an_unweighted_graph():
     np.testing.assert_array_equal(form.csr.indptr, [0, 4, 6, 7])
     np.testing.assert_array_equal(form.csr.indices, [1, 2, 2, 0, 0, 1, 2])
     roots = np.array([1 / 2, 1 / np.sqrt(2), 1])
-    np.testing.assert_array_equal(form.source_coefficient, np.floor(32767 * roots + 0.5))
+    np.testing.assert_array_equal(form.coefficient, np.floor(32767 * roots + 0.5)[form.csr.indices])
     np.testing.assert_allclose(Multiplier(form.row_mantissa, form.row_shift).to_real(), roots / 32767, rtol=2**-30)
-    assert form.edge_coefficient is None
 
 
 def test_weights_are_not_used_where_the_program_takes_none():
     """A model may pass its edge weights to one layer and not to another."""
     plain, weighted = (g.form(IntegerSum(EdgeNorm(), False)) for g in (dq.Graph(EDGES, 3), dq.Graph(EDGES, 3, WEIGHTS)))
-    np.testing.assert_array_equal(plain.source_coefficient, weighted.source_coefficient)
-    assert weighted.edge_coefficient is None
+    np.testing.assert_array_equal(plain.coefficient, weighted.coefficient)
 
 
 def test_without_normalization_every_edge_counts_one():
     form = dq.Graph(EDGES, 3).form(IntegerSum(EdgeNorm(normalize=False), False))
-    assert (form.source_coefficient, form.edge_coefficient, form.row_mantissa, form.row_shift) == (None,) * 4
+    assert (form.coefficient, form.row_mantissa, form.row_shift) == (None,) * 3
 
 
 def test_a_negative_degree():
@@ -122,7 +120,7 @@ def test_a_negative_degree():
 def test_a_degree_of_zero_contributes_nothing():
     form = dq.Graph([[0, 1], [1, 1]], 2, [1.0, -1.0]).form(IntegerSum(EdgeNorm(add_self_loops=False), True))
     np.testing.assert_array_equal(form.csr.indices, [0, 1])
-    np.testing.assert_array_equal(form.edge_coefficient, [0, 0])
+    np.testing.assert_array_equal(form.coefficient, [0, 0])
     np.testing.assert_array_equal(form.row_mantissa, [0, 0])
 
 
@@ -143,7 +141,7 @@ def test_threads_that_ask_at_once_get_the_same():
 
     def work():
         ask.wait()
-        found.append(graph.form(IntegerSum(EdgeNorm(), True)).edge_coefficient)
+        found.append(graph.form(IntegerSum(EdgeNorm(), True)).coefficient)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:

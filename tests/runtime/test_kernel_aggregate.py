@@ -25,16 +25,15 @@ def test_aggregate_is_the_page(isa, data):
     x = data.draw(call.code_matrices(x_type, nodes, cols))
     csr = data.draw(call.graphs(nodes))
     rule = data.draw(call.rules(out_type, cols, nodes))
-    weighting = data.draw(st.sampled_from(["none", "source", "edge"]))
-    count = {"none": 0, "source": nodes, "edge": csr.num_edges}[weighting]
-    factors = np.array(data.draw(st.lists(coefficients, min_size=count, max_size=count)), np.int16)
+    weighted = data.draw(st.booleans())
+    count = csr.num_edges if weighted else 0
+    factors = np.array(data.draw(st.lists(coefficients, min_size=count, max_size=count)), np.int16) if weighted else None
     zero_point = data.draw(st.one_of(st.just(0), st.integers(*oracle.CODE_RANGES[x_type])))
-    self_term = data.draw(self_terms) if weighting == "none" else (0, 0)
+    self_term = data.draw(self_terms) if not weighted else (0, 0)
 
-    per_edge = (factors[csr.indices] if weighting == "source" else factors if weighting == "edge" else np.ones(csr.num_edges)).astype(int)
-    source, edge = (factors if weighting == kind else None for kind in ("source", "edge"))
+    per_edge = np.ones(csr.num_edges, int) if factors is None else factors.astype(int)
     packed = oracle.pack(x, x_type, cols)
-    got = call.aggregate(isa, packed, x_type, cols, csr, source, edge, rule, out_type, zero_point=zero_point, self_term=self_term)
+    got = call.aggregate(isa, packed, x_type, cols, csr, factors, rule, out_type, zero_point=zero_point, self_term=self_term)
 
     wanted = oracle.aggregate(x, cols, call.rows_of(csr, per_edge.tolist()), rule, zero_point, self_term)
     np.testing.assert_array_equal(got, oracle.pack(wanted, out_type, cols))
@@ -52,7 +51,7 @@ def test_the_sum_of_each_graph_is_the_page(isa, data):
 
     csr = _kernels.segments(np.array(batch, np.int64), num_graphs)
     packed = oracle.pack(x, x_type, cols)
-    got = call.aggregate(isa, packed, x_type, cols, csr, None, None, rule, out_type, zero_point=zero_point)
+    got = call.aggregate(isa, packed, x_type, cols, csr, None, rule, out_type, zero_point=zero_point)
 
     members = [[(node, 1) for node in range(nodes) if batch[node] == graph] for graph in range(num_graphs)]
     np.testing.assert_array_equal(got, oracle.pack(oracle.aggregate(x, cols, members, rule, zero_point), out_type, cols))
@@ -68,12 +67,12 @@ def test_aggregate_equals_the_reference(isa, x_type, cols):
     x = call.random_codes(rng, x_type, nodes, cols)
     weights = rng.integers(-32767, 32767, csr.num_edges, endpoint=True).astype(np.int16)
     low, high = oracle.CODE_RANGES[x_type]
-    for source, edge in [(None, None), (weights[:nodes], None), (None, weights)]:
+    for coefficient in (None, weights):
         for zero_point in (0, low, high, int(rng.integers(low, high))):
             out_type = rng.choice(CODE_TYPES)
-            bits = (12 if source is None and edge is None else 26) - (4 if x_type in ("i4", "u4") else 0)
+            bits = (12 if coefficient is None else 26) - (4 if x_type in ("i4", "u4") else 0)
             rule = call.random_rule(rng, out_type, cols, rows=rng.choice([None, nodes]), acc_bits=bits)
-            check_against_the_reference(isa, (x, x_type, cols, csr, source, edge, rule, out_type), zero_point=zero_point)
+            check_against_the_reference(isa, (x, x_type, cols, csr, coefficient, rule, out_type), zero_point=zero_point)
 
 
 def check_against_the_reference(isa, arguments, **keywords):
@@ -94,7 +93,7 @@ def test_the_self_term_equals_the_reference(isa, x_type, cols):
         zero_point = int(rng.choice([0, *oracle.CODE_RANGES[x_type]]))
         out_type = rng.choice(CODE_TYPES)
         rule = call.random_rule(rng, out_type, cols, rows=rng.choice([None, nodes]), acc_bits=12 + self_term[1])
-        check_against_the_reference(isa, (x, x_type, cols, csr, None, None, rule, out_type), zero_point=zero_point, self_term=self_term)
+        check_against_the_reference(isa, (x, x_type, cols, csr, None, rule, out_type), zero_point=zero_point, self_term=self_term)
 
 
 DEGREES = [0, 1, 2, 3, 4, 15, 16, 17, 31, 33, 255, 256, 257, 258, 511, 513, 770]  # around pairs, and what narrow lanes can sum
@@ -113,10 +112,10 @@ def test_rows_of_any_length_sum_to_the_reference(isa, x_type, cols):
     weights = np.full(csr.num_edges, rng.choice([-32768, 32767]), np.int16)
     mixed = rng.integers(-32768, 32767, csr.num_edges, endpoint=True).astype(np.int16)
     for x in (extreme, call.random_codes(rng, x_type, nodes, cols)):
-        for source, edge in [(None, None), (weights[:nodes], None), (None, weights), (None, mixed)]:
-            bits = (17 if source is None and edge is None else 32) - (4 if x_type in ("i4", "u4") else 0)
+        for coefficient in (None, weights, mixed):
+            bits = (17 if coefficient is None else 32) - (4 if x_type in ("i4", "u4") else 0)
             rule = call.random_rule(rng, "i8", cols, rows=nodes, acc_bits=bits)
-            check_against_the_reference(isa, (x, x_type, cols, csr, source, edge, rule, "i8"), zero_point=int(rng.choice([0, low])))
+            check_against_the_reference(isa, (x, x_type, cols, csr, coefficient, rule, "i8"), zero_point=int(rng.choice([0, low])))
 
 
 def star(in_degree, nodes=3):
@@ -133,7 +132,7 @@ def check_star(isa, x_type, weights, cols=35):
     bits = max(1, max(abs(s) for s in sums) * max(-low, high)).bit_length()
     rule = oracle.Rule([(2**31 - 1, 31 + bits - 14)] * cols, [5 * c for c in range(cols)], 3, -32768, 32767)
 
-    got = call.aggregate(isa, oracle.pack(x, x_type, cols), x_type, cols, csr, None, weights, rule, "i16")
+    got = call.aggregate(isa, oracle.pack(x, x_type, cols), x_type, cols, csr, weights, rule, "i16")
 
     wanted = oracle.aggregate(x, cols, [[(1, sums[0]), (2, sums[1])], [], []], rule)
     np.testing.assert_array_equal(got, oracle.pack(wanted, "i16", cols))
@@ -177,7 +176,7 @@ def test_the_self_term_at_the_bound_of_32_bits(isa, x_type, beyond, self_coeffic
         own = others if (self_coefficient > 0) else zero_point
         x = [[own if c % 4 else others for c in range(cols)], *[[others if c % 5 else zero_point for c in range(cols)]] * 2]
         packed = oracle.pack(x, x_type, cols)
-        arguments = (packed, x_type, cols, star(in_degree), None, None, rule, "i16")
+        arguments = (packed, x_type, cols, star(in_degree), None, rule, "i16")
         got = call.aggregate(isa, *arguments, zero_point=zero_point, self_term=(self_coefficient, shift))
 
         wanted = oracle.aggregate(x, cols, [[(1, in_degree)], [], []], rule, zero_point, (self_coefficient, shift))
@@ -192,7 +191,7 @@ def test_a_hub_with_a_self_term(isa, x_type):
     x = [[high - c % 3 for c in range(cols)], [low + c % 4 for c in range(cols)], [high] * cols]
     rule = oracle.Rule([(-(2**31 - 1), 31 + 30)] * cols, None, -7, -32768, 32767)
     packed = oracle.pack(x, x_type, cols)
-    got = call.aggregate(isa, packed, x_type, cols, star(in_degree), None, None, rule, "i16", zero_point=high, self_term=(-32767, 12))
+    got = call.aggregate(isa, packed, x_type, cols, star(in_degree), None, rule, "i16", zero_point=high, self_term=(-32767, 12))
 
     edges = [[(1, in_degree - in_degree // 2), (2, in_degree // 2)], [], []]
     np.testing.assert_array_equal(got, oracle.pack(oracle.aggregate(x, cols, edges, rule, high, (-32767, 12)), "i16", cols))

@@ -56,7 +56,7 @@ def test_nothing_beyond_an_array_is_touched(isa, guarded, code_type, cols):
         x = guarded(codes, first_half=not input_at_the_page)
         _kernels.linear(x, code_type, cols, 0, weight, rule, out(), code_type, isa, 1)
         for zero_point, self_term in [(0, (0, 0)), (low, (3, 2)), (high, (32767, 12))]:
-            _kernels.aggregate(x, code_type, cols, zero_point, csr, None, None, *self_term, rule, None, None, out(), code_type, isa, 1)
+            _kernels.aggregate(x, code_type, cols, zero_point, csr, None, *self_term, rule, None, None, out(), code_type, isa, 1)
         _kernels.maximum(x, code_type, cols, csr, low, out(), isa, 1)
         _kernels.add(x, code_type, 0, x, code_type, 0, cols, 1, 1, 14, None, 0, 0, 7, out(), code_type, isa, 1)
         _kernels.rescale(x, code_type, cols, 0, rule, out(), code_type, cols, 0, isa, 1)

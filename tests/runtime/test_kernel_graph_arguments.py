@@ -14,8 +14,7 @@ def aggregate_call():
         "cols": 4,
         "zero_point": 0,
         "csr": csr(),
-        "source_coefficient": None,
-        "edge_coefficient": None,
+        "coefficient": None,
         "self_coefficient": 0,
         "edge_shift": 0,
         "requantize": requantize(4),
@@ -69,15 +68,9 @@ def pooled():
 AGGREGATE = [
     (ValueError, r"cols in \[0, 2147483647\], got -1", {"cols": -1}),
     (ValueError, "number of rows of x to be 3, got 4", {"x": np.ones((4, 4), np.int8)}),
-    (TypeError, "source_coefficient of int16, got int32", {"source_coefficient": np.ones(3, INT32)}),
-    (ValueError, "source_coefficient of length 3, got 4", {"source_coefficient": np.ones(4, np.int16)}),
-    (ValueError, "edge_coefficient of length 3, got 2", {"edge_coefficient": np.ones(2, np.int16)}),
-    (ValueError, r"edge_coefficient with 1 dimension, got shape \(1, 3\)", {"edge_coefficient": np.ones((1, 3), np.int16)}),
-    (
-        ValueError,
-        "source_coefficient or edge_coefficient, got both",
-        {"source_coefficient": np.ones(3, np.int16), "edge_coefficient": np.ones(3, np.int16)},
-    ),
+    (TypeError, "coefficient of int16, got int32", {"coefficient": np.ones(3, INT32)}),
+    (ValueError, "coefficient of length 3, got 2", {"coefficient": np.ones(2, np.int16)}),
+    (ValueError, r"coefficient with 1 dimension, got shape \(1, 3\)", {"coefficient": np.ones((1, 3), np.int16)}),
     (ValueError, "row_mantissa and row_shift together, got one", {"row_mantissa": np.ones(3, INT32)}),
     (ValueError, "row_shift of length 3, got 2", {"row_mantissa": np.ones(3, INT32), "row_shift": np.ones(2, INT32)}),
     (
@@ -98,13 +91,13 @@ AGGREGATE = [
     (ValueError, r"edge_shift in \[0, 12\], got -1", {"edge_shift": -1}),
     (
         ValueError,
-        "no coefficients of sources or edges beside self_coefficient and edge_shift",
-        {"self_coefficient": 1, "source_coefficient": np.ones(3, np.int16)},
+        "no coefficients of edges beside self_coefficient and edge_shift",
+        {"self_coefficient": 1, "coefficient": np.ones(3, np.int16)},
     ),
     (
         ValueError,
-        "no coefficients of sources or edges beside self_coefficient and edge_shift",
-        {"edge_shift": 1, "edge_coefficient": np.ones(3, np.int16)},
+        "no coefficients of edges beside self_coefficient and edge_shift",
+        {"edge_shift": 1, "coefficient": np.ones(3, np.int16)},
     ),
     (
         ValueError,

@@ -114,7 +114,7 @@ def test_threads_change_nothing(isa, threads):
     weight = rng.integers(-127, 127, (cols, cols)).astype(np.int8)
     values = rng.standard_normal((nodes, cols)).astype(np.float32)
     for run in (
-        lambda n: call.aggregate(isa, x, "i8", cols, csr, None, None, rule, "i8", n),
+        lambda n: call.aggregate(isa, x, "i8", cols, csr, None, rule, "i8", n),
         lambda n: call.linear(isa, x, "i8", 3, weight, rule, "i8", n),
         lambda n: call.quantize(isa, values, np.float32(50), rule, "i8", n),
     ):
@@ -127,7 +127,7 @@ def test_nothing_is_legal(isa):
         for code_type in CODE_TYPES:
             x = call.new_codes(code_type, rows, cols)
             assert call.quantize(isa, np.zeros((rows, cols), np.float32), 1.0, ONE_IN_ANY_TYPE, code_type).size == 0
-            assert call.aggregate(isa, x, code_type, cols, csr, None, None, ONE_IN_ANY_TYPE, code_type).size == 0
+            assert call.aggregate(isa, x, code_type, cols, csr, None, ONE_IN_ANY_TYPE, code_type).size == 0
             out = call.linear(isa, x, code_type, 0, np.zeros((4, cols), np.int8), ONE_IN_ANY_TYPE, "u8")
             np.testing.assert_array_equal(out, np.zeros((rows, 4), np.uint8))
 
@@ -154,7 +154,7 @@ def test_the_rounding_rule_at_its_edges(isa, rows):
             weights.append(part if count > 0 else -part)
     csr = _kernels.Csr(np.array(edges).T.copy(), len(RULE_SUMS), "keep", False)
 
-    got = call.aggregate(isa, x, "i8", len(channels), csr, None, np.array(weights, np.int16), rule, "i16")
+    got = call.aggregate(isa, x, "i8", len(channels), csr, np.array(weights, np.int16), rule, "i16")
 
     cols = range(len(channels))
     wanted = [[rule.code(total, i, c) for c in cols] for i, total in enumerate(RULE_SUMS)]

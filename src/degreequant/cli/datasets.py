@@ -65,7 +65,7 @@ def build(
 ) -> None:
     """Cut images of one size into superpixels, as the MNIST and CIFAR-10 graphs were, and write their nodes.
 
-    `degreequant.data.superpixels.load_file` makes graphs of the file, edges and a split included.
+    `degreequant train --dataset FILE.npz` trains on it; `degreequant.data.load("FILE.npz")` gives its graphs, edges and a split included.
 
     Example: degreequant datasets build photos/ -o photos.npz --superpixels 100
     """

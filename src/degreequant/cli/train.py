@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def train(
-    dataset: Annotated[str, typer.Option(help="Name of a data set; see `degreequant datasets list`.")] = "cora",
+    dataset: Annotated[str, typer.Option(help="A data set (`degreequant datasets list`), or a file of superpixels.")] = "cora",
     arch: Annotated[str, typer.Option(help="Architecture: gcn, gat or gin.")] = "gcn",
-    method: Annotated[str, typer.Option(help="fp32, qat, nqat or degree-quant.")] = "degree-quant",
+    method: Annotated[str, typer.Option(help="fp32, qat, nqat, degree-quant, or ptq: float, then calibrated.")] = "degree-quant",
     bits: Annotated[int | None, typer.Option(help="Bits of weights and activations, by default 8; none with fp32.")] = None,
-    ranges: Annotated[str | None, typer.Option(help="For qat and nqat: minmax, ema or percentile.")] = None,
+    ranges: Annotated[str | None, typer.Option(help="For qat, nqat and ptq: minmax, ema, percentile or mse.")] = None,
     estimator: Annotated[str | None, typer.Option(help="For qat and nqat: plain or clipped.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs, with seeds 0, 1, ...; of ten folds, run k tests on fold k.")] = 1,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each run; by default those of the reference.")] = None,
@@ -78,6 +78,8 @@ def _experiments(
     settings = usual.settings if epochs is None else replace(usual.settings, epochs=epochs)
     length = f"-{epochs}epochs" if settings != usual.settings else ""
     first = Experiment(entry.name, usual.architecture, label, recipe, 0, usual.hidden_channels, usual.dropout, settings)
+    if label.startswith("ptq"):
+        first = replace(first, start="calibrated")
     experiments = [replace(first, seed=seed, fold=seed % entry.folds) for seed in range(seeds)]
     return experiments, lambda row: f"{row['dataset']}-{row['architecture']}-{row['method']}{length}-seed{row['seed']}"
 

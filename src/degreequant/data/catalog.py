@@ -4,11 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from degreequant.data import citation, digits, superpixels, tudataset, zinc
 from degreequant.errors import DatasetError
+
+GREY = 3
+"""Features of a node of a grey image: its colour and its place."""
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -58,6 +62,7 @@ class Dataset:
         licence: What its distributor states.
         folds: How many splits results are a mean over; 1 where the split is fixed.
         tolerance: How far, as a share of it, nodes and edges may be from `statistics`; above 0 where a set has several forms.
+        trained_like: Name of the data set whose sizes and hyperparameters it is trained with, where it has none of its own.
     """
 
     name: str
@@ -72,6 +77,7 @@ class Dataset:
     _places: Callable[[], tuple[str, ...]]
     folds: int = 1
     tolerance: float = 0.0
+    trained_like: str | None = None
 
     def load(self) -> "Data | GraphSet":
         """The graph or the graphs, their size checked. See `degreequant.data.load`."""
@@ -119,20 +125,22 @@ def measure(data: "Data | GraphSet", directed: bool = False) -> Statistics:
 
 
 def find(name: str) -> Dataset:
-    """The entry called `name`, in capitals or not.
+    """The entry called `name`, in capitals or not; or one for a file of superpixels that ends in .npz, which is read.
 
     Raises:
-        DatasetError: If there is none.
+        DatasetError: If there is none, or the file is missing or damaged.
 
     >>> find("Cora").statistics
     Statistics(nodes=2708, edges=5278, features=1433, classes=7, graphs=1, directed=False)
     """
+    if str(name).endswith(".npz"):
+        return _superpixel_file(Path(name))
     key = str(name).strip().lower()
     if key in DATASETS:
         return DATASETS[key]
     close = get_close_matches(key, DATASETS, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    raise DatasetError(f"unknown data set {name!r}; {hint}expected one of {', '.join(DATASETS)}")
+    raise DatasetError(f"unknown data set {name!r}; {hint}expected one of {', '.join(DATASETS)}, or a file.npz")
 
 
 def load(name: str) -> "Data | GraphSet":
@@ -207,6 +215,26 @@ def _superpixels(title: superpixels.Name, statistics: Statistics, published: Mea
         _available=partial(superpixels.available, title),
         _places=lambda: tuple(map(str, superpixels.places(title))),
         tolerance=0.005,
+    )
+
+
+def _superpixel_file(path: Path) -> Dataset:
+    """A file that `degreequant datasets build` wrote; its name is the file's, and a digest of what is in it."""
+    graphs = superpixels.load_file(path)
+    from degreequant.data.parsed import digest
+
+    return Dataset(
+        name=f"{path.stem.lower()}-{digest([path])[:8]}",
+        title=path.stem,
+        task="graph classification",
+        statistics=measure(graphs, directed=True),
+        published=None,
+        source=str(path),
+        licence="the images'",
+        _load=lambda: graphs,
+        _available=lambda: True,
+        _places=lambda: (str(path),),
+        trained_like="mnist" if graphs.num_node_features == GREY else "cifar10",
     )
 
 

@@ -30,7 +30,7 @@ def parsed(name: str, sources: Iterable[Path], read: Callable[[], GraphSet]) -> 
         DatasetError: What `read` raises; missing sources are its business.
     """
     try:
-        path = cache_folder() / "parsed" / f"{name}-{_digest(sources)}.safetensors"
+        path = cache_folder() / "parsed" / f"{name}-{digest(sources)}.safetensors"
     except OSError:
         return read()
     with suppress(OSError, SafetensorError, KeyError, ValueError, DatasetError):
@@ -42,14 +42,15 @@ def parsed(name: str, sources: Iterable[Path], read: Callable[[], GraphSet]) -> 
     return graphs
 
 
-def _digest(sources: Iterable[Path]) -> str:
-    digest = hashlib.sha256(FORMAT.encode())
+def digest(sources: Iterable[Path]) -> str:
+    """What the files are known by: their names and contents."""
+    known = hashlib.sha256(FORMAT.encode())
     for path in sources:
-        digest.update(f"{path.name}|{path.stat().st_size}|".encode())
+        known.update(f"{path.name}|{path.stat().st_size}|".encode())
         with path.open("rb") as stream:
             while piece := stream.read(1 << 20):
-                digest.update(piece)
-    return digest.hexdigest()[:16]
+                known.update(piece)
+    return known.hexdigest()[:16]
 
 
 def _bytes(graphs: GraphSet) -> bytes:

@@ -100,6 +100,8 @@ def load_file(path: Path, validation: float = 0.1, test: float = 0.1) -> "GraphS
         DatasetError: If the file is missing or damaged, or the shares leave a part without images.
         MissingExtraError: If PyTorch Geometric or scikit-learn is not installed.
     """
+    if not path.is_file():
+        raise DatasetError(f"{path}: there is no such file; expected one that `degreequant datasets build` wrote")
     pyg()
     from degreequant.data.parsed import parsed
 

@@ -10,8 +10,8 @@ from degreequant.errors import RecipeError
 from degreequant.scheme import Estimator, Ranges, Recipe
 from degreequant.train.loop import Settings
 
-Method = Literal["fp32", "qat", "nqat", "degree-quant"]
-Start = Literal["scratch", "fp32"]
+Method = Literal["fp32", "qat", "nqat", "degree-quant", "ptq"]
+Start = Literal["scratch", "fp32", "calibrated"]
 
 FIRST_SETTINGS = ("epochs", "lr", "weight_decay", "patience")
 """Settings that are in every key, at their defaults too."""
@@ -25,7 +25,7 @@ class Experiment:
     """A run: data (and its fold), architecture, recipe, hyperparameters and seed. Two equal experiments have one `key`.
 
     `start` says where the weights come from: new ones, or those that the float experiment of the same data, sizes, hyperparameters and seed
-    ends with (`float_start`).
+    ends with (`float_start`); `calibrated` weights are these too, and are not trained on: ranges are observed, biases corrected.
     """
 
     dataset: str
@@ -60,7 +60,7 @@ class Experiment:
 
     @property
     def float_start(self) -> "Experiment":
-        """The experiment that gives a run with `start="fp32"` its weights."""
+        """The experiment that gives a run its weights, where it does not start from scratch."""
         return replace(self, method="fp32", recipe=Recipe.fp32(), start="scratch")
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,6 +83,10 @@ def recipe_for(method: str, bits: int | None = None, ranges: Ranges | None = Non
         if ranges is not None or estimator is not None:
             raise RecipeError(f"--ranges and --estimator choose a QAT baseline; they do not go with {method}")
         return Recipe.fp32() if method == "fp32" else Recipe.degree_quant(bits)
+    if method == "ptq":
+        if estimator is not None:
+            raise RecipeError("--estimator is of gradients; it does not go with ptq, which trains nothing")
+        return Recipe.ptq(bits, ranges=ranges or "percentile")
     preset = Recipe.qat if method == "qat" else Recipe.nqat
     return preset(bits, ranges=ranges or "ema", estimator=estimator or "clipped")
 

@@ -42,7 +42,7 @@ def protocols(dataset: Dataset) -> Mapping[str, Protocol]:
     >>> list(protocols(find("reddit-binary")))
     ['gin']
     """
-    section = _section(dataset.name)
+    section = _section(dataset.trained_like or dataset.name)
     common = {name: value for name, value in section.items() if name not in ARCHITECTURES}
     return MappingProxyType({arch: _protocol({**common, **section[arch]}) for arch in ARCHITECTURES if arch in section})
 

@@ -1,6 +1,7 @@
-"""Runs an experiment: trains, converts, and measures what the engine gets right."""
+"""Runs an experiment: trains or calibrates, converts, and measures what the engine gets right."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,15 +13,19 @@ from degreequant.data.graphs import GraphSet
 from degreequant.experiments.experiment import Experiment
 from degreequant.experiments.measure import Measured, of_engine, of_model
 from degreequant.experiments.record import Row, environment
+from degreequant.nn.calibrate import calibrate
 from degreequant.nn.gap import training_gap
 from degreequant.nn.prepared import PreparedModel
 from degreequant.nn.rewrite import prepare
 from degreequant.program import Program
 from degreequant.train.architectures import Architecture
-from degreequant.train.loop import Fit, Progress, Resume, fit
+from degreequant.train.loop import Fit, Progress, Resume, evaluate, fit
 from degreequant.train.task import Task, task_of
 
 Weights = dict[str, Tensor]
+
+CALIBRATION_BATCHES = 4
+"""Batches of training examples that post-training quantization sees: one graph, or some hundred small ones."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +64,36 @@ def run(experiment: Experiment, data: Data | GraphSet, way: Way | None = None) -
     architecture = Architecture(
         experiment.architecture, task.in_channels, experiment.hidden_channels, task.out_channels, experiment.dropout
     )
-    model = prepare(architecture.build(), experiment.recipe)
-    if way.weights is not None:
-        model.load_state_dict(way.weights, strict=False)
     there, curve = task.to(device), Curve(way.progress)
-    trained = fit(model.to(device), there, experiment.settings, curve, way.resume)
+    quantized = _calibrated if experiment.start == "calibrated" else _trained
+    model, fitted = quantized(architecture.build(), experiment, there, replace(way, progress=curve))
     model_test = of_model(model, there)
     model.cpu()
     program = None if experiment.recipe.is_float else convert(model)
-    row = experiment.to_dict() | {"key": experiment.key} | _result(model, task, trained, program, model_test) | {"curve": curve.points()}
+    row = experiment.to_dict() | {"key": experiment.key} | _result(model, task, fitted, program, model_test) | {"curve": curve.points()}
     row |= {"device": device_name(device), "threads": torch.get_num_threads()} | environment()
     return Outcome(model, architecture, program, row)
+
+
+def _trained(model: nn.Module, experiment: Experiment, task: Task, way: Way) -> tuple[nn.Module, Fit]:
+    """The model prepared and trained, from the way's weights where there are some."""
+    prepared = prepare(model, experiment.recipe)
+    if way.weights is not None:
+        prepared.load_state_dict(way.weights, strict=False)
+    prepared.to(task.device)
+    return prepared, fit(prepared, task, experiment.settings, way.progress, way.resume)
+
+
+def _calibrated(model: nn.Module, experiment: Experiment, task: Task, way: Way) -> tuple[nn.Module, Fit]:
+    """The model with the way's weights, calibrated on the first training examples; labels have no say."""
+    assert way.weights is not None
+    started = time.perf_counter()
+    model.load_state_dict(way.weights)
+    inputs = (example.inputs for example in task.examples("train"))
+    prepared = calibrate(model.to(task.device), inputs, experiment.recipe, batches=CALIBRATION_BATCHES)
+    seconds = time.perf_counter() - started
+    score = evaluate(prepared, task, "val")
+    return prepared, Fit(0, score.loss, score.metric, 0.0, seconds)
 
 
 def device_name(device: torch.device | str) -> str:
@@ -97,7 +121,7 @@ class Curve:
         return self._losses[::-step][::-1]
 
 
-def _result(model: nn.Module, task: Task, trained: Fit, program: Program | None, model_test: Measured) -> dict[str, Any]:
+def _result(model: nn.Module, task: Task, fitted: Fit, program: Program | None, model_test: Measured) -> dict[str, Any]:
     metric = task.objective.metric
     test = model_test if program is None else of_engine(program, task)
     parameters = sum(4 * parameter.numel() for parameter in model.parameters())
@@ -105,12 +129,12 @@ def _result(model: nn.Module, task: Task, trained: Fit, program: Program | None,
         f"test_{metric}": test.metric,
         "test_parts": test.pieces,
         f"model_test_{metric}": model_test.metric,
-        f"val_{metric}": trained.val_metric,
-        "val_loss": trained.val_loss,
+        f"val_{metric}": fitted.val_metric,
+        "val_loss": fitted.val_loss,
         "training_gap": None if program is None else _largest_gap(model, task),
-        "epoch": trained.epoch,
-        "step_ms": round(trained.step_ms, 3),
-        "seconds": round(trained.seconds, 2),
+        "epoch": fitted.epoch,
+        "step_ms": round(fitted.step_ms, 3),
+        "seconds": round(fitted.seconds, 2),
         "bytes": parameters if program is None else program.nbytes,
     }
 

@@ -44,7 +44,7 @@ def complete(
 ) -> Row:
     """Runs an experiment, or goes on with it, and appends its row; the way's own `resume` and `weights` have no say."""
     state = state_path(results, experiment)
-    weights = _float_weights(experiment.float_start, data, results, way) if experiment.start == "fp32" else None
+    weights = _float_weights(experiment.float_start, data, results, way) if experiment.start != "scratch" else None
     outcome = run(experiment, data, Way(way.progress, Resume(state, run=experiment.key), way.device, weights))
     if finished is not None:
         finished(outcome)

@@ -4,7 +4,8 @@ A file says `title`, `about`, whether its figures are `recalled`, and:
 
     [columns]                    data sets, each with its architectures
     [methods.ID]                 `title`, `preset` and `bits` (see `recipe_for`), and any setting of Recipe or Settings; `start = "fp32"`
-                                 trains on from the float weights; `grid` lists values to try: the best on validation is reported
+                                 trains on from the float weights, `"calibrated"` takes them as they are; `grid` lists values to try:
+                                 the best on validation is reported
     [grids.DATASET]              narrower grids for a data set
     [overrides.DATASET.ARCH.ID]  settings of one cell
     [targets.DATASET.ARCH]       the published figure of a method: [mean, spread], or a table with `mean`, `spread` and `recalled`
@@ -117,7 +118,7 @@ class Table:
         return list(dict.fromkeys((cell.dataset, cell.arch) for cell in self.cells))
 
 
-NAMES = ("main", "reddit-binary", "ranges", "protection", "readout", "from-float", "latency")
+NAMES = ("main", "reddit-binary", "ptq", "ranges", "protection", "readout", "from-float", "latency")
 """The tables there are, those of the project's claims first."""
 
 
@@ -176,7 +177,7 @@ def _experiment(dataset: str, arch: str, given: Settings) -> Experiment:
     """The run with seed 0 that these settings mean; what a row calls its method is the preset and its bits."""
     settings = dict(given)
     preset, bits, start = settings.pop("preset"), settings.pop("bits", None), settings.pop("start", "scratch")
-    baseline = {name: settings.pop(name, None) for name in ("ranges", "estimator")} if preset in ("qat", "nqat") else {}
+    baseline = {name: settings.pop(name, None) for name in ("ranges", "estimator")} if preset in ("qat", "nqat", "ptq") else {}
     recipe = recipe_for(preset, bits, **baseline)
     recipe = recipe.replace(**{name: settings.pop(name) for name in RECIPE & set(settings)})
     usual = protocol(find(dataset), arch)

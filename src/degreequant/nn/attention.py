@@ -42,13 +42,13 @@ class Attention:
         heads: Number of heads.
         negative_slope: Of the LeakyReLU.
         dropout: Share of the weights that a training forward drops.
-        scale: Of the logits' grid.
+        scale: Of the logits' grid; None where they are on none.
     """
 
     heads: int
     negative_slope: float
     dropout: float
-    scale: Tensor
+    scale: Tensor | None
 
 
 def attention_edges(edge_index: Tensor, nodes: int, add_self_loops: bool, memo: TensorMemo) -> Edges:
@@ -78,8 +78,9 @@ def attend(
     halves = logits.view(nodes, 2, heads)
     logit = halves[:, 0].index_select(0, edges.source) + halves[:, 1].index_select(0, edges.target)
     logit = F.leaky_relu(logit if edge_logits is None else logit + edge_logits, attention.negative_slope)
-    nothing = torch.zeros_like(attention.scale, dtype=torch.int32)
-    logit = fake_quantize(logit, attention.scale, nothing, -1024, 1023, "plain", None if protected is None else protected[edges.source])
+    if attention.scale is not None:
+        nothing = torch.zeros_like(attention.scale, dtype=torch.int32)
+        logit = fake_quantize(logit, attention.scale, nothing, -1024, 1023, "plain", None if protected is None else protected[edges.source])
     rows = edges.target.unsqueeze(-1).expand_as(logit)
     largest = logit.detach().new_zeros(nodes, heads).scatter_reduce(0, rows, logit.detach(), "amax", include_self=False)
     weight = _to_table(torch.exp(logit - largest.index_select(0, edges.target)))

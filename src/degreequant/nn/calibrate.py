@@ -1,33 +1,40 @@
-"""Post-training quantization: ranges from calibration data alone, for a model that is not to be trained again."""
+"""Post-training quantization: ranges, and means, from calibration data alone, for a model that is not to be trained again."""
 
-import inspect
-from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
-from degreequant.errors import PrepareError
+from degreequant.nn.bias_correction import correct_biases
+from degreequant.nn.calls import Call, batches_of, call_of, example_of
 from degreequant.nn.prepared import PreparedModel, observe
 from degreequant.nn.rewrite import prepare
+from degreequant.quant.observers import INPUT_SAMPLE, RangeObserver
 from degreequant.scheme import Recipe
 
 
-def calibrate(model: nn.Module, data: Any, recipe: Recipe | None = None) -> nn.Module:
+def calibrate(
+    model: nn.Module, data: Any, recipe: Recipe | None = None, *, batches: int | None = None, bias_correction: bool = True
+) -> nn.Module:
     """A trained model as `prepare` gives it, in `eval()` and ready for `convert`: its ranges are those of the calibration data.
 
-    Nothing is trained: parameters and statistics of BatchNorms are those of `model`, dropout is off, nothing is protected. Every forward
-    observes ranges as the recipe says; inputs are not changed.
+    Nothing is trained: weights and statistics of BatchNorms are those of `model`, dropout is off. The ranges of a recipe mean here:
+    `"minmax"` all that was seen; `"ema"`, `"percentile"` and `"mse"` the mean over the batches of each one's extremes, percentiles, or
+    range of least squared error. A recipe that protects nodes leaves them out of the ranges, so that hubs, whose sums are largest, have
+    less say. The result does not depend on torch's random state.
 
     Args:
-        model: A trained model in float.
+        model: A trained model in float, which stays as it is.
         data: What to call it with, once or several times: a `torch_geometric.data.Data` (or a loader of them), a dict of arguments by name,
             a tuple of arguments, or any iterable of these. Of a `Data` the arguments are read by their names in the forward.
-        recipe: Bits and ranges; by default 8 bits, ranges by percentile.
+        recipe: Bits and ranges; by default `Recipe.ptq()`, 8 bits.
+        batches: Only so many of an iterable, from its beginning.
+        bias_correction: Whether what quantization adds to the mean of each layer is taken off its bias
+            (`degreequant.nn.bias_correction`).
 
     Raises:
         PrepareError: If the model cannot be quantized, or `data` holds nothing.
 
-    >>> import torch
     >>> from torch_geometric.nn import SAGEConv
     >>> class Net(nn.Module):
     ...     def __init__(self):
@@ -39,44 +46,32 @@ def calibrate(model: nn.Module, data: Any, recipe: Recipe | None = None) -> nn.M
     >>> qmodel.training
     False
     """
-    recipe = (recipe or Recipe.qat(8, ranges="percentile")).replace(p_min=0.0, p_max=0.0)
-    calls = list(data) if _is_many(data) else [data]
-    if not calls:
-        raise PrepareError("calibrate got no data: give a Data object, arguments, or an iterable of these with at least one")
-    prepared = prepare(model, recipe, example_inputs=_example(model, calls[0]))
+    recipe = recipe or Recipe.ptq()
+    found = batches_of(data, batches)
+    prepared = prepare(model, recipe, example_inputs=example_of(model, found[0]))
     assert isinstance(prepared, PreparedModel)
     prepared.eval()
     if not recipe.is_float:
-        for call in calls:
-            args, kwargs = _call(prepared, call)
-            observe(prepared, *args, **kwargs)
+        calls = [call_of(prepared, batch) for batch in found]
+        _observe_all(prepared, calls)
+        if bias_correction:
+            correct_biases(prepared, calls)
     return prepared
 
 
-def _is_many(data: Any) -> bool:
-    one = isinstance(data, Mapping | tuple | Tensor) or hasattr(data, "edge_index") or hasattr(data, "x")
-    return not one and isinstance(data, Iterable)
+def _observe_all(model: PreparedModel, calls: list[Call]) -> None:
+    """Observes every batch once; each layer sees what the quantized layers before it give.
 
-
-def _example(model: nn.Module, call: Any) -> Any:
-    """The call as `prepare` takes examples; a data object is read when the forward is traced."""
-    if isinstance(call, Mapping | tuple):
-        return call
-    names = [name for name in inspect.signature(model.forward).parameters if _holds(call, name)]
-    return {name: call[name] for name in names}
-
-
-def _call(model: PreparedModel, call: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if isinstance(call, Mapping):
-        return (), dict(call)
-    if isinstance(call, tuple):
-        return call, {}
-    names = [name for name in model.dq.eval.form.live if _holds(call, name)]
-    return ((), {name: call[name] for name in names}) if names else ((call,), {})
-
-
-def _holds(data: Any, name: str) -> bool:
-    try:
-        return isinstance(data[name], Tensor)
-    except (KeyError, TypeError, IndexError, AttributeError):
-        return False
+    A moving average whose newest batch counts `1 / k` is the mean of k batches. Larger samples than in training cost little here.
+    """
+    observers = [module for module in model.modules() if isinstance(module, RangeObserver)]
+    usual = [(observer.sample, observer.momentum) for observer in observers]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for number, call in enumerate(calls, start=1):
+            for observer in observers:
+                observer.sample = INPUT_SAMPLE
+                observer.momentum = None if model.dq.recipe.ranges == "minmax" else 1 / number
+            observe(model, *call.args, **call.kwargs)
+    for observer, (sample, momentum) in zip(observers, usual, strict=True):
+        observer.sample, observer.momentum = sample, momentum

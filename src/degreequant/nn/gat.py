@@ -71,14 +71,17 @@ class GATSite(Site):
         logits = context.keep(self.logits.name, self.logits(halves, protected))
         edges = attention_edges(edge_list(edge_index), len(x), layer.add_self_loops, context.graphs)
         edge_logits = self._edge_logits(context, layer, edge_attr, edges, len(x))
-        scale, _ = grid_parameters(self.logits.range.low, self.logits.range.high, "symmetric", self.logits.spec)
-        attention = Attention(layer.heads, layer.negative_slope, layer.dropout, scale)
+        attention = Attention(layer.heads, layer.negative_slope, layer.dropout, self._logit_scale())
         sums = attend(features, logits, edge_logits, edges, attention, protected, self.training)
         y = sums.flatten(1) if layer.concat else sums.mean(dim=1)
         if layer.res is not None:
             y = context.keep(self.sums.name, self.sums(y, protected))
             y = y + context.keep(self.residual.name, self.residual(F.linear(x, self.residual_weight(layer.res.weight)), protected))
         return self.finish(context, y if layer.bias is None else y + layer.bias)  # type: ignore[no-any-return]
+
+    def _logit_scale(self) -> Tensor | None:
+        logits = self.logits
+        return grid_parameters(logits.range.low, logits.range.high, "symmetric", logits.spec)[0] if logits.active else None
 
     def _edge_logits(self, context: Context, layer: Any, edge_attr: Tensor | None, edges: Edges, nodes: int) -> Tensor | None:
         if edge_attr is None or layer.lin_edge is None:

@@ -68,7 +68,7 @@ class PreparedModel(nn.Module):
         values = plan.form.bind(args, kwargs)
         context = Context(self.dq.graphs, self.get_submodule, values=values)
         if self.training or self.dq.recipe.is_float:
-            return _run(self, plan, values, context, degree_rank)
+            return _run(self, plan, values, context, degree_rank, draws=self.training and self.dq.recipe.protects)
         return _run_exactly(self, plan, values, context)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
@@ -119,12 +119,14 @@ def stored_floats(model: PreparedModel, *args: Any, **kwargs: Any) -> dict[str, 
 
 
 def observe(model: PreparedModel, *args: Any, **kwargs: Any) -> None:
-    """Observes ranges in a forward that is otherwise one of evaluation: no dropout, no statistics moved, nothing protected."""
+    """Observes ranges in a forward that is otherwise one of evaluation: no dropout, no statistics moved. Nodes are protected as the recipe
+    says, so that hubs have less say in the ranges."""
     plan = model.dq.eval
     with evaluating(model), torch.no_grad():
         getattr(model, SITES).train()
         values = plan.form.bind(args, kwargs)
-        _run(model, plan, values, Context(model.dq.graphs, model.get_submodule, values=values))
+        context = Context(model.dq.graphs, model.get_submodule, values=values)
+        _run(model, plan, values, context, draws=model.dq.recipe.protects)
 
 
 @contextmanager
@@ -140,8 +142,9 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @torch.compiler.disable(recursive=False)  # type: ignore[no-untyped-call, untyped-decorator]
-def _run(model: PreparedModel, plan: Plan, values: dict[str, Any], context: Context, degree_rank: Tensor | None = None) -> Any:
-    draws = model.training and model.dq.recipe.protects
+def _run(
+    model: PreparedModel, plan: Plan, values: dict[str, Any], context: Context, degree_rank: Tensor | None = None, *, draws: bool = False
+) -> Any:
     with _full_precision(model):
         for step in plan.steps:
             if draws and step.kind == "site" and getattr(model, SITES)[step.target].spec.rows == "nodes":

@@ -16,6 +16,7 @@ from degreequant.errors import NotCalibratedError
 from degreequant.quant import cpu_kernel
 from degreequant.quant.device import kernels_for
 from degreequant.quant.grid import GridKind, activation_spec, grid_numbers, grid_parameters, usable_scale, weight_spec
+from degreequant.quant.least_error import LeastErrorObserver
 from degreequant.quant.observers import SAMPLE, RangeObserver
 from degreequant.scheme import Estimator, Grid, Recipe
 
@@ -31,16 +32,20 @@ class ActivationQuantizer(nn.Module):
         kind: See `GridKind`.
         recipe: Bits, ranges and estimator.
         sample: Elements that a percentile is estimated from.
+
+    Attributes:
+        active: Whether it quantizes; values pass as they are where it does not. Ranges are observed all the same.
     """
 
     def __init__(self, name: str, kind: GridKind, recipe: Recipe, sample: int = SAMPLE) -> None:
         super().__init__()
         assert recipe.activation_bits is not None
         self.name = name
+        self.active = True
         self.kind: GridKind = kind
         self.spec = activation_spec(kind, recipe.activation_bits)
         self.estimator: Estimator = recipe.estimator
-        self.range = RangeObserver(recipe, sample)
+        self.range = LeastErrorObserver(recipe, kind, self.spec, sample) if recipe.ranges == "mse" else RangeObserver(recipe, sample)
 
     def forward(self, x: Tensor, protected: Tensor | None = None, *, relu: bool = False) -> Tensor:
         """`x` `[rows, columns]`, or the ReLU of it, on its grid; rows in `protected` (bool `[rows]`) are not quantized."""
@@ -51,6 +56,8 @@ class ActivationQuantizer(nn.Module):
     def fake_quantize(self, x: Tensor, protected: Tensor | None = None, *, relu: bool = False) -> Tensor:
         """`x`, or the ReLU of it, on the grid in force, protected rows apart; nothing is observed."""
         spec = self.spec
+        if not self.active:
+            return F.relu(x) if relu else x
         if cpu_kernel.usable(x):
             low, high = self.range.ends.tolist()
             scale, zero_point = grid_numbers(low, high, self.kind, spec)
@@ -90,11 +97,15 @@ class WeightQuantizer(nn.Module):
 
     With Quant-Noise each training forward quantizes a random share of the elements, so that gradients of the others are unbiased
     (Fan et al., "Training with Quantization Noise", 2020).
+
+    Attributes:
+        active: Whether it quantizes; the weight passes as it is where it does not.
     """
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         assert recipe.weight_bits is not None
+        self.active = True
         self.spec = weight_spec(recipe.weight_bits)
         self.percentile = recipe.weight_percentile
         self.per_channel = recipe.per_channel
@@ -103,6 +114,8 @@ class WeightQuantizer(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight on its grid."""
+        if not self.active:
+            return weight
         scale = self.scales(weight)
         zero_point = torch.zeros_like(scale, dtype=torch.int32)
         estimator = self.estimator if self.percentile else "plain"  # spanned by the whole channel, no weight is outside

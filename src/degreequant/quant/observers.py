@@ -111,7 +111,7 @@ def percentiles(
     """
     if cpu_kernel.usable(x):
         return cpu_kernel.percentiles(x, protected, _places(x, sample, generator), share, relu=relu)
-    values, hidden = _sample(x, protected, sample, generator)
+    values, hidden = sample_of(x, protected, sample, generator)
     if values.numel() == 0:
         return values.new_tensor([torch.inf, -torch.inf])
     shown = values if hidden is None else values.masked_fill(hidden, 0.0)
@@ -122,7 +122,7 @@ def percentiles(
     return ends if hidden is None else torch.where(hidden.all(), ends.new_tensor([torch.inf, -torch.inf]), ends)
 
 
-def _sample(x: Tensor, protected: Tensor | None, sample: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
+def sample_of(x: Tensor, protected: Tensor | None, sample: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
     """Elements of `x`, and which of them are of protected rows (none, where nothing is protected).
 
     Of a large tensor every n-th element, from one on that is drawn on the CPU: a view, where drawing each would be most of the work. n has

@@ -163,8 +163,7 @@ def aggregate(
     cols: int,
     zero_point: int,
     csr: Csr,
-    source_coefficient: NDArray[np.int16] | None,
-    edge_coefficient: NDArray[np.int16] | None,
+    coefficient: NDArray[np.int16] | None,
     self_coefficient: int,
     edge_shift: int,
     requantize: Requantize,
@@ -175,10 +174,10 @@ def aggregate(
     isa: str,
     threads: int,
 ) -> None:
-    """Write requantize(2^edge_shift * sum of coefficient * (x[source, c] - zero_point) + self_coefficient * (x[i, c] - zero_point)).
+    """Write requantize(2^edge_shift * sum of coefficient[e] * (x[source, c] - zero_point) + self_coefficient * (x[i, c] - zero_point)).
 
-    The sum runs over the edges of row i; `x` has `csr.sources` rows, `out` has `csr.rows`. The coefficient is source_coefficient[source],
-    edge_coefficient[e] with e in the order of `csr`, or 1 without both; giving both raises.
+    The sum runs over the edges e of row i, in the order of `csr`; `x` has `csr.sources` rows, `out` has `csr.rows`. Without coefficients
+    all are 1.
 
     |self_coefficient| < 2^15 and 0 <= edge_shift <= 12; either may be other than 0 only without coefficients, and where rows are sources.
     A row's own multiplier (`row_mantissa`, `row_shift`) is combined with the channel's before the one rounding.
@@ -381,8 +380,7 @@ class Edges:
         csr: Csr,
         *,
         listed: int | None = None,
-        source_coefficient: NDArray[np.int16] | None = None,
-        edge_coefficient: NDArray[np.int16] | None = None,
+        coefficient: NDArray[np.int16] | None = None,
         row_mantissa: NDArray[np.int32] | None = None,
         row_shift: NDArray[np.int32] | None = None,
         source_factor: NDArray[np.float32] | None = None,
@@ -394,8 +392,7 @@ class Edges:
         Args:
             csr: the edges by destination.
             listed: edges in the caller's list, where a step needs the edge ids of `csr`; all ids must be below.
-            source_coefficient: of each source.
-            edge_coefficient: of each edge in the order of `csr`; not together with `source_coefficient`.
+            coefficient: of each edge in the order of `csr`.
             row_mantissa: the multiplier of each row, with `row_shift`.
             row_shift: see `row_mantissa`.
             source_factor: what a float step multiplies each source by.
@@ -416,12 +413,8 @@ class Edges:
         """The edges by destination; None of a batch."""
 
     @property
-    def source_coefficient(self) -> NDArray[np.int16] | None:
+    def coefficient(self) -> NDArray[np.int16] | None:
         """As given; read-only, as all that follow."""
-
-    @property
-    def edge_coefficient(self) -> NDArray[np.int16] | None:
-        """As given."""
 
     @property
     def row_mantissa(self) -> NDArray[np.int32] | None:

@@ -57,12 +57,13 @@ class EdgeList:
         if weight is not None:
             of_edges = per_edge(root, csr.indices, _targets(csr), weight)
             row = from_real(of_edges.row_factor)
-            return native.Edges(csr, edge_coefficient=of_edges.value, row_mantissa=row.mantissa, row_shift=row.shift)
+            return native.Edges(csr, coefficient=of_edges.value, row_mantissa=row.mantissa, row_shift=row.shift)
         if not norm.normalize:
             return native.Edges(csr)
         of_nodes = per_source(root)
         row = from_real(of_nodes.row_factor)
-        return native.Edges(csr, source_coefficient=of_nodes.value, row_mantissa=row.mantissa, row_shift=row.shift)
+        # Laid out edge by edge: read in order, they cost a kernel less than a look into those of the sources would.
+        return native.Edges(csr, coefficient=of_nodes.value[csr.indices], row_mantissa=row.mantissa, row_shift=row.shift)
 
     def real_sum(self, norm: EdgeNorm, *, weighted: bool) -> native.Edges:
         """The same with real factors, for operations in float32."""

@@ -1,0 +1,32 @@
+"""Quantizers switched off for a while: what a prepared model computes with only some of them is how the error of each is told apart."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from degreequant.nn.prepared import SITES, PreparedModel
+from degreequant.quant.fake import ActivationQuantizer, WeightQuantizer
+
+Quantizer = ActivationQuantizer | WeightQuantizer
+
+
+@contextmanager
+def quantizing(model: PreparedModel, chosen: Callable[[str, Quantizer], bool]) -> Iterator[None]:
+    """Only the chosen quantizers work, in forwards that compute on floats; `chosen` is asked with the key of the site and each of its
+    quantizers. Those of the integers, `model.eval()` and what is converted, are not concerned."""
+    found = list(quantizers(model))
+    before = [quantizer.active for _, quantizer in found]
+    for site, quantizer in found:
+        quantizer.active = chosen(site, quantizer)
+    try:
+        yield
+    finally:
+        for (_, quantizer), active in zip(found, before, strict=True):
+            quantizer.active = active
+
+
+def quantizers(model: PreparedModel) -> Iterator[tuple[str, Quantizer]]:
+    """Each quantizer with the key of its site."""
+    for key, site in getattr(model, SITES).items():
+        for module in site.modules():
+            if isinstance(module, Quantizer):
+                yield key, module
