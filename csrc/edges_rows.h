@@ -43,42 +43,78 @@ class Factors {
   int32_t values_[kProductColumns + 2 * kMaxLanes] = {};
 };
 
-// Columns [first, first + count) of the rows.
+// Codes less their zero point, of any type.
 template <typename Simd>
+class Centred {
+ public:
+  DEGREEQUANT_INLINE Centred(Codes x, int32_t zero_point) noexcept : x_(x), zero_(Simd::set(zero_point)) {}
+  DEGREEQUANT_INLINE auto at(int64_t row, int64_t col, int64_t count) const noexcept {
+    return Simd::subtract(load_vector<Simd>(x_, row, col, count), zero_);
+  }
+
+ private:
+  Codes x_;
+  typename Simd::Vector zero_;
+};
+
+// The same of bytes, whose sign is no matter of control flow: with its sign bit flipped an unsigned code is a signed one, 128 below.
+template <typename Simd>
+class CentredBytes {
+ public:
+  DEGREEQUANT_INLINE CentredBytes(Codes x, int32_t zero_point) noexcept
+      : x_(x), flip_(x.type == CodeType::u8 ? 0x80 : 0), zero_(Simd::set(zero_point - flip_)) {}
+  DEGREEQUANT_INLINE auto at(int64_t row, int64_t col, int64_t count) const noexcept {
+    return Simd::subtract(Simd::widen_flipped(x_.data + row * x_.cols + col, count, flip_), zero_);
+  }
+
+ private:
+  Codes x_;
+  int32_t flip_;
+  typename Simd::Vector zero_;
+};
+
+// Columns [first, first + count) of the rows, where channels of b serve several.
+template <typename Simd, typename A>
 DEGREEQUANT_INLINE void multiply_repeated(const Product& product, const typename Simd::Requantizer& requantizer, MutableCodes out,
                                           int64_t first, int64_t count, int64_t begin, int64_t end) noexcept {
+  const A a(product.a, product.a_zero);
   Factors<Simd> factors(product, first, count);
-  const auto zero = Simd::set(product.a_zero);
   for (int64_t row = begin; row < end; ++row) {
     factors.load(row);
     for (int64_t i = 0; i < count; i += Simd::kLanes) {
-      const int64_t col = first + i;
-      const auto acc = Simd::multiply(Simd::subtract(load_vector<Simd>(product.a, row, col, count - i), zero), factors.at(i));
-      store_vector<Simd>(out, row, col, count - i, requantizer.codes(acc, col, count - i));
+      const auto acc = Simd::multiply(a.at(row, first + i, count - i), factors.at(i));
+      store_vector<Simd>(out, row, first + i, count - i, requantizer.codes(acc, first + i, count - i));
     }
   }
+}
+
+// `Of` is how codes are read.
+template <typename Simd, template <typename> typename Of>
+DEGREEQUANT_INLINE void multiply_rows(const Product& product, const Requantize& rule, MutableCodes out, int64_t begin,
+                                      int64_t end) noexcept {
+  const typename Simd::Requantizer requantizer(rule);
+  for (int64_t first = 0; product.repeat > 1 && first < out.cols; first += kProductColumns) {
+    const int64_t count = out.cols - first < kProductColumns ? out.cols - first : kProductColumns;
+    multiply_repeated<Simd, Of<Simd>>(product, requantizer, out, first, count, begin, end);
+  }
+  if (product.repeat > 1) return;
+  const Of<Simd> a(product.a, product.a_zero), b(product.b, product.b_zero);
+  for_vectors<Simd>(out.cols, begin, end, [&](int64_t row, int64_t col, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
+    const auto acc = Simd::multiply(a.at(row, col, count), b.at(row, col, count));
+    store_vector<Simd>(out, row, col, count, requantizer.codes(acc, col, count));
+  });
 }
 
 template <typename Simd>
 DEGREEQUANT_INLINE void multiply_with(const Product& product, const Requantize& rule, MutableCodes out, int64_t begin,
                                       int64_t end) noexcept {
-  const auto is_wide = [](CodeType type) DEGREEQUANT_INLINE_LAMBDA { return row_bytes(type, 1) > 1; };
-  if (is_wide(product.a.type) || is_wide(product.b.type)) return reference::multiply(product, rule, out, begin, end);
-  const typename Simd::Requantizer requantizer(rule);
-  if (product.repeat > 1) {
-    for (int64_t first = 0; first < out.cols; first += kProductColumns) {
-      const int64_t count = out.cols - first < kProductColumns ? out.cols - first : kProductColumns;
-      multiply_repeated<Simd>(product, requantizer, out, first, count, begin, end);
-    }
-    return;
+  const auto is_byte = [](CodeType type) DEGREEQUANT_INLINE_LAMBDA { return type == CodeType::i8 || type == CodeType::u8; };
+  if (row_bytes(product.a.type, 1) > 1 || row_bytes(product.b.type, 1) > 1) return reference::multiply(product, rule, out, begin, end);
+  if (!is_byte(product.a.type) || !is_byte(product.b.type) || !is_byte(out.type)) {
+    return multiply_rows<Simd, Centred>(product, rule, out, begin, end);
   }
-  const auto a_zero = Simd::set(product.a_zero);
-  const auto b_zero = Simd::set(product.b_zero);
-  for_vectors<Simd>(out.cols, begin, end, [&](int64_t row, int64_t col, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
-    const auto a = Simd::subtract(load_vector<Simd>(product.a, row, col, count), a_zero);
-    const auto b = Simd::subtract(load_vector<Simd>(product.b, row, col, count), b_zero);
-    store_vector<Simd>(out, row, col, count, requantizer.codes(Simd::multiply(a, b), col, count));
-  });
+  out.type = CodeType::i8;  // stored alike, and known when this is compiled
+  multiply_rows<Simd, CentredBytes>(product, rule, out, begin, end);
 }
 
 // What turns the weights of a group of heads into codes, in the slots of the softmax.

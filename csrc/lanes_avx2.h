@@ -27,6 +27,11 @@ struct Lanes : Simd {
   DEGREEQUANT_INLINE static Vector widen(const uint8_t* p) noexcept {
     return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
   }
+  // The first `count` of the bytes at p with some bits flipped, as signed numbers.
+  DEGREEQUANT_INLINE static Vector widen_flipped(const uint8_t* p, int64_t count, int32_t flip) noexcept {
+    const __m128i bytes = load_bytes(p, count < kLanes ? count : kLanes);
+    return _mm256_cvtepi8_epi32(_mm_xor_si128(bytes, _mm_set1_epi8(static_cast<char>(flip))));
+  }
   // Between 0 and `most`.
   DEGREEQUANT_INLINE static Vector limited(Vector v, int32_t most) noexcept {
     return _mm256_max_epi32(_mm256_min_epi32(v, set(most)), set(0));

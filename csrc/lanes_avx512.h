@@ -24,6 +24,11 @@ struct Lanes : Simd {
   DEGREEQUANT_INLINE static Vector widen(const uint8_t* p) noexcept {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
+  // The first `count` of the bytes at p with some bits flipped, as signed numbers.
+  DEGREEQUANT_INLINE static Vector widen_flipped(const uint8_t* p, int64_t count, int32_t flip) noexcept {
+    const __m128i bytes = _mm_maskz_loadu_epi8(static_cast<__mmask16>(first_lanes(count)), p);
+    return _mm512_cvtepi8_epi32(_mm_xor_si128(bytes, _mm_set1_epi8(static_cast<char>(flip))));
+  }
   // Between 0 and `most`.
   DEGREEQUANT_INLINE static Vector limited(Vector v, int32_t most) noexcept {
     return _mm512_max_epi32(_mm512_min_epi32(v, set(most)), set(0));
