@@ -45,7 +45,9 @@ DEGREEQUANT_INLINE void add_rows(const Addition& sum, MutableCodes out, int64_t 
     const auto addend = sum.addend == nullptr ? Simd::set(0) : Simd::load_some(sum.addend + col, count);
     const auto bias = sum.addend == nullptr ? Simd::Estimates::set(0) : estimator.bias(addend);
     typename Simd::Vector codes;
-    if (!estimator.codes(a, b, bias, codes)) codes = Simd::codes_of_sum(sum, a, b, addend);
+    if (estimator.codes(a, b, bias, codes) != 0) [[unlikely]] {
+      codes = Simd::codes_of_sum(sum, a, b, addend);
+    }
     store_vector<Simd>(out, row, col, count, codes);
   });
 }

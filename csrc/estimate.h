@@ -43,13 +43,13 @@ class EstimateRounder {
   // Whether the estimates that follow lie within `error` of the exact values, as far as these lie within the clamp.
   DEGREEQUANT_INLINE void trust(bool near, float error) noexcept { margin_ = Lanes::set(near ? 0.5F - error : kNever); }
 
-  // Whether the codes are those of the exact values.
-  DEGREEQUANT_INLINE bool round(Vector estimate, Integers& codes) const noexcept {
+  // The lanes whose codes may not be those of the exact values, a bit each.
+  DEGREEQUANT_INLINE uint32_t round(Vector estimate, Integers& codes) const noexcept {
     const Vector limited = Lanes::minimum(Lanes::maximum(estimate, low_), high_);
     const Vector rounded = Lanes::add(limited, Lanes::set(kRounding));  // the integer stands in the low bits
     const Vector fraction = Lanes::subtract(limited, Lanes::subtract(rounded, Lanes::set(kRounding)));
     codes = Lanes::subtract_integers(Lanes::bits(rounded), offset_);
-    return __builtin_expect(!Lanes::any_beyond(fraction, margin_), 1);
+    return Lanes::lanes_beyond(fraction, margin_);
   }
 
  private:
@@ -79,8 +79,8 @@ class SumEstimator {
     return Lanes::multiply(Lanes::to_floats(addend), Lanes::set(kAddendUnit));
   }
 
-  // Whether they are sure.
-  DEGREEQUANT_INLINE bool codes(Integers a, Integers b, Vector bias, Integers& result) const noexcept {
+  // The lanes whose codes may be wrong, a bit each.
+  DEGREEQUANT_INLINE uint32_t codes(Integers a, Integers b, Vector bias, Integers& result) const noexcept {
     return rounder_.round(Lanes::fma(Lanes::to_floats(a), a_, Lanes::fma(Lanes::to_floats(b), b_, bias)), result);
   }
 
@@ -128,7 +128,8 @@ class EstimatingRequantizer {
         bias_(rule.prepared.estimate.bias == nullptr ? kZeros : rule.prepared.estimate.bias),
         scale_mask_(rule.prepared.estimate.scale == nullptr ? 0 : ~int64_t{0}),
         bias_mask_(rule.prepared.estimate.bias == nullptr ? 0 : ~int64_t{0}),
-        row_factor_(Lanes::set(rule.channel.count == 1 && rule.row.count == 0 ? real(bounded(rule.channel.at(0))) : 1.0F)) {
+        channel_factor_(rule.channel.count == 1 ? real(bounded(rule.channel.at(0))) : 1.0F),
+        row_factor_(Lanes::set(channel_factor_)) {
     rounder_.trust(rule.prepared.estimate.possible, rule.prepared.estimate.error);
   }
 
@@ -136,16 +137,12 @@ class EstimatingRequantizer {
   DEGREEQUANT_INLINE void start_row(int64_t row) noexcept {
     row_ = row;
     if (rule_.row.count == 0) return;
-    if (rule_.channel.count == 1) {
-      row_factor_ = Lanes::set(real(rule_.multiplier(row, 0)));
-      return;
-    }
     const Multiplier m = rule_.row.at(row);
     const CodeRange shifts = rule_.prepared.shifts;
     const bool near = rule_.prepared.estimate.combines && (m.mantissa >= kNormal || m.mantissa <= -kNormal) &&
                       m.shift - 31 + shifts.low >= kAddendBits && m.shift - 31 + shifts.high <= kMaxShift;
     rounder_.trust(near, rule_.prepared.estimate.error);
-    if (near) row_factor_ = Lanes::set(real(m));
+    if (near) row_factor_ = Lanes::set(real(m) * channel_factor_);
   }
 
   // Of the channels from `col` on, a multiple of the lanes.
@@ -153,12 +150,19 @@ class EstimatingRequantizer {
     return {Lanes::load(scale_ + (col & scale_mask_)), Lanes::load(bias_ + (col & bias_mask_))};
   }
 
+  // The codes that the estimates give; returns the lanes of which they may be wrong, a bit each.
+  DEGREEQUANT_INLINE uint32_t estimate(Integers acc, const Channels& channels, Integers& codes) const noexcept {
+    const Vector scale = Lanes::multiply(row_factor_, channels.scale);
+    return rounder_.round(Lanes::fma(Lanes::to_floats(acc), scale, channels.bias), codes);
+  }
+
   // The codes of the first `count` accumulators of a vector, of a row's columns from `col` on.
   DEGREEQUANT_INLINE Integers codes(Integers acc, const Channels& channels, int64_t col, int64_t count) const noexcept {
     Integers result;
-    const Vector scale = Lanes::multiply(row_factor_, channels.scale);
-    if (!rounder_.round(Lanes::fma(Lanes::to_floats(acc), scale, channels.bias), result))
+    const uint32_t unsure = estimate(acc, channels, result);
+    if (unsure != 0) [[unlikely]] {
       result = exact_codes(rule_, row_, acc, col, count);
+    }
     return result;
   }
   DEGREEQUANT_INLINE Integers codes(Integers acc, int64_t col, int64_t count) const noexcept {
@@ -183,7 +187,8 @@ class EstimatingRequantizer {
   const float* bias_;
   int64_t scale_mask_;  // 0 where all channels share one
   int64_t bias_mask_;
-  Vector row_factor_;  // of the row, and of all channels where they share one
+  float channel_factor_;  // of all channels, where they share one
+  Vector row_factor_;     // that and the row's
 };
 
 }  // namespace degreequant

@@ -23,6 +23,7 @@ struct Linear {
   MutableCodes out;
   int32_t taken_back;  // what each x is too large by
   int64_t block_stride;
+  bool by_estimates;
 };
 
 DEGREEQUANT_INLINE int32_t offset_of(CodeType type) noexcept { return type == CodeType::i8 ? 128 : type == CodeType::i4 ? 8 : 0; }
@@ -75,9 +76,43 @@ DEGREEQUANT_INLINE void multiply(const Panel& panel, int64_t groups, const int8_
   tile = sums;
 }
 
+// Stores the codes of a tile.
+template <int kRows, int kBlocks>
+[[gnu::noinline]] void store_tile(const Linear& a, Requantizer rule, const Tile<kRows, kBlocks>& tile, int64_t row,
+                                  int64_t output) noexcept {
+  const int64_t stride = row_bytes(a.out.type, a.out.cols);
+  for (int r = 0; r < kRows; ++r) {
+    rule.start_row(row + r);
+    for (int b = 0; b < kBlocks; ++b) {
+      const int64_t col = output + b * kWeightBlock;
+      const int64_t count = a.out.cols - col;
+      store16(a.out.type, a.out.data + (row + r) * stride, col, count, rule.codes(tile.acc[r][b], col, count));
+    }
+  }
+}
+
+// The same by estimates alone, of rows without multipliers of their own: whether they are sure. It calls nothing, so that the tile stays
+// in registers.
+template <int kRows, int kBlocks>
+DEGREEQUANT_INLINE bool store_estimates(const Linear& a, const Requantizer& rule, const Tile<kRows, kBlocks>& tile, int64_t row,
+                                        int64_t output) noexcept {
+  const int64_t stride = row_bytes(a.out.type, a.out.cols);
+  uint32_t unsure = 0;
+  unrolled<kBlocks>([&](auto b) DEGREEQUANT_INLINE_LAMBDA {
+    const int64_t col = output + b * kWeightBlock;
+    const auto channels = rule.channels(col);
+    unrolled<kRows>([&](auto r) DEGREEQUANT_INLINE_LAMBDA {
+      __m512i codes;
+      unsure |= rule.estimate(tile.acc[r][b], channels, codes);
+      store16(a.out.type, a.out.data + (row + r) * stride, col, a.out.cols - col, codes);
+    });
+  });
+  return unsure == 0;
+}
+
 // Outputs [output, output + 16 * kBlocks) of kRows rows. The panel holds the rows already where all inputs fit it at once.
 template <int kRows, int kBlocks>
-DEGREEQUANT_INLINE void compute_tile(const Linear& a, Requantizer& rule, Panel& panel, int64_t row, int64_t output) noexcept {
+DEGREEQUANT_INLINE void compute_tile(const Linear& a, const Requantizer& rule, Panel& panel, int64_t row, int64_t output) noexcept {
   const int8_t* weights = a.weight.packed + output / kWeightBlock * a.block_stride;
   Tile<kRows, kBlocks> tile;
   for (int b = 0; b < kBlocks; ++b) {
@@ -93,23 +128,14 @@ DEGREEQUANT_INLINE void compute_tile(const Linear& a, Requantizer& rule, Panel& 
     const uint8_t* next = a.x.data + (row + kRows) * row_bytes(a.x.type, a.x.cols) + kRows * first;
     multiply(panel, (count + kWeightGroup - 1) / kWeightGroup, weights + first * kWeightBlock, a.block_stride, next, tile);
   }
-  const int64_t stride = row_bytes(a.out.type, a.out.cols);
-  Requantizer::Channels channels[kBlocks];
-  for (int b = 0; b < kBlocks; ++b) channels[b] = rule.channels(output + b * kWeightBlock);
-  for (int r = 0; r < kRows; ++r) {
-    rule.start_row(row + r);
-    for (int b = 0; b < kBlocks; ++b) {
-      const int64_t col = output + b * kWeightBlock;
-      const int64_t count = a.out.cols - col;
-      const __m512i codes = rule.codes(tile.acc[r][b], channels[b], col, count);
-      store16(a.out.type, a.out.data + (row + r) * stride, col, count, codes);
-    }
-  }
+  if (a.by_estimates && store_estimates(a, rule, tile, row, output)) return;
+  const Tile<kRows, kBlocks> copy = tile;
+  store_tile(a, rule, copy, row, output);
 }
 
 // All outputs of the rows [begin, end), as many as whole tiles take; returns the first row that is left.
 template <int kRows>
-DEGREEQUANT_INLINE int64_t compute_rows(const Linear& a, Requantizer& rule, Panel& panel, int64_t begin, int64_t end) noexcept {
+DEGREEQUANT_INLINE int64_t compute_rows(const Linear& a, const Requantizer& rule, Panel& panel, int64_t begin, int64_t end) noexcept {
   for (; end - begin >= kRows; begin += kRows) {
     int64_t output = 0;
     for (; output + kWeightBlock < a.weight.out; output += 2 * kWeightBlock) compute_tile<kRows, 2>(a, rule, panel, begin, output);
@@ -126,9 +152,10 @@ void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize&
     return reference::linear(x, zero_point, weight, requantize, out, begin, end);
   }
   const int64_t block_stride = (x.cols + kWeightGroup - 1) / kWeightGroup * kBlockBytes;
-  const Linear a = {x, weight, out, zero_point + offset_of(x.type), block_stride};
+  const Linear a = {
+      x, weight, out, zero_point + offset_of(x.type), block_stride, requantize.row.count == 0 && requantize.prepared.estimate.possible};
   if (begin == end || weight.out == 0) return;
-  Requantizer rule(requantize);
+  const Requantizer rule(requantize);
   Panel panel;
   begin = compute_rows<kMaxRows>(a, rule, panel, begin, end);
   begin = compute_rows<2>(a, rule, panel, begin, end);

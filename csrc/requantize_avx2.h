@@ -101,9 +101,10 @@ struct EstimateLanes : FloatLanes {
   DEGREEQUANT_INLINE static Vector to_floats(Integers v) noexcept { return _mm256_cvtepi32_ps(v); }
   DEGREEQUANT_INLINE static Integers bits(Vector v) noexcept { return _mm256_castps_si256(v); }
   DEGREEQUANT_INLINE static Integers subtract_integers(Integers a, Integers b) noexcept { return _mm256_sub_epi32(a, b); }
-  // Whether the magnitude of any lane is above the limit.
-  DEGREEQUANT_INLINE static bool any_beyond(Vector v, Vector limit) noexcept {
-    return _mm256_movemask_ps(_mm256_cmp_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0F), v), limit, _CMP_GT_OQ)) != 0;
+  // The lanes whose magnitude is above the limit, a bit each.
+  DEGREEQUANT_INLINE static uint32_t lanes_beyond(Vector v, Vector limit) noexcept {
+    const Vector magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), v);
+    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(magnitude, limit, _CMP_GT_OQ)));
   }
 };
 

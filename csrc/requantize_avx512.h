@@ -104,9 +104,9 @@ struct EstimateLanes : FloatLanes {
   DEGREEQUANT_INLINE static Vector to_floats(Integers v) noexcept { return _mm512_cvtepi32_ps(v); }
   DEGREEQUANT_INLINE static Integers bits(Vector v) noexcept { return _mm512_castps_si512(v); }
   DEGREEQUANT_INLINE static Integers subtract_integers(Integers a, Integers b) noexcept { return _mm512_sub_epi32(a, b); }
-  // Whether the magnitude of any lane is above the limit.
-  DEGREEQUANT_INLINE static bool any_beyond(Vector v, Vector limit) noexcept {
-    return _mm512_cmp_ps_mask(_mm512_abs_ps(v), limit, _CMP_GT_OQ) != 0;
+  // The lanes whose magnitude is above the limit, a bit each.
+  DEGREEQUANT_INLINE static uint32_t lanes_beyond(Vector v, Vector limit) noexcept {
+    return _mm512_cmp_ps_mask(_mm512_abs_ps(v), limit, _CMP_GT_OQ);
   }
 };
 
