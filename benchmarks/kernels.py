@@ -196,23 +196,29 @@ def _gemm_row(rows: int, inputs: int, outputs: int, threads: int, repeats: int) 
 
 
 def quantize(options: argparse.Namespace) -> Iterator[record.Row]:
-    """Floats to int8 codes, NaNs and infinities looked for, beside reading the floats and no more."""
-    x = np.random.default_rng(0).standard_normal((2_708, 1_433)).astype(np.float32)
+    """Floats to int8 codes, NaNs and infinities looked for, beside reading the floats and no more: Cora's, and as many as Reddit has."""
+    for shape in ((2_708, 1_433), (232_965, 602)):
+        x = np.random.default_rng(0).standard_normal(shape, np.float32)
+        for threads in options.threads:
+            torch.set_num_threads(threads)
+            yield _quantize_row(x, threads, options.repeats)
+
+
+def _quantize_row(x: np.ndarray, threads: int, repeats: int) -> record.Row:
     out, wanted = (np.empty(x.shape, np.int8) for _ in range(2))
     grid = 31.75, 0, -128, 127
-    native.quantize(x, *grid, out, "i8", ISA, 1)
-    native.quantize(x, *grid, wanted, "i8", "reference", 1)
+    native.quantize(x, *grid, out, "i8", ISA, threads)
+    native.quantize(x, *grid, wanted, "i8", "reference", 2)
     np.testing.assert_array_equal(out, wanted)
-    for threads in options.threads:
-        torch.set_num_threads(threads)
-        contenders: Contenders = {
-            "ours": partial(native.quantize, x, *grid, out, "i8", ISA, threads),
-            "read only": torch.from_numpy(x).max,
-            "torch": lambda: torch.quantize_per_tensor(torch.from_numpy(x), 1 / 31.75, 0, torch.qint8),
-        }
-        ms = {name: timing.ms for name, timing in alternate(contenders, repeats=options.repeats).items()}
-        speed = {name: round(x.nbytes / (1e6 * value), 1) for name, value in ms.items()}
-        yield {"case": {"rows": 2_708, "cols": 1_433, "threads": threads}, "gigabytes_read_per_second": speed, "ms": ms}
+    contenders: Contenders = {
+        "ours": partial(native.quantize, x, *grid, out, "i8", ISA, threads),
+        "read only": torch.from_numpy(x).max,
+        "torch": lambda: torch.quantize_per_tensor(torch.from_numpy(x), 1 / 31.75, 0, torch.qint8),
+    }
+    ms = {name: timing.ms for name, timing in alternate(contenders, repeats=repeats).items()}
+    speed = {name: round(x.nbytes / (1e6 * value), 1) for name, value in ms.items()}
+    case = {"rows": x.shape[0], "cols": x.shape[1], "threads": threads}
+    return {"case": case, "gigabytes_read_per_second": speed, "ms": ms}
 
 
 def csr(options: argparse.Namespace) -> Iterator[record.Row]:

@@ -65,6 +65,7 @@ _VALID: dict[Role, Callable[[Input, Sizes, Choices], np.ndarray]] = {
     "edge_categories": lambda entry, sizes, choices: _integers((sizes.edges, entry.channels or 0), samples.CATEGORIES, choices),
     "edge_index": lambda entry, sizes, choices: _integers((2, sizes.edges), sizes.nodes, choices),
     "edge_weight": lambda entry, sizes, choices: np.abs(_floats((sizes.edges,), choices, FLOATS[:10])),
+    "edge_type": lambda entry, sizes, choices: _integers((sizes.edges,), 3, choices),
     "batch": lambda entry, sizes, choices: _integers((sizes.nodes,), 4, choices),
 }
 ROLES = frozenset(_VALID)

@@ -89,13 +89,15 @@ def _placed(program: Program, given: dict[str, Any], choices: Choices) -> tuple[
 
 
 def _with_graph(program: Program, given: dict[str, Any], sizes: arguments.Sizes, choices: Choices) -> dict[str, Any]:
-    """The arguments with the edges, and their weights, as a `Graph`, once in four times."""
+    """The arguments with the edges, their weights and relations, as a `Graph`, once in four times."""
     edges = [entry.name for entry in program.inputs if entry.role == "edge_index"]
     weights = [entry.name for entry in program.inputs if entry.role == "edge_weight"]
-    if not choices.chance(4) or len(edges) != 1 or len(weights) > 1:
+    types = [entry.name for entry in program.inputs if entry.role == "edge_type"]
+    if not choices.chance(4) or len(edges) != 1 or max(len(weights), len(types)) > 1:
         return given
-    graph = Graph(given[edges[0]], sizes.nodes, given[weights[0]] if weights else None)
-    return {**{name: value for name, value in given.items() if name not in weights}, edges[0]: graph, **dict.fromkeys(weights)}
+    graph = Graph(given[edges[0]], sizes.nodes, given[weights[0]] if weights else None, given[types[0]] if types else None)
+    carried = [*weights, *types]
+    return {**{name: value for name, value in given.items() if name not in carried}, edges[0]: graph, **dict.fromkeys(carried)}
 
 
 def _agreed(which: int, args: tuple[Any, ...], named_: dict[str, Any], sizes: arguments.Sizes | None) -> Answer:

@@ -2,17 +2,13 @@
 
 import sys
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 import torch_geometric.nn.conv
 
 sys.path += [str(Path(__file__).parent / "nn")]
 import convolutions
-
-import degreequant as dq
-from degreequant.nn.prepared import stored_codes
+from outcomes import Outcome, outcome
 
 PAGE = Path(__file__).parents[1] / "docs" / "coverage.md"
 HEAD = """# Coverage
@@ -27,77 +23,43 @@ share of its largest output.
 | convolution | prepared | converted | codes that differ | error | or why not |
 |---|---|---|---|---|---|
 """
-NOT_LAYERS = {"MessagePassing", "CuGraphGATConv", "CuGraphRGCNConv", "CuGraphSAGEConv", "FusedGATConv", "FastHGTConv", "FastRGCNConv"}
+NOT_LAYERS = {"MessagePassing", "CuGraphGATConv", "CuGraphRGCNConv", "CuGraphSAGEConv", "FusedGATConv", "FastHGTConv"}
 """Exported there, but no layers of their own: the base class, and variants for libraries of NVIDIA and for speed."""
 SAME = {"PointConv": "PointNetConv"}
 
 
-@dataclass
-class Row:
-    """What became of one convolution."""
-
-    prepared: bool = False
-    converted: bool = False
-    differ: int | None = None
-    error: float | None = None
-    reason: str = ""
-
-    def cells(self) -> str:
-        """The row of the table, but for the name."""
-        marks = ["yes" if done else "no" for done in (self.prepared, self.converted)]
-        error = "" if self.error is None else f"{self.error:.1%}"
-        return " | ".join([*marks, "" if self.differ is None else str(self.differ), error, self.reason.replace("|", "\\|")])
+def cells(row: Outcome) -> str:
+    """A row of the table, but for the name."""
+    marks = ["yes" if done else "no" for done in (row.prepared, row.converted)]
+    error = "" if row.error is None else f"{row.error:.1%}"
+    return " | ".join([*marks, "" if row.differ is None else str(row.differ), error, row.reason.replace("|", "\\|")])
 
 
-def outcome(convolution: convolutions.Convolution) -> Row:
-    """Prepares, trains, converts and runs one convolution."""
-    row, given = Row(), convolutions.inputs()
-    given = {name: given[name] for name in ("x", "edge_index", *convolution.takes)}
-    try:
-        model = convolution.model()
-        prepared = dq.prepare(model, dq.Recipe.qat(8, ranges="minmax"), example_inputs=given).train()
-        row.prepared = True
-        for _ in range(3):
-            prepared(**given)
-        prepared.eval()
-        model.load_state_dict({key: value for key, value in prepared.state_dict().items() if not key.startswith("dq_sites")})
-        with torch.no_grad():
-            expected, found = model.eval()(**given), prepared(**given)
-        row.error = float((found - expected).abs().max() / expected.abs().max())
-        program = dq.convert(prepared)
-        row.converted = True
-        codes = stored_codes(prepared, **given)
-        inputs = {entry.name: given[entry.name] for entry in program.inputs}
-        row.differ = 0
-        for isa in dq.available_isas():
-            stored = dq.Engine(program, threads=1, isa=isa).codes(**inputs)
-            row.differ += sum(int((stored[name] != codes[name].codes.numpy()).sum()) for name in codes)
-    except dq.DegreeQuantError as error:
-        row.reason = " ".join(str(error).split())
-    except ImportError as error:
-        row.reason = f"PyG's own layer needs another package: {' '.join(str(error).split())}"
-    return row
+def of_convolution(convolution: convolutions.Convolution) -> Outcome:
+    """What becomes of one convolution."""
+    given = convolutions.inputs()
+    return outcome(convolution.model, {name: given[name] for name in ("x", "edge_index", *convolution.takes)})
 
 
-def table() -> dict[str, Row]:
+def table() -> dict[str, Outcome]:
     """All rows by name."""
     exported = set(torch_geometric.nn.conv.__all__) - NOT_LAYERS - SAME.keys()
     known = {name.partition(",")[0] for name in convolutions.CONVOLUTIONS}
     assert exported <= known, f"not in the catalogue: {', '.join(sorted(exported - known))}"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return {name: outcome(convolution) for name, convolution in convolutions.CONVOLUTIONS.items()}
+        return {name: of_convolution(convolution) for name, convolution in convolutions.CONVOLUTIONS.items()}
 
 
-def page(rows: dict[str, Row]) -> str:
+def page(rows: dict[str, Outcome]) -> str:
     """The page."""
-    layers: dict[str, list[Row]] = {}
+    layers: dict[str, list[Outcome]] = {}
     for name, row in rows.items():
         layers.setdefault(name.partition(",")[0], []).append(row)
     prepared = sum(any(row.prepared for row in group) for group in layers.values())
     converted = sum(any(row.converted for row in group) for group in layers.values())
     summary = f"Of {len(layers)} layers {prepared} are prepared and {converted} converted."
-    lines = [f"| {name} | {row.cells()} |" for name, row in rows.items()]
+    lines = [f"| {name} | {cells(row)} |" for name, row in rows.items()]
     return HEAD.format(version=torch_geometric.__version__, summary=summary) + "\n".join(lines) + "\n"
 
 

@@ -150,6 +150,21 @@ def messages(loops="replace"):
     return Program((programs.X, programs.EDGES), operations, "all")
 
 
+def relations():
+    """Neighbours by relation, and self loops of nodes that edges name."""
+    first, second = (EdgeSet("edge_index", types="edge_type", relation=number) for number in (0, 2))
+    looped = EdgeSet("edge_index", "replace", everywhere=False)
+    operations = (
+        Quantize("x", "x", grid(), 4),
+        Scatter("first", "x", grid(), 4, first, "target", True, "mean", requantize(1.0)),
+        Gather("x_j", "x", grid(), 4, second, "source"),
+        Scatter("second", "x_j", grid(), 4, second, "target", False, "max", None),
+        Scatter("looped", "x", grid(), 4, looped, "target", True, "sum", requantize(0.5)),
+        Concat("all", "first", grid(), 12, ("second", "looped"), tuple(requantize(1.0) for _ in range(3))),
+    )
+    return Program((programs.X, programs.EDGES, Input("edge_type", "edge_type")), operations, "all")
+
+
 def together():
     """Everything that brings channels of a row, or rows of a graph, together."""
     table = np.floor(32767 * np.exp(-np.arange(256) / 16) + 0.5).astype(np.int16)
@@ -217,6 +232,7 @@ def float_gat():
 SAMPLES = {
     "messages": messages(),
     "messages-of-all-edges": messages("append"),
+    "relations": relations(),
     "together": together(),
     "gcn": programs.gcn(source={"model": "GCN"}),
     "gcn-weighted": programs.gcn(weighted=True, norm=EdgeNorm(improved=True), bits=8),
@@ -253,6 +269,7 @@ def call_arguments(program, rng, nodes=12, edges=40, graphs=3):
         return {
             "edge_index": edge_index,
             "edge_weight": rng.uniform(0.1, 2, edge_index.shape[1]).astype(np.float32),
+            "edge_type": rng.integers(0, 3, edge_index.shape[1]),
             "batch": np.sort(rng.integers(0, graphs, nodes)),
         }[entry.role]
 

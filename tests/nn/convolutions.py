@@ -60,6 +60,12 @@ def mlp(channels: int, out: int = WIDTH) -> nn.Module:
     return nn.Sequential(nn.Linear(channels, WIDTH), nn.ReLU(), nn.Linear(WIDTH, out))
 
 
+def rgat() -> nn.Module:
+    conv = pyg.RGATConv(CHANNELS, WIDTH, 3, heads=1)
+    nn.init.constant_(conv.l2, 1 / WIDTH)  # PyG leaves it as memory was
+    return conv
+
+
 DEGREES = torch.tensor([0, 2, 5, 3, 1])
 C, W, E = CHANNELS, WIDTH, EDGE_CHANNELS
 
@@ -145,8 +151,11 @@ CONVOLUTIONS: dict[str, Convolution] = {
     "PPFConv": Convolution(lambda: pyg.PPFConv(mlp(C + 4)), call=lambda conv, x, edges: conv(x, x[:, :3], x[:, 3:6], edges)),
     "ResGatedGraphConv": Convolution(lambda: pyg.ResGatedGraphConv(C, W)),
     "ResGatedGraphConv, edge features": Convolution(lambda: pyg.ResGatedGraphConv(C, W, edge_dim=E), ("edge_attr",)),
-    "RGATConv": Convolution(lambda: pyg.RGATConv(C, W, 3, heads=1), ("edge_type",)),
+    "RGATConv": Convolution(rgat, ("edge_type",)),
     "RGCNConv": Convolution(lambda: pyg.RGCNConv(C, W, 3), ("edge_type",)),
+    "RGCNConv, bases, sum": Convolution(lambda: pyg.RGCNConv(C, W, 3, num_bases=2, aggr="sum"), ("edge_type",)),
+    "RGCNConv, blocks": Convolution(lambda: pyg.RGCNConv(C, W, 3, num_blocks=2), ("edge_type",)),
+    "FastRGCNConv": Convolution(lambda: pyg.FastRGCNConv(C, W, 3), ("edge_type",)),
     "SAGEConv": Convolution(lambda: pyg.SAGEConv(C, W)),
     "SAGEConv, maximum, projected": Convolution(lambda: pyg.SAGEConv(C, W, aggr="max", project=True)),
     "SAGEConv, sum, normalized": Convolution(lambda: pyg.SAGEConv(C, W, aggr="sum", normalize=True)),

@@ -16,7 +16,8 @@ from degreequant.nn.channels import CHAINED, TERMS, Chain
 from degreequant.nn.compose_edges import EdgeSteps
 from degreequant.nn.compose_rows import RowSteps
 from degreequant.nn.compose_within import WithinSteps
-from degreequant.nn.emitter import Emitter
+from degreequant.nn.embedding import EmbeddingSite, Table
+from degreequant.nn.emitter import Draft, Emitter
 from degreequant.nn.lazy import EdgeScalars, Gathered, Maximum, Weighed
 from degreequant.nn.plan import Ref, Step
 from degreequant.nn.pointwise import POINTWISE, Pointwise
@@ -25,7 +26,8 @@ from degreequant.nn.structure import Normed
 from degreequant.nn.symbol import count_edges, count_rows
 from degreequant.nn.vocabulary import describe
 
-_GATHERS = ("index_select", torch.index_select, operator.getitem)
+# PyG puts a function of its own in the place of torch.index_select, which hands symbols to the original.
+_GATHERS = ("index_select", torch.index_select, torch._C._VariableFunctions.index_select, operator.getitem)
 _JOINS = (torch.cat, torch.concat, torch.concatenate, torch.stack)
 
 
@@ -66,6 +68,8 @@ class Composer:
             self.edges.gather(step)
         elif step.target is operator.getitem and isinstance(self.emitter.lazy(step.args[0]), Maximum):
             self._of_maximum(step)
+        elif step.target in _GATHERS and (index := self._categories(step)) is not None:
+            self._lookup(step, index)
         elif step.target in _JOINS:
             return self.rows.join(step)
         elif self.within.take(step):
@@ -75,6 +79,21 @@ class Composer:
         else:
             return False
         return True
+
+    def _categories(self, step: Step) -> Ref | None:
+        """The input of categories by which a step picks rows of a parameter, if that is what it does."""
+        table, index = (step.args[0], step.args[-1]) if len(step.args) > 1 else (None, None)
+        if not isinstance(table, Ref) or not isinstance(index, Ref) or table.name not in self.structure.static:
+            return None
+        return index if self.values.kinds.get(self.values.name(index)) == "input" else None
+
+    def _lookup(self, step: Step, index: Ref) -> None:
+        """Rows of a parameter, by category."""
+        edges = self.emitter.outlook.feeds_edges(step.name)
+        self.values.assign_role(index, "edge_categories" if edges else "categories", step)
+        args, rows = (Ref(self.values.name(index)),), self.emitter.rows(Ref(step.name))
+        draft = Draft(self.emitter.named(step, "lookup"), EmbeddingSite, args, rows, options=Table(step.args[0].name), finishes=False)
+        self.emitter.site(step, draft)
 
     def _of_maximum(self, step: Step) -> None:
         of = self.emitter.lazy(step.args[0])

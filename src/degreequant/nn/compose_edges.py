@@ -148,6 +148,8 @@ class EdgeSteps:
     def _edge_set(self, name: str, step: Step) -> EdgeSet:
         edges = self.structure.edges[name]
         self.values.assign_role(Ref(edges.index), "edge_index", step)
+        if edges.types is not None:
+            self.values.assign_role(Ref(edges.types), "edge_type", step)
         return edges
 
     def _weights(self, value: Ref) -> EdgeScalars | None:

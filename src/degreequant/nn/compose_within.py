@@ -79,7 +79,10 @@ class WithinSteps:
         x = self.emitter.stored_for(step, of.x)
         rows = self.values.rows[x.name]
         if over != "row" and rows != "nodes":
-            raise PrepareError(f"{describe(step)} normalizes rows of {rows} over a graph; prepare takes that of nodes")
+            raise PrepareError(
+                f"a norm of graphs works on rows of {rows} ({describe(step)}); prepare takes it on nodes: use BatchNorm, or LayerNorm with "
+                f"mode='node'"
+            )
         centre = of.centre.name if isinstance(of.centre, Ref) else float(of.centre)
         groups = width(tail) // tail[-1] if over == "row" else 1
         options = Standardizing(of.standard, groups, centre)

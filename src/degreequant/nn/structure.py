@@ -49,6 +49,7 @@ class Structure:
         pairs: What functions that change the edges return: edges, and what belongs to them.
         normed: Normalized coefficients of edges.
         looped: Features of edges with other loops.
+        masks: Edges of one relation: the input with the relation of each edge, and which one.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -59,12 +60,15 @@ class Structure:
         self.pairs: dict[str, tuple[EdgeSet, Normed | Looped | None]] = {}
         self.normed: dict[str, Normed] = {}
         self.looped: dict[str, Looped] = {}
+        self.masks: dict[str, tuple[str, int]] = {}
+        read = [step for step in plan.steps if plan.reads_argument(step)]
+        self._inputs = {item.name for item in (*plan.arguments, *read) if item.sort == "integers"}
         for step in plan.steps:
             self._read(step, plan)
 
     def has(self, name: str) -> bool:
         """Whether a result is none of the tensors that are stored."""
-        known = (self.static, self.edges, self.ends, self.counts, self.pairs, self.normed, self.looped)
+        known = (self.static, self.edges, self.ends, self.counts, self.pairs, self.normed, self.looped, self.masks)
         return any(name in names for names in known)
 
     def _read(self, step: Step, plan: Plan) -> None:
@@ -79,6 +83,8 @@ class Structure:
             self._part(step.name, self.pairs[first], step.args[1])
         elif first in self.edges:
             self._of_edges(step, first)
+        elif step.target in _EQUALS and first in self._inputs and isinstance(step.args[1], int):
+            self.masks[step.name] = (first, step.args[1])
         elif step.kind not in ("module", "site") and all(name in self.static for name in step.reads()):
             self.static.add(step.name)
 
@@ -91,21 +97,24 @@ class Structure:
         if after is None or (edges.loops != "keep" and step.target is not add_self_loops):
             raise PrepareError(f"{step.target.__name__}() works on edges whose self loops were changed twice; prepare takes one change")
         given = step.by_name(("edge_index", "edge_attr", "fill_value", "num_nodes"))
-        if step.target is not remove_self_loops and given.get("num_nodes") is None:
+        everywhere = step.target is remove_self_loops or given.get("num_nodes") is not None
+        if not everywhere and edges.loops == "drop":
             raise PrepareError(
-                f"{step.target.__name__}() is called without num_nodes, so nodes behind the last that an edge names would get no loop; "
+                f"{step.target.__name__}() is called without num_nodes, so nodes behind the last that an edge names get no loop; "
                 f"expected num_nodes=x.size(0)"
             )
-        attr, changed = given.get("edge_attr"), replace(edges, loops=after)
+        attr, changed = given.get("edge_attr"), replace(edges, loops=after, everywhere=everywhere)
         if not isinstance(attr, Ref):
             return changed, None
         return changed, Looped(attr, changed, given.get("fill_value", 1.0))
 
     def _normed(self, step: Step, edges: EdgeSet) -> tuple[EdgeSet, Normed]:
         given = step.by_name(_NORM)
-        if edges.loops != "keep" or edges.flip or given.get("flow", "source_to_target") != "source_to_target":
+        if edges != EdgeSet(edges.index) or given.get("flow", "source_to_target") != "source_to_target":
             raise PrepareError("gcn_norm() is called on edges that were changed before; prepare takes the edges of the model's input")
         loops, weight = bool(given.get("add_self_loops", True)), given.get("edge_weight")
+        if loops and given.get("num_nodes") is None:
+            raise PrepareError("gcn_norm() is called without num_nodes, so nodes behind the last that an edge names get no loop")
         norm = EdgeNorm(True, loops, bool(given.get("improved", False)))
         normed = Normed(edges.index, weight if isinstance(weight, Ref) else None, norm)
         return replace(edges, loops="replace" if loops else "keep"), normed
@@ -121,13 +130,22 @@ class Structure:
 
     def _of_edges(self, step: Step, name: str) -> None:
         index = step.args[1] if len(step.args) > 1 else step.kwargs.get("dims")
-        if step.target is operator.getitem and index in (0, 1):
+        if step.target is operator.getitem and isinstance(index, tuple) and index[:1] == (slice(None),) and len(index) == 2:
+            self._of_relation(step, name, index[1])
+        elif step.target is operator.getitem and index in (0, 1):
             self.ends[step.name] = (name, index)
         elif (step.target in ("flip", torch.flip) and index in (0, (0,), [0])) or (step.target is operator.getitem and index == [1, 0]):
             self.edges[step.name] = replace(self.edges[name], flip=not self.edges[name].flip)
 
+    def _of_relation(self, step: Step, name: str, mask: Any) -> None:
+        if not isinstance(mask, Ref) or mask.name not in self.masks or self.edges[name] != EdgeSet(name):
+            return
+        types, relation = self.masks[mask.name]
+        self.edges[step.name] = replace(self.edges[name], types=types, relation=relation)
+
 
 _AFTER_ADDING: dict[Loops, Loops] = {"drop": "replace", "keep": "append"}
+_EQUALS = (operator.eq, torch.eq, "eq")
 _PAIRS = (gcn_norm, remove_self_loops, add_self_loops, add_remaining_self_loops)
 
 

@@ -81,6 +81,10 @@ class Symbol(fx.Proxy):
         """The number of dimensions."""
         return self.example.dim()
 
+    def is_floating_point(self) -> bool:
+        """Whether it holds floats."""
+        return self.example.is_floating_point()
+
     def numel(self) -> int:
         """That there are elements: a trace knows no more."""
         return self.example.numel()

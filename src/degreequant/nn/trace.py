@@ -6,6 +6,7 @@ are fixed to `None`), layers ask for the class and the sizes of what they are gi
 `propagate` (so a layer that is traced into runs PyG's own plain one).
 """
 
+import operator
 import re
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,7 @@ from torch_geometric.nn import MessagePassing
 
 from degreequant.errors import PrepareError
 from degreequant.nn.lowering import LOWERINGS
+from degreequant.nn.obstacle import location, obstacle
 from degreequant.nn.plan import Form, Plan, Ref, Sort, Step, StepKind
 from degreequant.nn.recorded import functions_as_steps
 from degreequant.nn.shapes import bind, example_of_argument, example_of_module
@@ -55,7 +57,10 @@ def trace(model: nn.Module, form: Form, whole: Whole = every_layer) -> Plan:
     except PrepareError:
         raise
     except Exception as error:
-        raise PrepareError(f"the forward of {tracer.place(model)} cannot be traced: {_first_line(error)}{_location(error)}") from error
+        raise PrepareError(
+            f"the forward of {tracer.place(model)} cannot be traced{location(error, _LIBRARIES)}: {obstacle(error)}; write the layer "
+            f"without that, or say what it computes with dq.register_lowering (docs/adding-a-layer.md)"
+        ) from error
     finally:
         tracer.restore()
         tracer.root = nn.Module()  # tracer and graph hold each other; the model must not have to wait for the garbage collector
@@ -149,6 +154,8 @@ class _Tracer(fx.Tracer):
         if node.op == "get_attr":
             held = self._held.get(str(node.target))
             return None if held is None else held.detach()
+        if node.target is operator.getitem and (edges := _masked_edges(*node.args)) is not None:
+            return edges
         if node.op == "call_module":
             return example_of_module(self.root.get_submodule(str(node.target)), node.args, node.kwargs)
         if node.op == "call_method":
@@ -168,6 +175,13 @@ class _Tracer(fx.Tracer):
         made = self.create_proxy("placeholder", name, (), {})
         made.node.meta[EXAMPLE], made.node.meta[GUESSED] = example_of_argument(name, self._form.shapes.get(name))
         return made
+
+
+def _masked_edges(of: Any, index: Any) -> Any:
+    """The example of edges that are chosen by a mask: all of them, so that there are some; none where something else is chosen."""
+    masked = isinstance(of, fx.Node) and isinstance(index, tuple) and len(index) == 2 and isinstance(index[1], fx.Node)
+    mask = index[1].meta.get(EXAMPLE) if masked else None
+    return of.meta.get(EXAMPLE) if isinstance(mask, torch.Tensor) and mask.dtype == torch.bool else None
 
 
 def _step(node: fx.Node) -> Step:
@@ -226,17 +240,3 @@ def _line(node: fx.Node) -> str:
     """The user's line that made a step: the innermost one that is not of torch, PyG or this package."""
     frames = [frame for frame in _FRAME.finditer(node.stack_trace or "") if not frame["file"].startswith(_LIBRARIES)]
     return f"{Path(frames[-1]['file']).name}, line {frames[-1]['line']}: {frames[-1]['code'] or ''}" if frames else ""
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-def _location(error: BaseException) -> str:
-    traceback, place = error.__traceback__, ""
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        if not code.co_filename.startswith(_LIBRARIES):
-            place = f" (in {code.co_name}, {Path(code.co_filename).name}, line {traceback.tb_lineno})"
-        traceback = traceback.tb_next
-    return place

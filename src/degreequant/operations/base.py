@@ -21,7 +21,7 @@ Values = Mapping[str, "Operation | FloatOperation"]
 Rows = Literal["nodes", "edges", "graphs"]
 """What the rows of a stored tensor stand for."""
 
-Role = Literal["features", "categories", "edge_index", "edge_weight", "edge_features", "edge_categories", "batch"]
+Role = Literal["features", "categories", "edge_index", "edge_weight", "edge_type", "edge_features", "edge_categories", "batch"]
 Epilogue = Literal["none", "log_softmax", "softmax", "sigmoid"]
 
 ROWS: dict[Role, Rows] = {"features": "nodes", "categories": "nodes", "edge_features": "edges", "edge_categories": "edges"}
@@ -35,7 +35,7 @@ class Input:
     Attributes:
         name: The forward's own name for it.
         role: Node features or edge features (floats, `channels` wide), categories of nodes or of edges (integers, `channels` columns),
-            edges, edge weights, or the graph of each node.
+            edges, edge weights, the relation of each edge (integers), or the graph of each node.
         channels: Width of features, columns of categories; nothing for the others.
     """
 

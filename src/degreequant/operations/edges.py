@@ -33,11 +33,17 @@ class EdgeSet:
         loops: What becomes of self loops: they stay (`keep`); go (`drop`); stay, and every node gets one more behind all edges (`append`);
             go, and every node gets one behind the others (`replace`).
         flip: Whether source and target change places.
+        everywhere: Whether every node gets a loop where loops are added, or only nodes up to the largest number that an edge names.
+        types: Name of the input with the relation of each edge, where only those of one relation are meant.
+        relation: Which.
     """
 
     index: str
     loops: Loops = "keep"
     flip: bool = False
+    everywhere: bool = True
+    types: str | None = None
+    relation: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +53,9 @@ class OnEdges(Operation):
     edges: EdgeSet
 
     def graph_inputs(self) -> tuple[tuple[str, Role], ...]:
-        """Edges."""
-        return ((self.edges.index, "edge_index"),)
+        """Edges, and the relations among which it chooses."""
+        edges: tuple[str, Role] = (self.edges.index, "edge_index")
+        return (edges,) if self.edges.types is None else (edges, (self.edges.types, "edge_type"))
 
 
 @dataclass(frozen=True, eq=False)

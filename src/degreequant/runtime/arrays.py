@@ -105,6 +105,17 @@ def edges(value: Any) -> npt.NDArray[Any]:
     return _ready(array, np.int32 if array.dtype == np.int32 else np.int64)
 
 
+def edge_types(value: Any, num_edges: int) -> npt.NDArray[np.int64]:
+    """Relations of edges as int64 `[edges]`."""
+    array = to_numpy(value, "edge_type")
+    if array.dtype.kind not in "iu" and array.size:
+        raise InputTypeError(f"edge_type is {array.dtype}; expected integers")
+    if array.shape not in ((num_edges,), (num_edges, 1)):
+        raise GraphError(f"edge_type has shape {array.shape}; expected one relation for each of the {num_edges} edges")
+    _check_integers(array, "edge_type")
+    return array.reshape(-1).astype(np.int64)
+
+
 def edge_weights(value: Any, num_edges: int) -> npt.NDArray[np.float32]:
     """Edge weights as finite float32 `[edges]`."""
     array = to_numpy(value, "edge_weight")

@@ -14,8 +14,8 @@ from degreequant.runtime.graph import Graph
 from degreequant.runtime.kernels import native
 from degreequant.runtime.meetings import Meeting, meetings
 
-EdgeInputs = tuple[str, str | None]
-"""Names of the inputs that an aggregation reads: edges, and edge weights if it takes any."""
+EdgeInputs = tuple[str, str | None, str | None]
+"""Names of the inputs that an aggregation reads: edges, and edge weights and relations of edges if it takes any."""
 
 
 class Call(NamedTuple):
@@ -49,7 +49,8 @@ class Binder:
         self._readers = [(entry.name, _READERS[entry.role], entry.channels or 0) for entry in program.inputs if entry.role in ROWS]
         self._nodes = [entry.name for entry in program.inputs if ROWS.get(entry.role) == "nodes"]
         self._edges = _edge_inputs(program)
-        self._weights = {index: [name for other, name in self._edges if other == index and name] for index, _ in self._edges}
+        self._weights = {index: [name for other, name, _ in self._edges if other == index and name] for index, _, _ in self._edges}
+        self._types = {index: [name for other, _, name in self._edges if other == index and name] for index, _, _ in self._edges}
         self._batches = list(dict.fromkeys(op.batch for op in program.operations if isinstance(op, Pool | FloatPool | StandardizeGraphs)))
         self._meetings = meetings(program)
 
@@ -85,7 +86,7 @@ class Binder:
         return given
 
     def _check_missing(self, given: Mapping[str, Any]) -> None:
-        carried = {weight for index, weight in self._edges if isinstance(given.get(index), Graph)}
+        carried = {name for index, *more in self._edges if isinstance(given.get(index), Graph) for name in more}
         missing = [name for name in self._names if given.get(name) is None and name not in carried]
         if missing:
             raise InputError(f"missing {', '.join(missing)}; {self._wanted()}")
@@ -102,18 +103,18 @@ class Binder:
             raise InputError(f"the inputs have different numbers of nodes: {counts}")
         return nodes[0]
 
-    def _graph(self, given: Mapping[str, Any], index: str, weight: str | None, nodes: int) -> Graph:
+    def _graph(self, given: Mapping[str, Any], index: str, weight: str | None, types: str | None, nodes: int) -> Graph:
         graph = given[index]
         if not isinstance(graph, Graph):
-            edge_weight = given[weight] if weight else None
+            more = [None if name is None else given[name] for name in (weight, types)]
             if self._forms is None:
-                return Graph(graph, nodes, edge_weight)
-            return Graph.of_forms(self._forms[index, weight], graph, nodes, edge_weight)
-        weights = self._weights[index]
-        _check_graph(graph, index, weights, nodes)
-        for name in weights:
+                return Graph(graph, nodes, *more)
+            return Graph.of_forms(self._forms[index, weight, types], graph, nodes, *more)
+        weights, relations = self._weights[index], self._types[index]
+        _check_graph(graph, index, weights, relations, nodes)
+        for name in (*weights, *relations):
             if given.get(name) is not None:
-                raise InputError(f"got a Graph and {name} apart; give the weights to the Graph")
+                raise InputError(f"got a Graph and {name} apart; give {'the weights' if name in weights else 'the relations'} to the Graph")
         return graph
 
 
@@ -127,18 +128,21 @@ _READERS: dict[Role, Callable[[Any, str, int], npt.NDArray[Any]]] = {
 
 def _edge_inputs(program: Program) -> list[EdgeInputs]:
     """What the aggregations read, each pair once."""
-    sums = [(op.edge_index, op.edge_weight) for op in program.operations if isinstance(op, Aggregate | FloatAggregate)]
-    others = [(op.graph_inputs()[0][0], None) for op in program.operations if isinstance(op, Attend | FloatAttend | OnEdges)]
-    return list(dict.fromkeys([*sums, *others]))
+    sums = [(op.edge_index, op.edge_weight, None) for op in program.operations if isinstance(op, Aggregate | FloatAggregate)]
+    attends = [(op.edge_index, None, None) for op in program.operations if isinstance(op, Attend | FloatAttend)]
+    others = [(op.edges.index, None, op.edges.types) for op in program.operations if isinstance(op, OnEdges)]
+    return list(dict.fromkeys([*sums, *attends, *others]))
 
 
-def _check_graph(graph: Graph, name: str, weights: list[str], nodes: int) -> None:
+def _check_graph(graph: Graph, name: str, weights: list[str], relations: list[str], nodes: int) -> None:
     if graph.num_nodes != nodes:
         raise InputError(f"the graph has {graph.num_nodes} nodes and the features have {nodes} rows; expected the same number")
     if graph.weighted and not weights:
         raise InputError(f"the Graph given as {name} has edge weights, which this program does not take; build it without them")
     if weights and not graph.weighted:
         raise InputError(f"the Graph given as {name} has no edge weights, which this program takes; build it with edge_weight=")
+    if relations and not graph.typed:
+        raise InputError(f"the Graph given as {name} has no relations of edges, which this program takes; build it with edge_type=")
     if len(weights) > 1:
         raise InputError(f"{name} goes with {' and '.join(weights)}, and a Graph carries one of them; give arrays instead")
 
@@ -148,7 +152,7 @@ def _check_meeting(meeting: Meeting, call: Call) -> None:
     rows = {name: len(call.values[name]) for name in meeting.edge_inputs}
     rows |= {name or "the whole": call.batch(name, mean=False).rows for name in meeting.batches}
     if meeting.edge_index is not None:
-        graph = call.graphs[meeting.edge_index, None]
+        graph = next(graph for (index, *_), graph in call.graphs.items() if index == meeting.edge_index)
         for name, count in rows.items():
             if count != graph.num_edges:
                 raise InputError(f"{name} has {count} rows and the graph has {graph.num_edges} edges; expected the same number")

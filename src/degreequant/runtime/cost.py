@@ -117,7 +117,7 @@ def costs_at(program: Program, *, nodes: int, edges: int, graphs: int = 1) -> li
     >>> costs_at(program, nodes=2, edges=0)
     [Cost(name='q', rows=2, multiplications=6, bytes=30)]
     """
-    valued = [entry for entry in program.inputs if entry.role not in ("edge_index", "edge_weight", "batch")]
+    valued = [entry for entry in program.inputs if entry.role in ROWS]
     rows = {entry.name: edges if entry.role.startswith("edge") else nodes for entry in valued}
     width = {entry.name: (8 if entry.role.endswith("categories") else 4) * (entry.channels or 1) for entry in valued}
     sizes = Sizes(
@@ -169,17 +169,17 @@ def _rows_read(name: str, program: Program, sizes: Sizes, rows: int) -> int:
 
 def _edges_of_call(call: Call, operation: AnyOperation) -> int | None:
     if isinstance(operation, Aggregate | FloatAggregate):
-        graph = call.graphs[operation.edge_index, operation.edge_weight]
+        graph = call.graphs[operation.edge_index, operation.edge_weight, None]
         loops = operation.norm.normalize and operation.norm.add_self_loops
         return graph.form(Neighbours(self_loops=loops, ids=False)).num_edges
     if isinstance(operation, Attend | FloatAttend):
-        return call.graphs[operation.edge_index, None].form(Neighbours(self_loops=operation.add_self_loops, ids=False)).num_edges
+        return call.graphs[operation.edge_index, None, None].form(Neighbours(self_loops=operation.add_self_loops, ids=False)).num_edges
     if isinstance(operation, Gather | Scatter | Softmax):
         edges = operation.edges
         form = Picks if isinstance(operation, Gather) else Collects
         more = (isinstance(operation, Scatter) and operation.gathers, isinstance(operation, Scatter) and operation.reduce == "mean")
-        graph = call.graphs[edges.index, None]
-        return graph.form(form(edges.loops, edges.flip, operation.end, *(more if form is Collects else ()))).num_edges
+        graph = call.graphs[edges.index, None, edges.types]
+        return graph.form(form(edges, operation.end, *(more if form is Collects else ()))).num_edges
     return call.nodes if isinstance(operation, Pool | FloatPool) else None
 
 

@@ -10,13 +10,13 @@ from degreequant.coefficients import degree, inverse_root, per_edge, per_source
 from degreequant.errors import GraphError
 from degreequant.fixedpoint import FloatArray, from_real
 from degreequant.operations import EdgeNorm
-from degreequant.operations.edges import Loops
+from degreequant.operations.edges import EdgeSet
 from degreequant.runtime.kernels import native, usable_threads
 
 
 @dataclass(frozen=True)
 class EdgeList:
-    """Edges `[2, edges]` (int32 or int64, contiguous) between `num_nodes` nodes, with weights if there are any.
+    """Edges `[2, edges]` (int32 or int64, contiguous) between `num_nodes` nodes, with weights and relations if there are any.
 
     Every method raises `GraphError` where an end of an edge is not a node.
     """
@@ -24,6 +24,7 @@ class EdgeList:
     edges: npt.NDArray[Any]
     num_nodes: int
     weight: npt.NDArray[np.float32] | None
+    types: npt.NDArray[np.int64] | None = None
     _made: dict[tuple[bool, bool], native.Csr] = field(default_factory=dict, repr=False)
 
     def csr(self, *, self_loops: bool, ids: bool) -> native.Csr:
@@ -79,14 +80,18 @@ class EdgeList:
         """The edges alone; with `ids` each knows its position in the list."""
         return native.Edges(self.csr(self_loops=self_loops, ids=ids), listed=self.edges.shape[1] if ids else None)
 
-    def changed(self, loops: Loops) -> npt.NDArray[np.int32]:
-        """The edges `[2, edges]` as they were given, with other self loops; those that are added lie behind all others."""
+    def changed(self, by: EdgeSet) -> npt.NDArray[np.int32]:
+        """The edges `[2, edges]` as they were given, of one relation or with other self loops; what is added lies behind all others."""
         self.check()
         edges = self.edges.astype(np.int32)
-        if loops in ("drop", "replace"):
+        if by.types is not None:
+            assert self.types is not None
+            edges = edges[:, self.types == by.relation]
+        nodes = self.num_nodes if by.everywhere else int(edges.max(initial=-1)) + 1
+        if by.loops in ("drop", "replace"):
             edges = edges[:, edges[0] != edges[1]]
-        if loops in ("append", "replace"):
-            edges = np.concatenate([edges, np.tile(np.arange(self.num_nodes, dtype=np.int32), (2, 1))], axis=1)
+        if by.loops in ("append", "replace"):
+            edges = np.concatenate([edges, np.tile(np.arange(nodes, dtype=np.int32), (2, 1))], axis=1)
         return np.ascontiguousarray(edges)
 
     def _normalized(self, norm: EdgeNorm, *, weighted: bool) -> tuple[native.Csr, FloatArray | None, FloatArray]:

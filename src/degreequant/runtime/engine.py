@@ -43,7 +43,7 @@ class Engine:
         self._forms: dict[EdgeInputs, list[EdgeForm]] = {}
         for slot in self._slots:
             if isinstance(slot, EdgeSlot):
-                self._forms.setdefault((slot.edge_index, slot.edge_weight), []).append(slot.form)
+                self._forms.setdefault((slot.edge_index, slot.edge_weight, slot.edge_type), []).append(slot.form)
         self._binder = Binder(self.program, self._forms)
 
     def __call__(self, /, *args: Any, **inputs: Any) -> npt.NDArray[np.float32]:
@@ -74,7 +74,7 @@ class Engine:
             raise InputError(str(error)) from None
         return {op.name: unpack(codes, op.grid.spec.code_type, op.channels) for op, codes in zip(integers, stored, strict=True)}
 
-    def graph(self, edge_index: Any, num_nodes: int | None = None, edge_weight: Any = None) -> Graph:
+    def graph(self, edge_index: Any, num_nodes: int | None = None, edge_weight: Any = None, edge_type: Any = None) -> Graph:
         """A graph for calls of this engine that holds only what its program reads, in less memory than a `Graph`, which any engine takes.
 
         `edge_index` is read where it lies, and not kept. Where the program reads several graphs, each is made by a call of its own.
@@ -83,11 +83,15 @@ class Engine:
             GraphError: See `Graph`.
             InputTypeError: See `Graph`.
         """
-        weights = sorted({weight for _, weight in self._forms if weight})
+        weights = sorted({weight for _, weight, _ in self._forms if weight})
         if (edge_weight is None) != (not weights):
             wanted = f"takes {' and '.join(weights)}" if weights else "takes no edge weights"
             raise GraphError(f"this program {wanted}, and got {'none' if edge_weight is None else 'edge_weight'}")
-        return Graph.of_forms([form for forms in self._forms.values() for form in forms], edge_index, num_nodes, edge_weight)
+        types = sorted({kinds for _, _, kinds in self._forms if kinds})
+        if (edge_type is None) != (not types):
+            wanted = f"takes {' and '.join(types)}" if types else "takes no relations of edges"
+            raise GraphError(f"this program {wanted}, and got {'none' if edge_type is None else 'edge_type'}")
+        return Graph.of_forms([form for forms in self._forms.values() for form in forms], edge_index, num_nodes, edge_weight, edge_type)
 
     def __repr__(self) -> str:
         names = ", ".join(entry.name for entry in self.program.inputs)
@@ -97,7 +101,7 @@ class Engine:
         """What the plan reads: the values of the inputs, and the graphs in the forms that its steps need."""
         call = self._binder.bind(args, inputs)
         edges = [
-            call.graphs[slot.edge_index, slot.edge_weight].form(slot.form)
+            call.graphs[slot.edge_index, slot.edge_weight, slot.edge_type].form(slot.form)
             if isinstance(slot, EdgeSlot)
             else call.batch(slot.batch, mean=slot.mean)
             for slot in self._slots

@@ -7,7 +7,7 @@ import numpy as np
 
 from degreequant.coefficients import reciprocal
 from degreequant.operations import EdgeNorm
-from degreequant.operations.edges import End, Loops
+from degreequant.operations.edges import EdgeSet, End
 from degreequant.runtime.edge_list import EdgeList
 from degreequant.runtime.kernels import native, usable_threads
 
@@ -61,28 +61,26 @@ class Neighbours:
 class Picks:
     """A row for each edge, whose source is the node at one end."""
 
-    loops: Loops
-    flip: bool
+    edges: EdgeSet
     end: End
 
     def of(self, edges: EdgeList) -> native.Edges:
         """See `EdgeList.changed`."""
-        return native.Edges(native.picks(edges.changed(self.loops)[_row(self.end, self.flip)], edges.num_nodes))
+        return native.Edges(native.picks(edges.changed(self.edges)[_row(self.end, self.edges.flip)], edges.num_nodes))
 
 
 @dataclass(frozen=True)
 class Collects:
     """The edges at one end of each, or with `gathers` the nodes at the other; with `mean` a sum of them is divided by their number."""
 
-    loops: Loops
-    flip: bool
+    edges: EdgeSet
     end: End
     gathers: bool
     mean: bool
 
     def of(self, edges: EdgeList) -> native.Edges:
         """See `EdgeList.changed`."""
-        ends, at = edges.changed(self.loops), _row(self.end, self.flip)
+        ends, at = edges.changed(self.edges), _row(self.end, self.edges.flip)
         if self.gathers:
             csr = native.Csr(np.ascontiguousarray(ends[[1 - at, at]]), edges.num_nodes, "keep", False, usable_threads())
         else:

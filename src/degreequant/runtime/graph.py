@@ -28,10 +28,11 @@ class Graph:
             Duplicate edges count each, nodes without edges are fine.
         num_nodes: Number of nodes; by default the largest node number plus one.
         edge_weight: Finite floats `[edges]`, or nothing.
+        edge_type: The relation of each edge, integers `[edges]`, or nothing.
 
     Raises:
         GraphError: If a node number is negative or not below `num_nodes`, or shapes do not fit.
-        InputTypeError: If `edge_index` is not of integers, or `edge_weight` not of floats.
+        InputTypeError: If `edge_index` or `edge_type` is not of integers, or `edge_weight` not of floats.
 
     >>> Graph([[0, 1], [1, 2]], num_nodes=4)
     Graph(num_nodes=4, num_edges=2)
@@ -40,17 +41,20 @@ class Graph:
     num_nodes: int
     num_edges: int
     weighted: bool
+    typed: bool
 
-    def __init__(self, edge_index: Any, num_nodes: int | None = None, edge_weight: Any = None) -> None:
-        edges = _edge_list(edge_index, num_nodes, edge_weight)
+    def __init__(self, edge_index: Any, num_nodes: int | None = None, edge_weight: Any = None, edge_type: Any = None) -> None:
+        edges = _edge_list(edge_index, num_nodes, edge_weight, edge_type)
         edges.check()
         self._describe(replace(edges, edges=edges.edges.astype(np.int32)))
 
     @classmethod
-    def of_forms(cls, forms: Iterable[EdgeForm], edge_index: Any, num_nodes: int | None = None, edge_weight: Any = None) -> Self:
+    def of_forms(
+        cls, forms: Iterable[EdgeForm], edge_index: Any, num_nodes: int | None = None, edge_weight: Any = None, edge_type: Any = None
+    ) -> Self:
         """A graph that holds these forms and nothing else; it reads `edge_index` where it lies."""
         graph = cls.__new__(cls)
-        graph._describe(_edge_list(edge_index, num_nodes, edge_weight))
+        graph._describe(_edge_list(edge_index, num_nodes, edge_weight, edge_type))
         for form in forms:
             graph.form(form)
         graph._edges = None
@@ -70,20 +74,23 @@ class Graph:
         return made
 
     def __repr__(self) -> str:
-        return f"Graph(num_nodes={self.num_nodes}, num_edges={self.num_edges}{', weighted' if self.weighted else ''})"
+        more = [name for name, has in (("weighted", self.weighted), ("typed", self.typed)) if has]
+        return f"Graph({', '.join([f'num_nodes={self.num_nodes}', f'num_edges={self.num_edges}', *more])})"
 
     def _describe(self, edges: EdgeList) -> None:
         self.num_nodes = edges.num_nodes
         self.num_edges = edges.edges.shape[1]
         self.weighted = edges.weight is not None
+        self.typed = edges.types is not None
         self._edges: EdgeList | None = edges
         self._forms: dict[EdgeForm, native.Edges] = {}
 
 
-def _edge_list(edge_index: Any, num_nodes: int | None, edge_weight: Any) -> EdgeList:
+def _edge_list(edge_index: Any, num_nodes: int | None, edge_weight: Any, edge_type: Any) -> EdgeList:
     edges = arrays.edges(edge_index)
     weight = None if edge_weight is None else arrays.edge_weights(edge_weight, edges.shape[1])
-    return EdgeList(edges, _node_count(num_nodes, edges), weight)
+    types = None if edge_type is None else arrays.edge_types(edge_type, edges.shape[1])
+    return EdgeList(edges, _node_count(num_nodes, edges), weight, types)
 
 
 def _node_count(num_nodes: Any, edges: npt.NDArray[Any]) -> int:

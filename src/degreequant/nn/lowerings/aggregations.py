@@ -4,8 +4,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.nn import HeteroConv
+from torch_geometric.nn import FastRGCNConv, HeteroConv, RGCNConv
 from torch_geometric.nn.aggr import MultiAggregation
+from torch_geometric.utils import scatter
 
 from degreequant.errors import PrepareError
 from degreequant.nn.lowering import register_lowering
@@ -33,6 +34,27 @@ def hetero_conv(layer: Any, *args: dict[Any, Any], **kwargs: dict[Any, Any]) -> 
         if any(relation in values for values in (*args, *kwargs.values())):
             outs.setdefault(target, []).append(conv(*given, **{name: value for name, value in named.items() if value is not None}))
     return {kind: values[0] if len(values) == 1 else joined(values, layer.aggr) for kind, values in outs.items()}
+
+
+@register_lowering(RGCNConv)
+@register_lowering(FastRGCNConv)
+def relational(layer: Any, x: Tensor, edge_index: Tensor, edge_type: Any = None) -> Any:
+    """What each relation brings, side by side, times all their weights: one product, rounded once."""
+    if not isinstance(x, Tensor) or not x.is_floating_point() or edge_type is None or layer.flow != "source_to_target":
+        raise PrepareError("an RGCNConv is taken on features of nodes [nodes, channels], with edge_type, from source to target")
+    relations, nodes = range(layer.num_relations), x.size(0)
+    ends = [edge_index[:, edge_type == number] for number in relations]
+    sums = [scatter(x.index_select(0, edges[0]), edges[1], 0, nodes, layer.aggr) for edges in ends]
+    weight = layer.weight
+    if layer.num_blocks is not None:
+        blocks = range(layer.num_blocks)
+        diagonals = ([layer.weight[number][block] for block in blocks] for number in relations)
+        weight = torch.cat([torch.block_diag(*diagonal) for diagonal in diagonals])  # type: ignore[no-untyped-call]
+    elif layer.num_bases is not None:
+        weight = layer.comp @ weight.view(layer.num_bases, -1)
+    out = torch.cat(sums, dim=-1) @ weight.reshape(-1, layer.out_channels)
+    out = out if layer.root is None else out + x @ layer.root
+    return out if layer.bias is None else out + layer.bias
 
 
 def _of_relation(values: dict[Any, Any], relation: tuple[str, str, str]) -> Any:

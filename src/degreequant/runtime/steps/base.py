@@ -21,6 +21,7 @@ class EdgeSlot:
     edge_index: str
     edge_weight: str | None
     form: EdgeForm
+    edge_type: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,12 @@ class PlanBuilder:
 
     def picks(self, edges: EdgeSet, end: End) -> int:
         """What gathers nodes to one end of the edges."""
-        return self._slot(EdgeSlot(edges.index, None, Picks(edges.loops, edges.flip, end)), self.edge_rows(edges), self._nodes)
+        return self._slot(EdgeSlot(edges.index, None, Picks(edges, end), edges.types), self.edge_rows(edges), self._nodes)
 
     def collects(self, edges: EdgeSet, end: End, *, gathers: bool, mean: bool) -> int:
         """What collects edges, or with `gathers` the nodes at their other ends, at one end."""
-        form = Collects(edges.loops, edges.flip, end, gathers, mean)
-        return self._slot(EdgeSlot(edges.index, None, form), self._nodes, self._nodes if gathers else self.edge_rows(edges))
+        form = Collects(edges, end, gathers, mean)
+        return self._slot(EdgeSlot(edges.index, None, form, edges.types), self._nodes, self._nodes if gathers else self.edge_rows(edges))
 
     def batch(self, name: str | None, *, mean: bool) -> int:
         """The nodes of each graph; with `mean` a sum of them is divided by their number."""
