@@ -114,7 +114,9 @@ class Chain:
         except Exception:  # whatever the forward does, it does not do it row by row
             row_wise = False
         if not row_wise:
-            raise PrepareError(f"{describe} does not work on the channels of each row alone")
+            raise PrepareError(
+                f"{describe} does not work on the channels of each row alone; if it takes some rows, take them of what the model returns"
+            )
 
 
 def call(step: Step, values: Mapping[str, Any]) -> Any:

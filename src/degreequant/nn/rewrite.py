@@ -17,7 +17,7 @@ from degreequant.memo import TensorMemo
 from degreequant.nn import lowerings as lowerings  # registers them
 from degreequant.nn.expand import expand
 from degreequant.nn.plan import Form, Plan
-from degreequant.nn.prepared import SITES, Preparation, PreparedModel, prepared_class
+from degreequant.nn.prepared import SITES, Preparation, PreparedModel, Roles, prepared_class
 from degreequant.nn.registry import LAYERS
 from degreequant.nn.rewriter import Rewriter
 from degreequant.nn.site import Site
@@ -55,25 +55,31 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: Mapping[str, Any] 
     """
     _check_model(model, recipe)
     prepared = copy.deepcopy(model)
-    form = Form.of(prepared.forward, _by_name(prepared, example_inputs))
-    whole = _whole(recipe)
-    plans = {mode: _traced(prepared, form, mode, whole) for mode in (True, False)}
+    given = _by_name(prepared, example_inputs)
+    _check_inputs(given, recipe)
+    form = Form.of(prepared.forward, given)
+    plans = {mode: _traced(prepared, form, mode, _whole(recipe)) for mode in (True, False)}
     roles = None
     if not recipe.is_float:
         _check_overrides(prepared, recipe)
-        plans = {mode: _expanded(prepared, plan, recipe, mode, whole) for mode, plan in plans.items()}
-        sites: dict[str, Site] = {}
-        rewriters = {mode: Rewriter(prepared, plan, recipe, sites, training=mode) for mode, plan in plans.items()}
-        plans = {mode: rewriter.rewrite() for mode, rewriter in rewriters.items()}
-        roles = rewriters[False].roles()
-        device = next((parameter.device for parameter in prepared.parameters()), torch.device("cpu"))
-        prepared.add_module(SITES, ModuleDict(sites).to(device))
+        plans, roles = _with_sites(prepared, plans, recipe)
     prepared.train(model.training)
     prepared.__class__ = prepared_class(type(model))
     vars(prepared).pop("forward", None)
     assert isinstance(prepared, PreparedModel)
     prepared.dq = Preparation(plans[True], plans[False], recipe, roles, Protection(recipe), TensorMemo())
     return prepared
+
+
+def _with_sites(model: nn.Module, plans: Mapping[bool, Plan], recipe: Recipe) -> tuple[dict[bool, Plan], Roles]:
+    """The plans of both modes with sites in them, which the model gets, and what its inputs are."""
+    sites: dict[str, Site] = {}
+    expanded = {mode: _expanded(model, plan, recipe, mode, _whole(recipe)) for mode, plan in plans.items()}
+    rewriters = {mode: Rewriter(model, plan, recipe, sites, training=mode) for mode, plan in expanded.items()}
+    rewritten = {mode: rewriter.rewrite() for mode, rewriter in rewriters.items()}
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    model.add_module(SITES, ModuleDict(sites).to(device))
+    return rewritten, rewriters[False].roles()
 
 
 def _whole(recipe: Recipe) -> Whole:
@@ -116,6 +122,14 @@ def _check_model(model: nn.Module, recipe: Recipe) -> None:
             raise PrepareError(f"parameter {name!r} of a lazy layer is not initialised yet: call the model once on data, then prepare it")
         if parameter.is_floating_point() and parameter.dtype != torch.float32 and not recipe.is_float:
             raise PrepareError(f"parameter {name!r} is {parameter.dtype}; expected torch.float32: call model.float() first")
+
+
+def _check_inputs(given: Mapping[str, Any], recipe: Recipe) -> None:
+    for name, value in given.items():
+        if isinstance(value, Mapping) and not recipe.is_float:
+            raise PrepareError(
+                f"{name} is a dictionary; prepare takes tensors, or a data object: give each type of node or edge an argument of its own"
+            )
 
 
 def _check_overrides(model: nn.Module, recipe: Recipe) -> None:

@@ -1,0 +1,35 @@
+"""Layers of PyG that have no integer form, and why: said of the layer, where a trace would only say what it stumbled over."""
+
+from typing import Any, Never
+
+import torch_geometric.nn as pyg
+from torch import nn
+
+from degreequant.errors import PrepareError
+from degreequant.nn.lowering import register_lowering
+
+REASONS: dict[type[nn.Module], str] = {
+    pyg.DNAConv: "its softmax is not one over the edges of a node or over channels: a margin is added below",
+    pyg.GPSConv: "it attends between all nodes of a graph, which is no sum over edges: use its convolution alone",
+    pyg.HANConv: "its types of nodes and relations are dictionaries: use an RGCNConv, or a HeteroConv on one type of node",
+    pyg.HEATConv: "its linear layers are chosen by the type of each node",
+    pyg.HGTConv: "its types of nodes and relations are dictionaries: use an RGCNConv, or a HeteroConv on one type of node",
+    pyg.HypergraphConv: "hyperedges are rows that are neither nodes nor edges",
+    pyg.MeshCNNConv: "it expects four ordered neighbours of each edge of a mesh",
+    pyg.PANConv: "PyG computes it with sparse matrices of its own",
+    pyg.PDNConv: "it normalizes by weights of edges that it computes: use a GATv2Conv, or a GCNConv with edge_weight as an input",
+    pyg.PPFConv: "it needs angles between vectors: give them as edge_attr to an NNConv or a GATv2Conv",
+    pyg.WLConv: "it computes with categories, by a dictionary that grows",
+}
+
+
+def refuse(layer: nn.Module, *args: Any, **kwargs: Any) -> Never:
+    """Raises `PrepareError`, saying why."""
+    name = type(layer).__name__
+    raise PrepareError(
+        f"a {name} has no integer form: {REASONS[type(layer)]}. Replace it, or say what it computes with dq.register_lowering"
+    )
+
+
+for _layer in REASONS:
+    register_lowering(_layer)(refuse)
