@@ -8,7 +8,8 @@ features get 16 for each edge. Ranges are those of one pass over the graph. Befo
 every instruction set are those of the plain loops on a smaller graph. *Off* is the distance from PyG's result, as a share of its norm.
 
 A call takes float32 features and a graph that was prepared before, as PyG's forms are: `edge_index`, `EdgeIndex` sorted by target with its
-caches filled, and a `torch.sparse` CSR matrix, as far as the layer takes them. Each layer is a line of `--out`.
+caches filled, and a `torch.sparse` CSR matrix, as far as the layer takes them. glibc is told to keep freed memory, for all contenders. Each
+layer is a line of `--out`.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import degreequant as dq
 from degreequant.bench.graphs import features, power_law
 from degreequant.experiments import record
 from degreequant.experiments.latency import alternate
+from degreequant.train.memory import keep_freed_memory
 
 EDGE_CHANNELS = 16
 SMALL = (1_000, 10_000)  # nodes and edges of the graph that is checked
@@ -179,6 +181,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", help="A results file to append to.")
     options = parser.parse_args()
+    keep_freed_memory()
     for name in options.layers:
         row = {"benchmark": "layer", "repeats": options.repeats, "isa": dq.available_isas()[-1]} | timed(name, options)
         print(f"{name:24s} {row['ratio']:6.2f}x  off {row['off']:.3f}  {row['ms']}", flush=True)

@@ -1,20 +1,19 @@
 #include "attend_rows.h"
 #include "kernels_x86.h"
 #include "lanes_avx512.h"
-#include "tiles_avx512.h"
+#include "pairs_avx512.h"
 
 namespace degreequant::avx512 {
 namespace {
 
 struct AttendSimd : Lanes {
-  static constexpr int kMaxTiles = TileSimd::kMaxTiles;
-  static constexpr int kTileVectors = TileSimd::kTileVectors;
+  static constexpr int kTileVectors = PairSimd::kTileVectors;
   template <bool kSigned>
-  using Bytes = ByteLoader<kSigned>;
+  using Bytes = PairedBytes<kSigned>;
   template <bool kSigned>
-  using Nibbles = NibbleLoader<kSigned>;
-  template <typename Loader, typename Shape>
-  using Block = TileSimd::Block<Loader, Shape>;
+  using Nibbles = PairedNibbles<kSigned>;
+  template <typename Loader, int kTiles>
+  using Block = PairSimd::Block<Loader, kTiles>;
 };
 
 }  // namespace

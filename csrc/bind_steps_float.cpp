@@ -40,9 +40,12 @@ void check_gathers(PlanObject& plan, TensorId x, EdgesId edges) {
   plan.plan().join(plan.plan().sources_of(edges), plan.space_of(x));
 }
 
-TensorId add_float_input(PlanObject& plan, std::string name, TensorId x) {
-  const FloatsAt y = store(plan, plan.space_of(x), plan.floats_at(x, "x"));
-  return plan.add(float_input_step(std::move(name), x, y), row_by_row(plan, {x}, y.id, 8 * y.cols));
+TensorId add_float_input(PlanObject& plan, std::string name, TensorId x, bool copied) {
+  const FloatsAt from = {x, plan.floats_at(x, "x")};
+  const TensorId y = copied ? store(plan, plan.space_of(x), from.cols).id : kNone;
+  Outline outline{.reads = {own(x)}, .writes = y, .rows = plan.space_of(x), .row_work = 8 * from.cols};
+  plan.add(float_input_step(std::move(name), from, y), std::move(outline));
+  return copied ? y : x;
 }
 
 TensorId add_float_embedding(PlanObject& plan, std::string name, TensorId x, int64_t column, nb::object table) {
@@ -175,7 +178,7 @@ TensorId add_epilogue(PlanObject& plan, TensorId x) {
 }  // namespace
 
 void bind_steps_float(nb::class_<PlanObject>& plan) {
-  plan.def("float_input", &add_float_input, "name"_a, "x"_a)
+  plan.def("float_input", &add_float_input, "name"_a, "x"_a, "copied"_a)
       .def("float_embedding", &add_float_embedding, "name"_a, "x"_a, "column"_a, "table"_a.none())
       .def("float_linear", &add_float_linear, "x"_a, "weight"_a.none(), "finish"_a)
       .def("float_aggregate", &add_float_aggregate, "x"_a, "edges"_a, "self_coefficient"_a, "finish"_a)

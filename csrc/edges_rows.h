@@ -2,7 +2,7 @@
 #pragma once
 
 #include "dense_rows.h"
-#include "softmax.h"
+#include "head_lanes.h"
 
 namespace degreequant {
 
@@ -16,129 +16,174 @@ class Factors {
 
   DEGREEQUANT_INLINE Factors(const Product& product, int64_t first, int64_t count) noexcept
       : b_(product.b), zero_(Simd::set(product.b_zero)), first_(first / product.repeat / 2 * 2) {
-    int64_t column = first % product.repeat;  // of its channel
-    int32_t channel = static_cast<int32_t>(first / product.repeat - first_);
-    for (int64_t i = 0; i < count; ++i) {
-      if (i % Simd::kLanes == 0) leading_[i / Simd::kLanes] = channel;
-      behind_[i] = channel - leading_[i / Simd::kLanes];
-      channels_ = channel + 1;
-      column = column + 1 == product.repeat ? 0 : column + 1;
-      channel += column == 0;
+    const auto channel_of = [&](int64_t i)
+                                DEGREEQUANT_INLINE_LAMBDA { return (first + (i < count ? i : count - 1)) / product.repeat - first_; };
+    for (int64_t i = 0; i < count; i += Simd::kLanes) {
+      channels_.place(i / Simd::kLanes, [&](int64_t lane) DEGREEQUANT_INLINE_LAMBDA { return channel_of(i + lane); });
     }
+    count_ = channel_of(count) + 1;
   }
 
   DEGREEQUANT_INLINE void load(int64_t row) noexcept {
     const uint8_t* codes = b_.data + row * row_bytes(b_.type, b_.cols);
-    for (int64_t c = 0; c < channels_; c += Simd::kLanes) {
-      Simd::store(values_ + c, Simd::subtract(Simd::load_codes(b_.type, codes, first_ + c, channels_ - c), zero_));
+    for (int64_t c = 0; c < count_; c += Simd::kLanes) {
+      Simd::store(values_ + c, Simd::subtract(Simd::load_codes(b_.type, codes, first_ + c, count_ - c), zero_));
     }
   }
 
   // Of the vector that begins `i` columns behind the first.
-  DEGREEQUANT_INLINE Vector at(int64_t i) const noexcept {
-    return Simd::permute(Simd::load(values_ + leading_[i / Simd::kLanes]), Simd::load(behind_ + i));
-  }
+  DEGREEQUANT_INLINE Vector at(int64_t i) const noexcept { return channels_.pick(values_, i / Simd::kLanes); }
 
  private:
   Codes b_;
   Vector zero_;
   int64_t first_;  // of the channels, an even one
-  int64_t channels_ = 0;
-  int32_t leading_[kProductColumns / kMinLanes];  // channel of each vector's first lane
-  int32_t behind_[kProductColumns] = {};          // how many channels each lane's is behind that
+  int64_t count_;
+  HeadLanes<Simd, kProductColumns> channels_;
   int32_t values_[kProductColumns + 2 * kMaxLanes] = {};
 };
 
-// Columns [first, first + count) of the rows.
+// Codes less their zero point, of any type.
 template <typename Simd>
+class Centred {
+ public:
+  DEGREEQUANT_INLINE Centred(Codes x, int32_t zero_point) noexcept : x_(x), zero_(Simd::set(zero_point)) {}
+  DEGREEQUANT_INLINE auto at(int64_t row, int64_t col, int64_t count) const noexcept {
+    return Simd::subtract(load_vector<Simd>(x_, row, col, count), zero_);
+  }
+
+ private:
+  Codes x_;
+  typename Simd::Vector zero_;
+};
+
+// The same of bytes, whose sign is no matter of control flow: with its sign bit flipped an unsigned code is a signed one, 128 below.
+template <typename Simd>
+class CentredBytes {
+ public:
+  DEGREEQUANT_INLINE CentredBytes(Codes x, int32_t zero_point) noexcept
+      : x_(x), flip_(x.type == CodeType::u8 ? 0x80 : 0), zero_(Simd::set(zero_point - flip_)) {}
+  DEGREEQUANT_INLINE auto at(int64_t row, int64_t col, int64_t count) const noexcept {
+    return Simd::subtract(Simd::widen_flipped(x_.data + row * x_.cols + col, count, flip_), zero_);
+  }
+
+ private:
+  Codes x_;
+  int32_t flip_;
+  typename Simd::Vector zero_;
+};
+
+// Columns [first, first + count) of the rows, where channels of b serve several.
+template <typename Simd, typename A>
 DEGREEQUANT_INLINE void multiply_repeated(const Product& product, const typename Simd::Requantizer& requantizer, MutableCodes out,
                                           int64_t first, int64_t count, int64_t begin, int64_t end) noexcept {
+  const A a(product.a, product.a_zero);
   Factors<Simd> factors(product, first, count);
-  const auto zero = Simd::set(product.a_zero);
   for (int64_t row = begin; row < end; ++row) {
     factors.load(row);
     for (int64_t i = 0; i < count; i += Simd::kLanes) {
-      const int64_t col = first + i;
-      const auto acc = Simd::multiply(Simd::subtract(load_vector<Simd>(product.a, row, col, count - i), zero), factors.at(i));
-      store_vector<Simd>(out, row, col, count - i, requantizer.codes(acc, col, count - i));
+      const auto acc = Simd::multiply(a.at(row, first + i, count - i), factors.at(i));
+      store_vector<Simd>(out, row, first + i, count - i, requantizer.codes(acc, first + i, count - i));
     }
   }
+}
+
+// `Of` is how codes are read.
+template <typename Simd, template <typename> typename Of>
+DEGREEQUANT_INLINE void multiply_rows(const Product& product, const Requantize& rule, MutableCodes out, int64_t begin,
+                                      int64_t end) noexcept {
+  const typename Simd::Requantizer requantizer(rule);
+  for (int64_t first = 0; product.repeat > 1 && first < out.cols; first += kProductColumns) {
+    const int64_t count = out.cols - first < kProductColumns ? out.cols - first : kProductColumns;
+    multiply_repeated<Simd, Of<Simd>>(product, requantizer, out, first, count, begin, end);
+  }
+  if (product.repeat > 1) return;
+  const Of<Simd> a(product.a, product.a_zero), b(product.b, product.b_zero);
+  for_vectors<Simd>(out.cols, begin, end, [&](int64_t row, int64_t col, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
+    const auto acc = Simd::multiply(a.at(row, col, count), b.at(row, col, count));
+    store_vector<Simd>(out, row, col, count, requantizer.codes(acc, col, count));
+  });
 }
 
 template <typename Simd>
 DEGREEQUANT_INLINE void multiply_with(const Product& product, const Requantize& rule, MutableCodes out, int64_t begin,
                                       int64_t end) noexcept {
-  const auto is_wide = [](CodeType type) DEGREEQUANT_INLINE_LAMBDA { return row_bytes(type, 1) > 1; };
-  if (is_wide(product.a.type) || is_wide(product.b.type)) return reference::multiply(product, rule, out, begin, end);
-  const typename Simd::Requantizer requantizer(rule);
-  if (product.repeat > 1) {
-    for (int64_t first = 0; first < out.cols; first += kProductColumns) {
-      const int64_t count = out.cols - first < kProductColumns ? out.cols - first : kProductColumns;
-      multiply_repeated<Simd>(product, requantizer, out, first, count, begin, end);
-    }
-    return;
+  const auto is_byte = [](CodeType type) DEGREEQUANT_INLINE_LAMBDA { return type == CodeType::i8 || type == CodeType::u8; };
+  if (row_bytes(product.a.type, 1) > 1 || row_bytes(product.b.type, 1) > 1) return reference::multiply(product, rule, out, begin, end);
+  if (!is_byte(product.a.type) || !is_byte(product.b.type) || !is_byte(out.type)) {
+    return multiply_rows<Simd, Centred>(product, rule, out, begin, end);
   }
-  const auto a_zero = Simd::set(product.a_zero);
-  const auto b_zero = Simd::set(product.b_zero);
-  for_vectors<Simd>(out.cols, begin, end, [&](int64_t row, int64_t col, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
-    const auto a = Simd::subtract(load_vector<Simd>(product.a, row, col, count), a_zero);
-    const auto b = Simd::subtract(load_vector<Simd>(product.b, row, col, count), b_zero);
-    store_vector<Simd>(out, row, col, count, requantizer.codes(Simd::multiply(a, b), col, count));
-  });
+  out.type = CodeType::i8;  // stored alike, and known when this is compiled
+  multiply_rows<Simd, CentredBytes>(product, rule, out, begin, end);
 }
 
-// What turns the weights of a row's edges into codes: a multiplier and an addend for each head, repeated as weights are.
-template <typename Simd>
-struct HeadRules {
+// What turns the weights of a group of heads into codes, in the slots of the softmax.
+struct SlotRules {
   int32_t mantissa[kHeadSlots];
   int32_t shift[kHeadSlots];
   int32_t addend[kHeadSlots];
 
-  DEGREEQUANT_INLINE HeadRules(const Softmax<Simd>& softmax, BlockHeads heads, const Requantize& rule) noexcept {
-    for (int64_t h = 0; h < heads.count; ++h) {
-      const Multiplier m = bounded(combine(softmax.share(h), rule.channel.at(heads.first + h)));
-      mantissa[h] = m.mantissa;
-      shift[h] = m.shift;
-      addend[h] = rule.addend_at(heads.first + h);
+  DEGREEQUANT_INLINE SlotRules(const Requantize& rule, int64_t first_head, int64_t heads, int64_t slots) noexcept {
+    for (int64_t i = 0; i < kHeadSlots; ++i) {
+      const int64_t slot = i % slots;
+      const int64_t head = first_head + (slot < heads ? slot : heads - 1);
+      const Multiplier m = rule.channel.at(head);
+      mantissa[i] = m.mantissa;
+      shift[i] = m.shift;
+      addend[i] = rule.addend_at(head);
     }
-    repeat_heads(mantissa, heads.count);
-    repeat_heads(shift, heads.count);
-    repeat_heads(addend, heads.count);
   }
 };
 
-// Stores the codes of what Softmax::weights holds of `edges` edges from `begin` on.
+// One call's arguments and one thread's working memory.
 template <typename Simd>
-DEGREEQUANT_INLINE void store_shares(Softmax<Simd>& softmax, const HeadRules<Simd>& rules, BlockHeads heads, Clamp clamp,
-                                     const int32_t* indices, int64_t edges, MutableCodes out) noexcept {
-  int32_t* weights = softmax.weights;
-  for_head_vectors<Simd>(heads.count, edges, [&](int64_t i, int64_t head) DEGREEQUANT_INLINE_LAMBDA {
-    const auto multipliers = Simd::multipliers(Simd::load(rules.mantissa + head), Simd::load(rules.shift + head));
-    Simd::store(weights + i, Simd::requantized(Simd::load(weights + i), multipliers, Simd::load(rules.addend + head), clamp));
+struct Sharing {
+  EdgeSoftmax edges;
+  Requantize rule;
+  MutableCodes out;
+  Softmax<Simd> softmax;
+};
+
+// Stores the codes of the weights of `edges` edges from `begin` on.
+template <typename Simd>
+DEGREEQUANT_INLINE void store_shares(Sharing<Simd>& a, const SlotRules& rules, int64_t begin, int64_t edges) noexcept {
+  auto& softmax = a.softmax;
+  softmax.for_vectors(edges, [&](int64_t i, int64_t h) DEGREEQUANT_INLINE_LAMBDA {
+    const auto multipliers = Simd::multipliers(Simd::load(softmax.mantissa + h), Simd::load(softmax.shift + h));
+    const auto addend = Simd::load(rules.addend + h);
+    Simd::store(softmax.weights + i, Simd::requantized(Simd::load(softmax.weights + i), multipliers, addend, a.rule.clamp));
   });
-  const int64_t stride = row_bytes(out.type, out.cols);
+  const int32_t* indices = a.edges.csr.indices + begin;
+  const int64_t stride = row_bytes(a.out.type, a.out.cols);
   for (int64_t e = 0; e < edges; ++e) {
-    for (int64_t h = 0; h < heads.count; h += Simd::kLanes) {
-      const auto codes = Simd::load(weights + e * heads.count + h);
-      Simd::store_codes(out.type, out.data + indices[e] * stride, heads.first + h, heads.count - h, codes);
+    for (int64_t h = 0; h < softmax.heads(); h += Simd::kLanes) {
+      const auto codes = Simd::load(softmax.weights + e * softmax.slots() + h);
+      Simd::store_codes(a.out.type, a.out.data + indices[e] * stride, softmax.first_head() + h, softmax.heads() - h, codes);
     }
   }
 }
 
 template <typename Simd>
-[[gnu::noinline]] void softmax_row(Softmax<Simd>& softmax, const EdgeSoftmax& edges, const Requantize& rule, MutableCodes out, int64_t row,
-                                   BlockHeads heads) noexcept {
-  const int64_t begin = edges.csr.indptr[row];
-  const int64_t end = edges.csr.indptr[row + 1];
+DEGREEQUANT_INLINE void share_row(Sharing<Simd>& a, const SlotRules& rules, int64_t row) noexcept {
+  auto& softmax = a.softmax;
+  const int64_t begin = a.edges.csr.indptr[row];
+  const int64_t end = a.edges.csr.indptr[row + 1];
   const auto for_chunks = [&](auto f) DEGREEQUANT_INLINE_LAMBDA {
-    for (int64_t first = begin; first < end; first += heads.chunk) f(first, end - first < heads.chunk ? end - first : heads.chunk);
+    for (int64_t first = begin; first < end; first += softmax.chunk())
+      f(first, end - first < softmax.chunk() ? end - first : softmax.chunk());
   };
-  softmax.start(row, heads);
-  for_chunks([&](int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA { softmax.weigh(heads, first, count); });
-  const HeadRules<Simd> rules(softmax, heads, rule);
+  softmax.start(row);
+  for_chunks([&](int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA { softmax.weigh(first, count); });
+  softmax.invert();
+  softmax.for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA {
+    int32_t *mantissa = softmax.mantissa + h, *shift = softmax.shift + h;
+    const auto of_rule =
+        Simd::combined(Simd::load(mantissa), Simd::load(shift), Simd::load(rules.mantissa + h), Simd::load(rules.shift + h));
+    Simd::store_multipliers(of_rule, mantissa, shift);
+  });
   for_chunks([&](int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
-    if (end - begin > heads.chunk) softmax.weigh(heads, first, count);  // it held another chunk in the meantime
-    store_shares(softmax, rules, heads, rule.clamp, edges.csr.indices + first, count, out);
+    if (end - begin > softmax.chunk()) softmax.weigh(first, count);  // it held another chunk in the meantime
+    store_shares(a, rules, first, count);
   });
 }
 
@@ -146,21 +191,23 @@ template <typename Simd>
 DEGREEQUANT_INLINE void edge_softmax_with(const EdgeSoftmax& edges, const Requantize& rule, MutableCodes out, int64_t begin,
                                           int64_t end) noexcept {
   const Codes& logits = edges.logits;
-  Softmax<Simd> softmax({.csr = edges.csr,
-                         .rows = logits.data,
-                         .stride = logits.cols,
-                         .is_unsigned = logits.type == CodeType::u8,
-                         .targets = nullptr,
-                         .edges = nullptr,
-                         .heads = logits.cols,
-                         .slope = kUnitSlope,
-                         .table = edges.table,
-                         .distances = 256});
-  for (int64_t row = begin; row < end; ++row) {
-    if (edges.csr.indptr[row] == edges.csr.indptr[row + 1]) continue;
-    for (int64_t first = 0; first < logits.cols; first += kBlockHeads) {
-      const int64_t count = logits.cols - first < kBlockHeads ? logits.cols - first : kBlockHeads;
-      softmax_row(softmax, edges, rule, out, row, BlockHeads(first, count));
+  const LogitSource source = {.csr = edges.csr,
+                              .rows = logits.data,
+                              .stride = logits.cols,
+                              .is_unsigned = logits.type == CodeType::u8,
+                              .targets = nullptr,
+                              .edges = nullptr,
+                              .heads = logits.cols,
+                              .slope = kUnitSlope,
+                              .table = edges.table,
+                              .distances = 256};
+  Sharing<Simd> a = {edges, rule, out, Softmax<Simd>(source)};
+  for (int64_t first = 0; first < logits.cols; first += kGroupHeads) {
+    const int64_t heads = logits.cols - first < kGroupHeads ? logits.cols - first : kGroupHeads;
+    a.softmax.choose(first, heads);
+    const SlotRules rules(rule, first, heads, a.softmax.slots());
+    for (int64_t row = begin; row < end; ++row) {
+      if (edges.csr.indptr[row] < edges.csr.indptr[row + 1]) share_row(a, rules, row);
     }
   }
 }

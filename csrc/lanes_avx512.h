@@ -24,37 +24,49 @@ struct Lanes : Simd {
   DEGREEQUANT_INLINE static Vector widen(const uint8_t* p) noexcept {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
+  // The first `count` of the bytes at p with some bits flipped, as signed numbers.
+  DEGREEQUANT_INLINE static Vector widen_flipped(const uint8_t* p, int64_t count, int32_t flip) noexcept {
+    const __m128i bytes = _mm_maskz_loadu_epi8(static_cast<__mmask16>(first_lanes(count)), p);
+    return _mm512_cvtepi8_epi32(_mm_xor_si128(bytes, _mm_set1_epi8(static_cast<char>(flip))));
+  }
   // Between 0 and `most`.
   DEGREEQUANT_INLINE static Vector limited(Vector v, int32_t most) noexcept {
     return _mm512_max_epi32(_mm512_min_epi32(v, set(most)), set(0));
   }
   DEGREEQUANT_INLINE static Vector permute(Vector v, Vector index) noexcept { return _mm512_permutexvar_epi32(index, v); }
-  DEGREEQUANT_INLINE static int32_t first_lane(Vector v) noexcept { return _mm512_cvtsi512_si32(v); }
-  DEGREEQUANT_INLINE static Vector sequence(int32_t first, int32_t step) noexcept {
-    const Vector lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    return add(set(first), multiply(lane, set(step)));
+  // Lane i gets what lane i + step has, from the first again behind the last.
+  DEGREEQUANT_INLINE static Vector rotate(Vector v, int32_t step) noexcept {
+    return permute(v, add(set(step), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)));
   }
-  // Of small numbers by the divisor whose inverse is given: half is added, so that no quotient comes near the next integer.
-  DEGREEQUANT_INLINE static Vector quotients(Vector n, float inverse) noexcept {
-    const __m512 middle = _mm512_add_ps(_mm512_cvtepi32_ps(n), _mm512_set1_ps(0.5F));
-    return _mm512_cvttps_epi32(_mm512_mul_ps(middle, _mm512_set1_ps(inverse)));
+  // The first `count` lanes of v, and the others of `rest`.
+  DEGREEQUANT_INLINE static Vector keep(Vector v, int64_t count, Vector rest) noexcept {
+    return _mm512_mask_mov_epi32(rest, static_cast<__mmask16>(first_lanes(count)), v);
   }
-
-  // The values of the first `total` columns from `col` on; there may be one for all.
-  DEGREEQUANT_INLINE static Vector load_some(const int32_t* values, int64_t total, int64_t col, int64_t count) noexcept {
-    return total == 1 ? set(values[0]) : _mm512_maskz_loadu_epi32(static_cast<__mmask16>(first_lanes(count)), values + col);
-  }
-  DEGREEQUANT_INLINE static Vector gather(const int32_t* values, int64_t total, Vector index) noexcept {
-    return total == 1 ? set(values[0]) : look_up(values, index);
+  DEGREEQUANT_INLINE static Vector load_some(const int32_t* values, int64_t count) noexcept {
+    return _mm512_maskz_loadu_epi32(static_cast<__mmask16>(first_lanes(count)), values);
   }
 
+  // combine and bounded.
   DEGREEQUANT_INLINE static Multipliers combined(Vector a_mantissa, Vector a_shift, Vector b_mantissa, Vector b_shift) noexcept {
-    const auto half = [&](__m256i am, __m256i as, __m256i bm, __m256i bs)
-                          DEGREEQUANT_INLINE_LAMBDA { return bounded(combine(avx512::widen(am, as), avx512::widen(bm, bs))); };
-    return {half(_mm512_castsi512_si256(a_mantissa), _mm512_castsi512_si256(a_shift), _mm512_castsi512_si256(b_mantissa),
-                 _mm512_castsi512_si256(b_shift)),
-            half(_mm512_extracti64x4_epi64(a_mantissa, 1), _mm512_extracti64x4_epi64(a_shift, 1), _mm512_extracti64x4_epi64(b_mantissa, 1),
-                 _mm512_extracti64x4_epi64(b_shift, 1))};
+    const Multipliers a = multipliers(a_mantissa, a_shift), b = multipliers(b_mantissa, b_shift);
+    return {combined8(a.low, b.low), combined8(a.high, b.high)};
+  }
+  DEGREEQUANT_INLINE static Multiplier8 combined8(Multiplier8 a, Multiplier8 b) noexcept {
+    const __m512i product = _mm512_add_epi64(_mm512_mul_epi32(a.mantissa, b.mantissa), _mm512_set1_epi64(1 << 30));
+    const Multiplier8 m = {shift_rounded(product, _mm512_set1_epi64(31)),
+                           _mm512_add_epi64(_mm512_add_epi64(a.shift, b.shift), _mm512_set1_epi64(-31))};
+    const bool is_small = _mm512_cmplt_epi64_mask(m.shift, _mm512_set1_epi64(kAddendBits)) != 0;
+    return is_small ? bounded(m) : bounded_above(m);
+  }
+  // bounded, where no shift is below kAddendBits.
+  DEGREEQUANT_INLINE static Multiplier8 bounded_above(Multiplier8 m) noexcept {
+    const __m512i zero = _mm512_setzero_si512(), most = _mm512_set1_epi64(kMaxShift);
+    const __m512i excess = _mm512_min_epi64(_mm512_max_epi64(_mm512_sub_epi64(m.shift, most), zero), _mm512_set1_epi64(33));
+    const __m512i half = _mm512_srli_epi64(_mm512_sllv_epi64(_mm512_set1_epi64(1), excess), 1);
+    const __mmask8 is_down = _mm512_movepi64_mask(m.mantissa) & _mm512_test_epi64_mask(excess, excess);
+    const __m512i raised = _mm512_add_epi64(m.mantissa, half);
+    return {_mm512_srav_epi64(_mm512_mask_sub_epi64(raised, is_down, raised, _mm512_set1_epi64(1)), excess),
+            _mm512_min_epi64(m.shift, most)};
   }
   DEGREEQUANT_INLINE static Multipliers multipliers(Vector mantissa, Vector shift) noexcept {
     return {avx512::widen(_mm512_castsi512_si256(mantissa), _mm512_castsi512_si256(shift)),
@@ -63,9 +75,49 @@ struct Lanes : Simd {
   DEGREEQUANT_INLINE static Vector requantized(Vector acc, const Multipliers& m, Vector addend, Clamp clamp) noexcept {
     return requantize16(acc, m, addend, clamp);
   }
-  DEGREEQUANT_INLINE static Vector requantize_with(Vector acc, const Multipliers& m, const Requantize& rule, int64_t col,
-                                                   int64_t count) noexcept {
-    return requantize16(acc, m, load_addend16(rule, col, static_cast<__mmask16>(first_lanes(count))), rule.clamp);
+  DEGREEQUANT_INLINE static void store_multipliers(const Multipliers& m, int32_t* mantissa, int32_t* shift) noexcept {
+    const auto join = [](__m512i low, __m512i high) DEGREEQUANT_INLINE_LAMBDA {
+      return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi64_epi32(low)), _mm512_cvtepi64_epi32(high), 1);
+    };
+    store(mantissa, join(m.low.mantissa, m.high.mantissa));
+    store(shift, join(m.low.shift, m.high.shift));
+  }
+
+  // The codes of a rule's columns from `col` on, whose multipliers are given.
+  DEGREEQUANT_INLINE static Vector codes_with(Vector acc, const Multipliers& m, const Requantize& rule, int64_t col,
+                                              int64_t count) noexcept {
+    const auto half = [&](__m256i acc8, Multiplier8 m8, int64_t first) DEGREEQUANT_INLINE_LAMBDA {
+      const int64_t* biases = rule.prepared.bias + col + first;
+      const __m512i bias = rule.prepared.bias == nullptr
+                               ? _mm512_set1_epi64(1 << (kAddendBits - 1))
+                               : _mm512_maskz_loadu_epi64(static_cast<__mmask8>(first_lanes(count - first)), biases);
+      const __m512i rounding = _mm512_sllv_epi64(bias, _mm512_sub_epi64(m8.shift, _mm512_set1_epi64(kAddendBits)));
+      const __m512i product = _mm512_mul_epi32(_mm512_cvtepi32_epi64(acc8), m8.mantissa);
+      return _mm512_cvtsepi64_epi32(shift_rounded(_mm512_add_epi64(product, rounding), m8.shift));
+    };
+    const __m256i low = half(_mm512_castsi512_si256(acc), m.low, 0), high = half(_mm512_extracti64x4_epi64(acc, 1), m.high, 8);
+    const Vector steps = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    const Vector least = set(rule.clamp.q_min - rule.clamp.zero_point), most = set(rule.clamp.q_max - rule.clamp.zero_point);
+    return add(_mm512_max_epi32(_mm512_min_epi32(steps, most), least), set(rule.clamp.zero_point));
+  }
+
+  // from_real(1 / total) in each lane, or 0; totals are below 2^46.
+  DEGREEQUANT_INLINE static void store_reciprocals(const int64_t* totals, int32_t* mantissas, int32_t* shifts) noexcept {
+    for (int64_t i = 0; i < kLanes; i += 8) {
+      const __m512i total = _mm512_loadu_si512(totals + i);
+      const __mmask8 some = _mm512_test_epi64_mask(total, total);
+      const __m512i bits = _mm512_castpd_si512(_mm512_div_pd(_mm512_set1_pd(1.0), _mm512_cvtepi64_pd(total)));
+      const __m512i fraction =
+          _mm512_ternarylogic_epi64(bits, _mm512_set1_epi64((int64_t{1} << 52) - 1), _mm512_set1_epi64(int64_t{1} << 52),
+                                    0xea);  // bits & the first, | the second
+      const __m512i rounded = _mm512_srli_epi64(_mm512_add_epi64(fraction, _mm512_set1_epi64(1 << 21)), 22);
+      const __mmask8 carry = _mm512_cmpeq_epi64_mask(rounded, _mm512_set1_epi64(int64_t{1} << 31));
+      const __m512i mantissa = _mm512_mask_mov_epi64(rounded, carry, _mm512_set1_epi64(1 << 30));
+      const __m512i shift = _mm512_sub_epi64(_mm512_set1_epi64(31 + 1022), _mm512_srli_epi64(bits, 52));
+      const __m512i carried = _mm512_mask_sub_epi64(shift, carry, shift, _mm512_set1_epi64(1));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(mantissas + i), _mm512_maskz_cvtepi64_epi32(some, mantissa));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(shifts + i), _mm512_maskz_cvtepi64_epi32(some, carried));
+    }
   }
 
   // share_of, of each lane.

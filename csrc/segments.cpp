@@ -22,6 +22,7 @@ std::vector<int32_t> levels_of(const std::vector<Outline>& outlines, const std::
     int32_t level = 0;
     for (const Read& read : outline.reads) level = std::max(level, (read.gathered ? complete_at : rows_at)[read.tensor]);
     levels.push_back(level);
+    if (outline.writes == kNone) continue;
     complete_at[outline.writes] = level + 1;
     rows_at[outline.writes] = outline.rows == tensors[outline.writes].space ? level : level + 1;
   }
@@ -52,9 +53,11 @@ std::vector<Lifetime> lifetimes_of(const std::vector<Segment>& segments, const s
   for (size_t s = 0; s < segments.size(); ++s) {
     const int32_t number = static_cast<int32_t>(s);
     for (const int32_t step : segments[s].steps) {
-      Lifetime& written = lifetimes[outlines[step].writes];
-      written.first = number;
-      written.last = std::max(written.last, number);
+      if (outlines[step].writes != kNone) {
+        Lifetime& written = lifetimes[outlines[step].writes];
+        written.first = number;
+        written.last = std::max(written.last, number);
+      }
       for (const Read& read : outlines[step].reads) {
         Lifetime& used = lifetimes[read.tensor];
         used.last = std::max(used.last, number);
@@ -76,8 +79,10 @@ void size_block(Segment& segment, const std::vector<Outline>& outlines, const st
   std::set<TensorId> touched;
   for (const int32_t step : segment.steps) {
     const Outline& outline = outlines[step];
-    if (lifetimes[outline.writes].local) segment.local.push_back(outline.writes);
-    touched.insert(outline.writes);
+    if (outline.writes != kNone) {
+      if (lifetimes[outline.writes].local) segment.local.push_back(outline.writes);
+      touched.insert(outline.writes);
+    }
     for (const Read& read : outline.reads) {
       if (!read.gathered) touched.insert(read.tensor);
     }

@@ -1,5 +1,5 @@
-// The weights of a row's edges, for some heads. The heads of an edge lie side by side, edge after edge, and vectors walk over them without
-// regard to where an edge ends: what a lane needs of its head repeats with the number of heads.
+// The weights of a row's edges, for a group of heads. Each edge has as many slots as there are heads, rounded up to a power of two, or to
+// whole vectors: so every vector holds the heads in the same order, and what a head has of its edges is combined vector by vector.
 #pragma once
 
 #include "attention.h"
@@ -8,13 +8,14 @@ namespace degreequant {
 
 constexpr int64_t kMinLanes = 8;
 constexpr int64_t kMaxLanes = 16;
-constexpr int64_t kBlockHeads = 64;                      // at a time
-constexpr int64_t kHeadSlots = kBlockHeads + kMaxLanes;  // a whole vector may be read from any of them on
+constexpr int64_t kGroupHeads = 64;                      // at most, of a group
+constexpr int64_t kHeadSlots = kGroupHeads + kMaxLanes;  // a whole vector may be read from any head on
 constexpr int64_t kChunkEdges = 256;                     // so many products of a weight and a byte fit an int32, when summed
 constexpr int64_t kChunkWeights = 8192;
-constexpr int64_t kDistances = 3 * 256;  // between any two sums of three logits
-constexpr int32_t kUnitSlope = 1 << 15;  // of a LeakyReLU that changes nothing
-constexpr int64_t kLogitsAhead = 12;     // edges ahead of which a row of logits is asked for
+constexpr int64_t kDistances = 3 * 256;   // between any two sums of three logits
+constexpr int32_t kUnitSlope = 1 << 15;   // of a LeakyReLU that changes nothing
+constexpr int32_t kLeast = 3 * INT8_MIN;  // sum of three logits
+constexpr int64_t kLogitsAhead = 12;      // edges ahead of which a row of logits is asked for
 static_assert(kChunkEdges * INT16_MAX * UINT8_MAX <= INT32_MAX);
 static_assert(kLogitsAhead < kIndexPadding);
 
@@ -31,16 +32,6 @@ struct LogitSource {
   int32_t slope;         // of the LeakyReLU that the sum goes through, in 2^-15
   const int16_t* table;  // of the distances that there are
   int64_t distances;
-};
-
-// The heads [first, first + count), at most kBlockHeads.
-struct BlockHeads {
-  int64_t first;
-  int64_t count;
-  int64_t chunk;  // how many edges' weights are held at a time
-
-  DEGREEQUANT_INLINE BlockHeads(int64_t first_head, int64_t heads) noexcept
-      : first(first_head), count(heads), chunk(heads <= kChunkWeights / kChunkEdges ? kChunkEdges : kChunkWeights / heads) {}
 };
 
 // Copies a few bytes, by overlapping moves instead of a loop over them.
@@ -60,113 +51,180 @@ DEGREEQUANT_INLINE void copy_few(int8_t* to, const void* source, int64_t count) 
   }
 }
 
-// Repeats the first `count` of kHeadSlots values up to a vector beyond them.
-DEGREEQUANT_INLINE void repeat_heads(int32_t* values, int64_t count) noexcept {
-  for (int64_t i = count; i < count + kMaxLanes; ++i) values[i] = values[i - count];
-}
-
-// Calls f(i, head) for vectors of the heads of `edges` edges: lane 0 is number i, and of that head.
-template <typename Simd, typename F>
-DEGREEQUANT_INLINE void for_head_vectors(int64_t heads, int64_t edges, F f) noexcept {
-  const int64_t step = Simd::kLanes % heads;
-  int64_t head = 0;
-  for (int64_t i = 0; i < edges * heads; i += Simd::kLanes) {
-    f(i, head);
-    head += step;
-    if (head >= heads) head -= heads;
-  }
-}
-
-// Working memory of one thread. Vectors are read beyond what counts, but no lane beyond counts.
+// Working memory of one thread. What lies in slots beyond the heads is undefined, and counts nowhere.
 template <typename Simd>
 class Softmax {
  public:
   using Vector = typename Simd::Vector;
+  static constexpr int64_t kLanes = Simd::kLanes;
 
-  int32_t weights[kChunkWeights + kHeadSlots];  // of the edges of a chunk
-  int32_t chunk_den[kHeadSlots];                // their sums
+  int32_t weights[kChunkWeights + kHeadSlots];   // of the edges of a chunk, [edge][slot]
+  int32_t pairs[kChunkWeights / 2 + kMaxLanes];  // the same of two edges each, in the halves of an int32; 0 where there is no second one
+  int32_t chunk_total[kHeadSlots];               // sum of a chunk's weights
+  int32_t mantissa[kHeadSlots];                  // of 1 / the sum of all weights
+  int32_t shift[kHeadSlots];
 
   DEGREEQUANT_INLINE explicit Softmax(const LogitSource& source) noexcept : source_(source) {
     for (int64_t d = 0; d < kDistances; ++d) table_[d] = d < source.distances ? source.table[d] : 0;
   }
 
+  // From here on the heads [first, first + count), at most kGroupHeads.
+  DEGREEQUANT_INLINE void choose(int64_t first, int64_t count) noexcept {
+    first_ = first;
+    count_ = count;
+    slots_ = (count + kLanes - 1) / kLanes * kLanes;
+    while (slots_ <= kLanes && slots_ / 2 >= count) slots_ /= 2;
+    chunk_ = kChunkWeights / slots_ / 2 * 2 < kChunkEdges ? kChunkWeights / slots_ / 2 * 2 : kChunkEdges;
+    for (int32_t i = 0; i < kLanes; ++i) {
+      const int32_t slots = static_cast<int32_t>(slots_);
+      first_of_pair_[i] = 2 * i - i % slots;
+      second_of_pair_[i] = first_of_pair_[i] + slots;
+    }
+  }
+  DEGREEQUANT_INLINE int64_t first_head() const noexcept { return first_; }
+  DEGREEQUANT_INLINE int64_t heads() const noexcept { return count_; }
+  DEGREEQUANT_INLINE int64_t slots() const noexcept { return slots_; }
+  DEGREEQUANT_INLINE int64_t chunk() const noexcept { return chunk_; }  // how many edges' weights are held at a time
+
   // Finds the largest logit of each head over the edges of a row.
-  [[gnu::noinline]] void start(int64_t row, BlockHeads heads) noexcept {
+  [[gnu::noinline]] void start(int64_t row) noexcept {
     const int64_t begin = source_.csr.indptr[row];
     const int64_t end = source_.csr.indptr[row + 1];
-    const int8_t* target = source_.targets == nullptr ? nullptr : source_.targets + row * source_.stride + heads.first;
-    for (int64_t h = 0; h < heads.count; ++h) {
-      target_[h] = target == nullptr ? 0 : target[h];
-      largest_[h] = 3 * INT8_MIN;
-      den_[h] = 0;
-    }
-    repeat_heads(target_, heads.count);
-    for (int64_t first = begin; first < end; first += heads.chunk) {
-      const int64_t edges = end - first < heads.chunk ? end - first : heads.chunk;
-      gather(heads, first, edges);
-      reduce(heads, edges, largest_, [](Vector a, Vector b) { return Simd::maximum(a, b); });
-    }
-    for (int64_t h = 0; h < heads.count; ++h) largest_[h] = leaky_relu(largest_[h], source_.slope);
-    repeat_heads(largest_, heads.count);
-    gathered_ = end - begin <= heads.chunk;
-  }
-
-  // Computes the weights of `edges` edges from `begin` on, at most heads.chunk, and their sums.
-  [[gnu::noinline]] void weigh(BlockHeads heads, int64_t begin, int64_t edges) noexcept {
-    if (!gathered_) gather(heads, begin, edges);
-    const Vector slope = Simd::set(source_.slope);
-    for_head_vectors<Simd>(heads.count, edges, [&](int64_t i, int64_t head) DEGREEQUANT_INLINE_LAMBDA {
-      const Vector logit = Simd::load(weights + i);
-      // Rounded to the nearest: exact for a negative logit, whose halves go down, and not above any other.
-      const Vector scaled = Simd::shift_right(Simd::add(Simd::multiply(logit, slope), Simd::set((1 << 14) - 1)), 15);
-      const Vector distance = Simd::subtract(Simd::load(largest_ + head), Simd::maximum(logit, scaled));
-      Simd::store(weights + i, Simd::look_up(table_, Simd::limited(distance, kDistances - 1)));  // of lanes beyond the last edge any
+    for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA {
+      Simd::store(largest_ + h, Simd::set(kLeast));
+      for (int64_t i = h; i < h + kLanes; ++i) total_[i] = 0;
     });
-    for (int64_t h = 0; h < heads.count; ++h) chunk_den[h] = 0;
-    reduce(heads, edges, chunk_den, [](Vector a, Vector b) { return Simd::add(a, b); });
-    for (int64_t h = 0; h < heads.count; ++h) den_[h] += chunk_den[h];
+    load_target(row);
+    for (int64_t first = begin; first < end; first += chunk_) {
+      const int64_t edges = end - first < chunk_ ? end - first : chunk_;
+      gather(first, edges);
+      combine(edges, largest_, [](Vector a, Vector b) DEGREEQUANT_INLINE_LAMBDA { return Simd::maximum(a, b); });
+    }
+    for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA { Simd::store(largest_ + h, leaky(Simd::load(largest_ + h))); });
+    is_gathered_ = end - begin <= chunk_;
   }
 
-  // 1 / the sum of the weights of all edges that were weighed.
-  DEGREEQUANT_INLINE Multiplier share(int64_t head) const noexcept { return reciprocal(den_[head]); }
+  // Computes the weights of `edges` edges from `begin` on, at most chunk(), alone and in pairs, and adds them up.
+  [[gnu::noinline]] void weigh(int64_t begin, int64_t edges) noexcept {
+    if (!is_gathered_) gather(begin, edges);
+    const int64_t count = edges * slots_;
+    for_vectors(edges, [&](int64_t i, int64_t h) DEGREEQUANT_INLINE_LAMBDA {
+      const Vector distance = Simd::subtract(Simd::load(largest_ + h), leaky(Simd::load(weights + i)));
+      const Vector weight = Simd::look_up(table_, Simd::limited(distance, kDistances - 1));
+      Simd::store(weights + i, Simd::keep(weight, count - i, Simd::set(0)));
+    });
+    for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA { Simd::store(chunk_total + h, Simd::set(0)); });
+    combine(edges, chunk_total, [](Vector a, Vector b) DEGREEQUANT_INLINE_LAMBDA { return Simd::add(a, b); });
+    for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA {
+      for (int64_t i = h; i < h + kLanes; ++i) total_[i] += chunk_total[i];
+    });
+    make_pairs(edges);
+  }
+
+  // Finds 1 / the sum of the weights of all edges that were weighed; 0 where there are none.
+  DEGREEQUANT_INLINE void invert() noexcept {
+    for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA { Simd::store_reciprocals(total_ + h, mantissa + h, shift + h); });
+  }
+
+  // Calls f(h) for vectors of the slots; with fewer slots than lanes they repeat in the one that there is.
+  template <typename F>
+  DEGREEQUANT_INLINE void for_heads(F f) const noexcept {
+    for (int64_t h = 0; h < slots_; h += kLanes) f(h);
+  }
+
+  // Calls f(i, h) for vectors of the slots of `edges` edges: lane 0 is number i, and of slot h.
+  template <typename F>
+  DEGREEQUANT_INLINE void for_vectors(int64_t edges, F f) const noexcept {
+    int64_t h = 0;
+    for (int64_t i = 0; i < edges * slots_; i += kLanes) {
+      f(i, h);
+      h = h + kLanes < slots_ ? h + kLanes : 0;
+    }
+  }
 
  private:
   LogitSource source_;
+  int64_t first_ = 0;
+  int64_t count_ = 0;
+  int64_t slots_ = 0;
+  int64_t chunk_ = 0;
+  bool is_gathered_ = false;  // one chunk holds the whole row
   int32_t table_[kDistances];
   int8_t sources_[kChunkWeights + kHeadSlots];  // logits of the edges of a chunk
   int8_t edges_[kChunkWeights + kHeadSlots];
-  int32_t target_[kHeadSlots];  // repeated, as largest_, up to a vector beyond the last head
+  int32_t target_[kHeadSlots];
   int32_t largest_[kHeadSlots];
-  int64_t den_[kBlockHeads];
-  bool gathered_;  // one chunk holds the whole row
+  int64_t total_[kHeadSlots];
+  int32_t first_of_pair_[kMaxLanes];  // lanes of a vector, where it holds several edges
+  int32_t second_of_pair_[kMaxLanes];
+
+  // Rounded to the nearest: exact for a negative logit, whose halves go down, and not above any other.
+  DEGREEQUANT_INLINE Vector leaky(Vector logit) const noexcept {
+    const Vector product = Simd::multiply(logit, Simd::set(source_.slope));
+    return Simd::maximum(logit, Simd::shift_right(Simd::add(product, Simd::set((1 << 14) - 1)), 15));
+  }
+
+  DEGREEQUANT_INLINE void load_target(int64_t row) noexcept {
+    if (source_.targets == nullptr) {
+      for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA { Simd::store(target_ + h, Simd::set(0)); });
+      return;
+    }
+    int8_t logits[kHeadSlots + kMaxLanes];
+    for (int64_t i = 0; i < slots_ || i < kLanes; i += slots_)
+      copy_few(logits + i, source_.targets + row * source_.stride + first_, count_);
+    for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA { Simd::store(target_ + h, Simd::widen(logits + h)); });
+  }
 
   // Puts the logits before the LeakyReLU where the weights will be.
-  DEGREEQUANT_INLINE void gather(BlockHeads heads, int64_t begin, int64_t edges) noexcept {
+  DEGREEQUANT_INLINE void gather(int64_t begin, int64_t edges) noexcept {
     const int32_t* indices = source_.csr.indices + begin;
-    const uint8_t* rows = source_.rows + heads.first;
+    const uint8_t* rows = source_.rows + first_;
     for (int64_t e = 0; e < edges; ++e) {
       __builtin_prefetch(rows + source_.stride * indices[e + kLogitsAhead]);
-      copy_few(sources_ + e * heads.count, rows + source_.stride * indices[e], heads.count);
+      copy_few(sources_ + e * slots_, rows + source_.stride * indices[e], count_);
     }
     const bool with_edges = source_.edges != nullptr;
     for (int64_t e = 0; with_edges && e < edges; ++e) {
-      copy_few(edges_ + e * heads.count, source_.edges + (begin + e) * source_.heads + heads.first, heads.count);
+      copy_few(edges_ + e * slots_, source_.edges + (begin + e) * source_.heads + first_, count_);
     }
-    for_head_vectors<Simd>(heads.count, edges, [&](int64_t i, int64_t head) DEGREEQUANT_INLINE_LAMBDA {
+    const int64_t count = edges * slots_;
+    for_vectors(edges, [&](int64_t i, int64_t h) DEGREEQUANT_INLINE_LAMBDA {
       const Vector own = source_.is_unsigned ? Simd::widen(reinterpret_cast<const uint8_t*>(sources_ + i)) : Simd::widen(sources_ + i);
-      const Vector logit = Simd::add(own, Simd::load(target_ + head));
-      Simd::store(weights + i, with_edges ? Simd::add(logit, Simd::widen(edges_ + i)) : logit);
+      Vector logit = Simd::add(own, Simd::load(target_ + h));
+      if (with_edges) logit = Simd::add(logit, Simd::widen(edges_ + i));
+      Simd::store(weights + i, Simd::keep(logit, count - i, Simd::set(kLeast)));
     });
   }
 
   // Combines what `weights` holds of each head with `result`.
   template <typename F>
-  DEGREEQUANT_INLINE void reduce(BlockHeads heads, int64_t edges, int32_t* result, F combine) noexcept {
-    for (int64_t h = 0; h < heads.count; h += Simd::kLanes) {
-      Vector sum = Simd::load(result + h);
-      for (int64_t e = 0; e < edges; ++e) sum = combine(sum, Simd::load(weights + e * heads.count + h));
-      Simd::store(result + h, sum);
+  DEGREEQUANT_INLINE void combine(int64_t edges, int32_t* result, F f) noexcept {
+    for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA {
+      Vector all = Simd::load(result + h);
+      const int64_t stride = slots_ > kLanes ? slots_ : kLanes;
+      for (int64_t i = h; i < edges * slots_; i += stride) all = f(all, Simd::load(weights + i));
+      for (int64_t step = slots_; step < kLanes; step *= 2) all = f(all, Simd::rotate(all, static_cast<int32_t>(step)));
+      Simd::store(result + h, all);
+    });
+  }
+
+  DEGREEQUANT_INLINE void make_pairs(int64_t edges) noexcept {
+    const auto join = [](Vector a, Vector b) DEGREEQUANT_INLINE_LAMBDA { return Simd::add(a, Simd::shift_left(b, 16)); };
+    if (slots_ < kLanes) {
+      const Vector first = Simd::load(first_of_pair_), second = Simd::load(second_of_pair_);
+      for (int64_t i = 0; i < edges * slots_; i += kLanes) {
+        const Vector several = Simd::load(weights + i);
+        Simd::store(pairs + i / 2, join(Simd::permute(several, first), Simd::permute(several, second)));
+      }
+      return;
     }
+    for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA {
+      Simd::store(weights + edges * slots_ + h, Simd::set(0));
+      for (int64_t e = 0; e < edges; e += 2) {
+        const int32_t* of = weights + e * slots_ + h;
+        Simd::store(pairs + e / 2 * slots_ + h, join(Simd::load(of), Simd::load(of + slots_)));
+      }
+    });
   }
 };
 

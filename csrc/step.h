@@ -110,7 +110,7 @@ inline Read gathered(TensorId tensor) { return {tensor, true}; }
 // What a plan has to know of a step.
 struct Outline {
   std::vector<Read> reads;
-  TensorId writes;
+  TensorId writes;        // or kNone: the step only looks
   SpaceId rows;           // what run() counts
   EdgesId edges = kNone;  // whose rows these are: threads are balanced by its edges
   int64_t row_work = 0;   // what a row costs, roughly in bytes moved

@@ -124,8 +124,8 @@ struct FloatsAt {
   int64_t cols;
 };
 
-// `name` is what errors call the input.
-StepPtr float_input_step(std::string name, TensorId x, FloatsAt y);
+// `name` is what errors call the input; y may be kNone: its rows are looked at where they lie.
+StepPtr float_input_step(std::string name, FloatsAt x, TensorId y);
 
 StepPtr float_linear_step(const Kernels& kernels, FloatsAt x, std::unique_ptr<PackedFloatWeight> weight, FloatFinishObject finish,
                           FloatsAt y);

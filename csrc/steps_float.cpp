@@ -13,27 +13,29 @@ MutableFloats written(const Frame& frame, FloatsAt at) noexcept {
   return {frame.mutable_values<float>(at.id), frame.tensors[at.id].rows, at.cols};
 }
 
+// Looks for what is not finite, and copies the rows where a tensor of their own is wanted.
 class FloatInputStep final : public Step {
  public:
-  FloatInputStep(std::string name, TensorId x, FloatsAt y) : name_(std::move(name)), x_(x), y_(y) {}
+  FloatInputStep(std::string name, FloatsAt x, TensorId y) : name_(std::move(name)), x_(x), y_(y) {}
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
-    const float* x = frame.values<float>(x_) + begin * y_.cols;
-    const int64_t count = (end - begin) * y_.cols;
+    const float* x = frame.values<float>(x_.id) + begin * x_.cols;
+    const int64_t count = (end - begin) * x_.cols;
     const int64_t bad = find_nonfinite(x, count);
-    if (bad < count) frame.fault(begin * y_.cols + bad, x[bad]);
-    if (count > 0) std::memcpy(frame.mutable_values<float>(y_.id) + begin * y_.cols, x, static_cast<size_t>(count) * sizeof(float));
+    if (bad < count) frame.fault(begin * x_.cols + bad, x[bad]);
+    if (y_ == kNone || count == 0) return;
+    std::memcpy(frame.mutable_values<float>(y_) + begin * x_.cols, x, static_cast<size_t>(count) * sizeof(float));
   }
 
   std::string explain(int64_t position, double value) const override {
-    return name_ + ": expected finite features, got " + std::to_string(value) + " at row " + std::to_string(position / y_.cols) +
-           ", column " + std::to_string(position % y_.cols);
+    return name_ + ": expected finite features, got " + std::to_string(value) + " at row " + std::to_string(position / x_.cols) +
+           ", column " + std::to_string(position % x_.cols);
   }
 
  private:
   std::string name_;
-  TensorId x_;
-  FloatsAt y_;
+  FloatsAt x_;
+  TensorId y_;  // or kNone
 };
 
 class FloatLinearStep final : public Step {
@@ -235,7 +237,7 @@ class DequantizeStep final : public Step {
 
 }  // namespace
 
-StepPtr float_input_step(std::string name, TensorId x, FloatsAt y) { return std::make_unique<FloatInputStep>(std::move(name), x, y); }
+StepPtr float_input_step(std::string name, FloatsAt x, TensorId y) { return std::make_unique<FloatInputStep>(std::move(name), x, y); }
 
 StepPtr float_linear_step(const Kernels& kernels, FloatsAt x, std::unique_ptr<PackedFloatWeight> weight, FloatFinishObject finish,
                           FloatsAt y) {

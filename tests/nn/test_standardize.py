@@ -1,5 +1,7 @@
 """Sets of elements standardized: the same as PyG's norms in float, the same codes in model and engine, within what the grid allows."""
 
+from functools import cache
+
 import nets
 import numpy as np
 import pytest
@@ -66,6 +68,14 @@ def model(name, *, batched):
     return Single(perturbed(NORMS[name]()), batched=batched)
 
 
+@cache
+def trained(name, batched):
+    """The model after two steps, in `eval()`, and its program; not to be changed."""
+    prepared = dq.prepare(model(name, batched=batched), dq.Recipe.qat(8, ranges="minmax"), example_inputs=world())
+    prepared = nets.train(prepared, **world(), steps=2).eval()
+    return prepared, dq.convert(prepared)
+
+
 BOTH = [(name, batched) for name in NORMS for batched in (False, True) if not (batched and name == "torch's LayerNorm")]
 
 
@@ -82,9 +92,8 @@ def test_lowerings_compute_what_the_layers_do(name, batched):
 @pytest.mark.parametrize("nodes", [(5, 1, 7), (1,), (3,)], ids=str)
 @pytest.mark.parametrize(("name", "batched"), BOTH)
 def test_codes_of_engine_and_model_are_identical(name, batched, nodes, isa):
-    recipe = dq.Recipe.qat(8, ranges="minmax")
-    prepared = nets.train(dq.prepare(model(name, batched=batched), recipe, example_inputs=world()), **world(), steps=2).eval()
-    program, given_ = dq.convert(prepared), world(nodes, seed=2)
+    prepared, program = trained(name, batched)
+    given_ = world(nodes, seed=2)
     found = dq.Engine(program, threads=2, isa=isa).codes(**{entry.name: given_[entry.name] for entry in program.inputs})
     for key, stored in nets.codes(prepared, **given_).items():
         np.testing.assert_array_equal(found[key], stored.codes.numpy(), err_msg=key)

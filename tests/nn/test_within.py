@@ -1,5 +1,7 @@
 """Channels of one row brought together: matrix products, shares, the largest; anywhere in a forward."""
 
+from functools import cache
+
 import nets
 import numpy as np
 import pytest
@@ -42,16 +44,18 @@ class Net(nn.Module):
         return self.last(self.function(self.first(x)))
 
 
-def prepared(name, recipe):
+@cache
+def prepared(name, bits):
+    """The model after two steps, in `eval()`; not to be changed."""
     torch.manual_seed(0)
-    model = dq.prepare(Net(FUNCTIONS[name]), recipe, example_inputs={"x": torch.rand(3, 5)})
+    model = dq.prepare(Net(FUNCTIONS[name]), dq.Recipe.qat(bits, ranges="minmax"), example_inputs={"x": torch.rand(3, 5)})
     return nets.train(model, x=torch.randn(40, 5), steps=2).eval()
 
 
 @given(st.sampled_from(sorted(FUNCTIONS)), st.sampled_from([3, 4, 8]), st.integers(0, 20), st.integers(0, 2**31))
 @settings(max_examples=40)
 def test_codes_of_engine_and_model_are_identical(name, bits, rows, seed):
-    model = prepared(name, dq.Recipe.qat(bits, ranges="minmax"))
+    model = prepared(name, bits)
     x = torch.randn(rows, 5, generator=torch.Generator().manual_seed(seed)) * 2
     for isa in dq.available_isas():
         found = dq.Engine(dq.convert(model), threads=1, isa=isa).codes(x=x)

@@ -11,7 +11,7 @@ from torch_geometric.nn import GCNConv
 
 import degreequant as dq
 from degreequant.errors import InputError
-from degreequant.operations import FloatInput
+from degreequant.operations import EdgeNorm, FloatAggregate, FloatInput
 from degreequant.program import Program
 
 X = np.random.default_rng(0).uniform(-1, 1, (6, 4)).astype(np.float32)
@@ -63,3 +63,17 @@ def test_the_answer_of_a_float_part_is_not_the_callers_memory():
     answer = dq.Engine(program)(x)
     answer[:] = 0
     np.testing.assert_array_equal(x, X)
+
+
+def test_an_input_that_is_gathered_where_it_lies_is_checked():
+    plain_sum = EdgeNorm(normalize=False, add_self_loops=False, improved=False)
+    sums = FloatAggregate("sum", "x.float", 4, "edge_index", None, plain_sum, None)
+    program = Program((programs.X, programs.EDGES), (FloatInput("x.float", "x", 4), sums), "sum")
+    engine, x = dq.Engine(program, threads=2), X.copy()
+    wanted = np.zeros_like(X)
+    np.add.at(wanted, EDGES[1], X[EDGES[0]])
+    np.testing.assert_allclose(engine(x, EDGES), wanted, rtol=1e-6)
+    np.testing.assert_array_equal(x, X)
+    x[5, 1] = np.inf
+    with pytest.raises(InputError, match=r"^x: .*inf at row 5, column 1"):
+        engine(x, EDGES)

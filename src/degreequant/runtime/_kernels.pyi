@@ -588,8 +588,8 @@ class Plan:
     ) -> int:
         """A GAT's attention; `edge_logits` are in the order of the csr."""
 
-    def float_input(self, name: str, x: int) -> int:
-        """An input as it is; a call raises ValueError, naming it, where it is not finite."""
+    def float_input(self, name: str, x: int, copied: bool) -> int:
+        """An input as it is, where it lies or copied; a call raises ValueError, naming it, where it is not finite."""
 
     def float_embedding(self, name: str, x: int, column: int, table: NDArray[np.float32]) -> int:
         """Rows of `table` by the categories in a column of an input."""

@@ -20,8 +20,9 @@ from degreequant.runtime.steps.base import PlanBuilder
 
 
 def float_input(builder: PlanBuilder, operation: FloatInput) -> int:
-    """An input as it is, checked."""
-    return builder.plan.float_input(operation.input, builder.inputs[operation.input])
+    """An input as it is, checked; read where it lies, but for one that is the answer."""
+    copied = operation.name == builder.program.output
+    return builder.plan.float_input(operation.input, builder.inputs[operation.input], copied)
 
 
 def float_embedding(builder: PlanBuilder, operation: FloatEmbedding) -> int:
