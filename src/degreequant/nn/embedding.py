@@ -37,7 +37,7 @@ class EmbeddingSite(Site):
         """`args` is the categories `[rows]`, integers."""
         (index,) = args
         index = self._vector(index)
-        rows = self.layer(context)(index) if self.spec.options is None else F.embedding(index, self._table(context))  # as the layer: padding
+        rows = self.layer(context)(index) if self.spec.options is None else F.embedding(index, self._table(context))
         stored: Tensor = self.output(rows, self.protected(context))
         return context.keep(self.spec.name, stored)
 
