@@ -22,8 +22,10 @@ NAMES = [
     "available_isas",
     "calibrate",
     "convert",
+    "diagnose",
     "prepare",
     "register_lowering",
+    "summary",
 ]
 
 

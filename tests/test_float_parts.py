@@ -9,7 +9,7 @@ from torch_geometric.nn import GCNConv
 
 import degreequant as dq
 from degreequant.errors import PrepareError
-from degreequant.summary import summarize
+from degreequant.outline import summarize
 
 
 class Net(nn.Module):

@@ -26,8 +26,9 @@ LAYERS = {
     "operations": 0,
     "program": 0,
     "dqfile": 0,
+    "tabular": 0,
     # right of it: no torch
-    "summary": 1,
+    "outline": 1,
     "runtime": 1,
     "export": 1,
     "scale": 2,
@@ -38,6 +39,7 @@ LAYERS = {
     "data": 1,
     "nn": 2,
     "conversion": 3,
+    "diagnosis": 3,
     "train": 3,
     # on top
     "experiments": 4,
@@ -49,13 +51,13 @@ LAYERS = {
 ROOT = 4
 """`degreequant` itself names everything, lazily, so only what lies above `convert` may import names from it."""
 
-WAIST = {"errors", "files", "fixedpoint", "scheme", "packing", "coefficients", "operations", "program", "dqfile"}
-TORCH_FREE = WAIST | {"summary", "runtime", "export", "scale"}
-LEFT = {"memo", "quant", "protect", "nn", "train"}
+WAIST = {"errors", "files", "fixedpoint", "scheme", "packing", "coefficients", "operations", "program", "dqfile", "tabular"}
+TORCH_FREE = WAIST | {"outline", "runtime", "export", "scale"}
+LEFT = {"memo", "quant", "protect", "nn", "diagnosis", "train"}
 ONLY = {"train": WAIST | {"memo", "quant", "protect", "nn", "data"}, "runtime": WAIST}
 """Units that may import fewer others than their number allows."""
 
-PLAIN = WAIST | {"summary", "runtime"}
+PLAIN = WAIST | {"outline", "runtime"}
 """Units whose third-party packages are these alone."""
 PLAIN_PACKAGES = {"numpy", "safetensors"}
 TORCH = {"torch", "torch_geometric", "lightning_fabric", "lightning"}

@@ -15,8 +15,10 @@ from degreequant.scheme import Recipe
 
 if TYPE_CHECKING:
     from degreequant.conversion import convert
+    from degreequant.diagnosis.measure import diagnose
     from degreequant.nn.calibrate import calibrate
     from degreequant.nn.lowering import register_lowering
+    from degreequant.nn.overview import summary
     from degreequant.nn.rewrite import prepare
     from degreequant.program import Program
     from degreequant.protect import DegreeRank
@@ -37,8 +39,10 @@ __all__ = [
     "available_isas",
     "calibrate",
     "convert",
+    "diagnose",
     "prepare",
     "register_lowering",
+    "summary",
 ]
 
 _LAZY = {
@@ -49,10 +53,12 @@ _LAZY = {
     "available_isas": "degreequant.runtime.kernels",
     "calibrate": "degreequant.nn.calibrate",
     "convert": "degreequant.conversion",
+    "diagnose": "degreequant.diagnosis.measure",
     "prepare": "degreequant.nn.rewrite",
     "register_lowering": "degreequant.nn.lowering",
+    "summary": "degreequant.nn.overview",
 }
-_NEEDS_TORCH = {"DegreeRank", "calibrate", "convert", "prepare", "register_lowering"}
+_NEEDS_TORCH = {"DegreeRank", "calibrate", "convert", "diagnose", "prepare", "register_lowering", "summary"}
 
 
 def __getattr__(name: str) -> object:

@@ -157,7 +157,7 @@ def test_half_a_size_is_refused(folder, capsys, line):
 
 
 def test_inspect_as_json(folder, capsys):
-    from degreequant.summary import summarize
+    from degreequant.outline import summarize
 
     assert run(["inspect", "model.dq", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == summarize(dq.Program.load("model.dq"))
@@ -199,3 +199,30 @@ sys.exit(run(sys.argv[1:]))
     result = subprocess.run([sys.executable, "-c", code, *line.split()], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout
+
+
+class TestInspectCheckpoint:
+    def test_how_the_model_is_quantized(self, folder, capsys):
+        checkpoint("trained.safetensors", dq.Recipe.degree_quant(4))
+        assert run(["inspect", "trained.safetensors", "--json"]) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert [entry["name"] for entry in said["quantized"]][:3] == ["x", "conv1.weight", "conv1.lin"]
+        assert "diagnosis" not in said
+
+    def test_where_it_loses_accuracy(self, folder, capsys):
+        _, data = checkpoint("trained.safetensors", dq.Recipe.qat(8).override("conv2", activation_bits=2))
+        np.savez("inputs.npz", x=data.x.numpy(), edge_index=data.edge_index.numpy())
+        assert run(["inspect", "trained.safetensors", "--data", "inputs.npz", "--picture", "error.png"]) == 0
+        out = capsys.readouterr().out
+        assert "try: conv2: " in out
+        assert "picture in error.png" in out
+        assert (folder / "error.png").read_bytes().startswith(b"\x89PNG")
+        assert run(["inspect", "trained.safetensors", "--data", "inputs.npz", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["diagnosis"]["sources"][0]["layer"] == "conv2"
+
+    def test_mistakes(self, folder, capsys):
+        checkpoint("trained.safetensors", dq.Recipe.qat(8))
+        failed(capsys, ["inspect", "model.dq", "--data", "cora"], "a program has no float weights")
+        failed(capsys, ["inspect", "trained.safetensors", "--picture", "error.png"], "expected both")
+        failed(capsys, ["inspect", "trained.safetensors", "--data", "nothing.npz"], "nothing.npz: cannot be read")
+        failed(capsys, ["inspect", "trained.safetensors", "--data", "nowhere"], "unknown data set")

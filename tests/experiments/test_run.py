@@ -65,15 +65,16 @@ def test_many_graphs_in_integers(arch):
     assert 0 <= row["training_gap"] <= 1
 
 
-@pytest.mark.parametrize("many", [False, True], ids=["one graph", "many graphs"])
-def test_calibrated_weights_are_those_in_float(many):
+@pytest.mark.parametrize(("many", "start"), [(False, "calibrated"), (True, "calibrated"), (False, "corrected")])
+def test_calibrated_weights_are_those_in_float(many, start):
     data, arch = (tiny.graphs(), "reddit-gin") if many else (DATA, "gcn")
     usual = Experiment("tiny", arch, "fp32", recipe_for("fp32"), 0, hidden_channels=5, settings=Settings(epochs=2))
     weights = run(usual, data).model.state_dict()
-    asked = dataclasses.replace(usual, method="ptq-int8", recipe=recipe_for("ptq", 8), start="calibrated")
+    asked = dataclasses.replace(usual, method="ptq-int8", recipe=recipe_for("ptq", 8), start=start)
     outcome = run(asked, data, Way(weights=weights))
     state = outcome.model.state_dict()
-    assert all(torch.equal(state[name], value) for name, value in weights.items() if not name.endswith("bias"))
+    changed = {name for name, value in weights.items() if not torch.equal(state[name], value)}
+    assert changed == ({"conv1.bias", "conv2.bias"} if start == "corrected" else set())
     assert outcome.row["test_accuracy"] == pytest.approx(outcome.row["model_test_accuracy"])
     assert (outcome.row["epoch"], outcome.row["step_ms"], outcome.row["curve"]) == (0, 0, [])
     assert outcome.row["val_accuracy"] == evaluate(outcome.model, task_of(data), "val").metric

@@ -41,7 +41,7 @@ class Net(nn.Module):
 def test_one_call_makes_what_convert_takes(data):
     model = nets.train(Net(), X, EDGES)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    calibrated = dq.calibrate(model, data, dq.Recipe.ptq(8, ranges="minmax"))
+    calibrated = dq.calibrate(model, data, dq.Recipe.ptq(8, ranges="minmax"), bias_correction=True)
     changed = {key for key, value in calibrated.state_dict().items() if key in before and not torch.equal(value, before[key])}
     assert changed == {"conv.lin_l.bias", "head.bias"}
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
@@ -73,8 +73,8 @@ def ends(model, name="x"):
     [
         (dq.Recipe.ptq(ranges="minmax"), 3.0),
         (dq.Recipe.ptq(ranges="ema"), 2.0),
-        (dq.Recipe.ptq().replace(percentile=0.25), 2.0),
-        (dq.Recipe.ptq(4).replace(percentile=0.25), 2.0),
+        (dq.Recipe.ptq(ranges="percentile").replace(percentile=0.25), 2.0),
+        (dq.Recipe.ptq(4, ranges="percentile").replace(percentile=0.25), 2.0),
     ],
     ids=["all that was seen", "mean of extremes", "mean of percentiles", "with few bits"],
 )

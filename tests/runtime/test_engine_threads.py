@@ -37,9 +37,11 @@ def test_threads_that_share_an_engine_get_the_answers_of_one(name, size):
     calls = [samples.call_arguments(program, np.random.default_rng(number), *size) for number in range(TOGETHER)]
     engine, alone = dq.Engine(program, threads=2), dq.Engine(program, threads=1)
     if "edge_index" in calls[0]:  # the same edges for all, with features of their own
-        edges = {name: calls[0].pop(name) for name in ("edge_index", "edge_weight") if name in calls[0]}
+        edges = {name: calls[0].pop(name) for name in ("edge_index", "edge_weight", "edge_type") if name in calls[0]}
         expected = [alone(**(call | edges)) for call in calls]
-        graph = dq.Graph(edges["edge_index"], size[0], edges.get("edge_weight"))  # its coefficients are computed by whoever comes first
+        graph = dq.Graph(
+            edges["edge_index"], size[0], edges.get("edge_weight"), edges.get("edge_type")
+        )  # its coefficients are computed by whoever comes first
         calls = [{name: value for name, value in call.items() if name not in edges} | {"edge_index": graph} for call in calls]
     else:
         expected = [alone(**call) for call in calls]

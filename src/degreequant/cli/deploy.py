@@ -1,6 +1,6 @@
 """`degreequant convert`, `run` and `inspect`: from a checkpoint to answers. `run` and `inspect` load no torch."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,26 +49,52 @@ def run_program(
 
 
 def inspect(
-    program: Annotated[Path, typer.Argument(help="A .dq file.")],
+    program: Annotated[Path, typer.Argument(help="A .dq file, or a checkpoint that `degreequant train` wrote.")],
     graph: Annotated[Path | None, typer.Option(help="An .npz file with inputs by name: shows the cost of each operation on it.")] = None,
     nodes: Annotated[
         int | None, typer.Option(min=0, help="With --edges: the cost on a graph of that size, which need not be at hand.")
     ] = None,
     edges: Annotated[int | None, typer.Option(min=0, help="Directed edges of that graph, without self loops.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Of a checkpoint: a data set, or an .npz file with inputs by name, to see where accuracy is lost.")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="A PNG file to draw what --data shows into.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what a program does: its inputs, and each operation with its shape, bits, scale and bytes; on a graph also what it costs.
 
+    Of a checkpoint: how the model is quantized; with data, signal to noise and saturation by in-degree, which layer loses the accuracy,
+    and what to try.
+
     Example: degreequant inspect model.dq --nodes 232965 --edges 114615892
+
+    Example: degreequant inspect runs/cora-gcn-degree-quant-int4-seed0.safetensors --data cora --picture error.png
     """
+    if data is not None or picture is not None or program.suffix == ".safetensors":
+        from degreequant.cli.inspect_model import inspect_model
+
+        return inspect_model(program, data, picture, json=json)
+    return _inspect_program(program, _Size(graph, nodes, edges), json=json)
+
+
+@dataclass(frozen=True)
+class _Size:
+    """The graph that a program's cost is asked for: a file, or nodes and edges."""
+
+    graph: Path | None
+    nodes: int | None
+    edges: int | None
+
+
+def _inspect_program(program: Path, size: _Size, *, json: bool) -> None:
     from degreequant.cli.program_table import cost_table, operation_table
     from degreequant.cli.screen import OUT, kilobytes, print_json, say
+    from degreequant.outline import summarize
     from degreequant.program import Program
-    from degreequant.summary import summarize
 
     loaded = Program.load(program)
     summary = summarize(loaded)
-    paid = _paid(loaded, graph, nodes, edges)
+    paid = _paid(loaded, size)
     if json:
         print_json(summary | ({} if paid is None else {"costs": [asdict(cost) for cost in paid]}))
         return
@@ -81,12 +107,13 @@ def inspect(
         say(f"Left in float by the recipe: {', '.join(summary['float_parts'])}")
 
 
-def _paid(program: "Program", graph: Path | None, nodes: int | None, edges: int | None) -> "list[Cost] | None":
+def _paid(program: "Program", size: _Size) -> "list[Cost] | None":
     """What each operation costs on a graph, or on one of that size; None where neither was given."""
     from degreequant.cli.files import read_inputs
     from degreequant.errors import InputError
     from degreequant.runtime.cost import costs, costs_at
 
+    graph, nodes, edges = size.graph, size.nodes, size.edges
     if (nodes is None) != (edges is None) or (graph is not None and nodes is not None):
         raise InputError("the size of a graph is --nodes and --edges together; expected these, or --graph, or neither")
     if nodes is not None and edges is not None:

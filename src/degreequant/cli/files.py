@@ -19,12 +19,20 @@ UNREADABLE = (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.
 
 
 def read_inputs(path: Path, program: Program) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of an .npz file by name.
+    """The inputs of a program by name, from an .npz file.
 
     Raises:
         InputError: If the file is missing, is not an .npz, or lacks an input of the program.
     """
-    names = [entry.name for entry in program.inputs]
+    return read_arrays(path, [entry.name for entry in program.inputs])
+
+
+def read_arrays(path: Path, names: list[str]) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an .npz file that have these names.
+
+    Raises:
+        InputError: If the file is missing, is not an .npz, or lacks one of them.
+    """
     try:
         with path.open("rb") as stream:
             stored = np.load(stream, allow_pickle=False)

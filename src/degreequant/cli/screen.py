@@ -2,13 +2,15 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from degreequant import tabular
 
 # Paths and names are printed as they are: what looks like markup or an emoji's name in them is neither.
 OUT = Console(markup=False, emoji=False)
@@ -20,7 +22,7 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
-def table(title: str, columns: dict[str, str], rows: list[list[str]]) -> Table:
+def table(title: str, columns: Mapping[str, str], rows: list[list[str]]) -> Table:
     """A table; `columns` maps each heading to `left` or `right`."""
     result = Table(title=title, title_justify="left", header_style="bold")
     for heading, side in columns.items():
@@ -28,6 +30,11 @@ def table(title: str, columns: dict[str, str], rows: list[list[str]]) -> Table:
     for row in rows:
         result.add_row(*row)
     return result
+
+
+def rich_table(of: tabular.Table) -> Table:
+    """A table that an object shows of itself."""
+    return table(of.title, of.columns, [list(row) for row in of.rows])
 
 
 def say(line: str, style: str | None = None) -> None:

@@ -11,7 +11,7 @@ from degreequant.scheme import Estimator, Ranges, Recipe
 from degreequant.train.loop import Settings
 
 Method = Literal["fp32", "qat", "nqat", "degree-quant", "ptq"]
-Start = Literal["scratch", "fp32", "calibrated"]
+Start = Literal["scratch", "fp32", "calibrated", "corrected"]
 
 FIRST_SETTINGS = ("epochs", "lr", "weight_decay", "patience")
 """Settings that are in every key, at their defaults too."""
@@ -25,7 +25,8 @@ class Experiment:
     """A run: data (and its fold), architecture, recipe, hyperparameters and seed. Two equal experiments have one `key`.
 
     `start` says where the weights come from: new ones, or those that the float experiment of the same data, sizes, hyperparameters and seed
-    ends with (`float_start`); `calibrated` weights are these too, and are not trained on: ranges are observed, biases corrected.
+    ends with (`float_start`); `calibrated` weights are these too, and are not trained on: only ranges are observed; `corrected` are
+    calibrated ones with corrected biases.
     """
 
     dataset: str
@@ -86,7 +87,7 @@ def recipe_for(method: str, bits: int | None = None, ranges: Ranges | None = Non
     if method == "ptq":
         if estimator is not None:
             raise RecipeError("--estimator is of gradients; it does not go with ptq, which trains nothing")
-        return Recipe.ptq(bits, ranges=ranges or "percentile")
+        return Recipe.ptq(bits, ranges=ranges or "mse")
     preset = Recipe.qat if method == "qat" else Recipe.nqat
     return preset(bits, ranges=ranges or "ema", estimator=estimator or "clipped")
 

@@ -65,7 +65,7 @@ def run(experiment: Experiment, data: Data | GraphSet, way: Way | None = None) -
         experiment.architecture, task.in_channels, experiment.hidden_channels, task.out_channels, experiment.dropout
     )
     there, curve = task.to(device), Curve(way.progress)
-    quantized = _calibrated if experiment.start == "calibrated" else _trained
+    quantized = _trained if experiment.start in ("scratch", "fp32") else _calibrated
     model, fitted = quantized(architecture.build(), experiment, there, replace(way, progress=curve))
     model_test = of_model(model, there)
     model.cpu()
@@ -90,7 +90,8 @@ def _calibrated(model: nn.Module, experiment: Experiment, task: Task, way: Way) 
     started = time.perf_counter()
     model.load_state_dict(way.weights)
     inputs = (example.inputs for example in task.examples("train"))
-    prepared = calibrate(model.to(task.device), inputs, experiment.recipe, batches=CALIBRATION_BATCHES)
+    corrected = experiment.start == "corrected"
+    prepared = calibrate(model.to(task.device), inputs, experiment.recipe, batches=CALIBRATION_BATCHES, bias_correction=corrected)
     seconds = time.perf_counter() - started
     score = evaluate(prepared, task, "val")
     return prepared, Fit(0, score.loss, score.metric, 0.0, seconds)

@@ -4,8 +4,8 @@ A file says `title`, `about`, whether its figures are `recalled`, and:
 
     [columns]                    data sets, each with its architectures
     [methods.ID]                 `title`, `preset` and `bits` (see `recipe_for`), and any setting of Recipe or Settings; `start = "fp32"`
-                                 trains on from the float weights, `"calibrated"` takes them as they are; `grid` lists values to try:
-                                 the best on validation is reported
+                                 trains on from the float weights, `"calibrated"` and `"corrected"` do not train; `grid` lists values to
+                                 try: the best on validation is reported
     [grids.DATASET]              narrower grids for a data set
     [overrides.DATASET.ARCH.ID]  settings of one cell
     [targets.DATASET.ARCH]       the published figure of a method: [mean, spread], or a table with `mean`, `spread` and `recalled`

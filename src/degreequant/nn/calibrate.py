@@ -14,7 +14,7 @@ from degreequant.scheme import Recipe
 
 
 def calibrate(
-    model: nn.Module, data: Any, recipe: Recipe | None = None, *, batches: int | None = None, bias_correction: bool = True
+    model: nn.Module, data: Any, recipe: Recipe | None = None, *, batches: int | None = None, bias_correction: bool = False
 ) -> nn.Module:
     """A trained model as `prepare` gives it, in `eval()` and ready for `convert`: its ranges are those of the calibration data.
 
@@ -30,7 +30,8 @@ def calibrate(
         recipe: Bits and ranges; by default `Recipe.ptq()`, 8 bits.
         batches: Only so many of an iterable, from its beginning.
         bias_correction: Whether what quantization adds to the mean of each layer is taken off its bias
-            (`degreequant.nn.bias_correction`).
+            (`degreequant.nn.bias_correction`). It helps with few bits on graphs of even degrees, and does harm where hubs are so large that
+            they alone make the mean: compare on validation data.
 
     Raises:
         PrepareError: If the model cannot be quantized, or `data` holds nothing.

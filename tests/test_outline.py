@@ -3,7 +3,7 @@ import json
 import programs
 import pytest
 
-from degreequant.summary import parameter_bytes, summarize
+from degreequant.outline import parameter_bytes, summarize
 
 
 def test_a_summary_is_ready_for_json():
