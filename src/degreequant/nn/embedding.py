@@ -36,7 +36,9 @@ class EmbeddingSite(Site):
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` is the categories `[rows]`, integers."""
         (index,) = args
-        stored: Tensor = self.output(F.embedding(self._vector(index), self._table(context)), self.protected(context))
+        index = self._vector(index)
+        rows = self.layer(context)(index) if self.spec.options is None else F.embedding(index, self._table(context))
+        stored: Tensor = self.output(rows, self.protected(context))
         return context.keep(self.spec.name, stored)
 
     def exact(self, context: Context, *args: Any) -> Codes:
