@@ -49,7 +49,7 @@ def test_a_skipped_layer_may_be_any_and_be_called_by_name():
     class Mixed(nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv, self.attention, self.norm, self.end = GCNConv(5, 4), GATv2Conv(4, 4), nn.LayerNorm(4), SAGEConv(4, 2)
+            self.conv, self.attention, self.norm, self.end = GCNConv(5, 4), GATv2Conv(4, 4), nn.GroupNorm(1, 4), SAGEConv(4, 2)
 
         def forward(self, x, edge_index):
             x = self.norm(self.attention(x=self.conv(x, edge_index), edge_index=edge_index)).relu()
