@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch_geometric.nn import SAGEConv
 
 import degreequant as dq
 from degreequant.errors import InputError, NotCalibratedError, PrepareError
@@ -295,3 +296,18 @@ def test_features_that_change_are_never_stale(training):
     after = prepared(x, EDGES)
     assert not torch.equal(before, after)
     assert torch.equal(after, prepared(x.clone(), EDGES))
+
+
+@pytest.mark.parametrize("recipe", [INT8, DQ4])
+def test_sources_and_targets_of_their_own_are_refused_in_a_sentence(recipe):
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = SAGEConv((5, 5), 3)
+
+        def forward(self, x, x_target, edge_index):
+            return self.conv((x, x_target), edge_index)
+
+    model = nets.trained(Pair(), recipe, X, X * 2, EDGES)  # two features of the same nodes
+    with pytest.raises(InputError, match=r"'x' has 30 and 'x_target' has 7 rows; expected one for each node.*no bipartite pairs"):
+        model(X, X[:7], EDGES % 7)

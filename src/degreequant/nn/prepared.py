@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from degreequant.errors import InputError
 from degreequant.memo import TensorMemo
 from degreequant.nn.plan import Plan, Step, resolve
 from degreequant.nn.site import Context, Site
 from degreequant.nn.symbol import COUNTS
 from degreequant.operations import Role
+from degreequant.operations.base import ROWS
 from degreequant.protect import Protection
 from degreequant.quant.exact import Codes
 from degreequant.scheme import Recipe
@@ -66,6 +68,7 @@ class PreparedModel(nn.Module):
         """The traced forward; arguments as in the original."""
         plan = self.dq.train if self.training else self.dq.eval
         values = plan.form.bind(args, kwargs)
+        _check_nodes(self, values)
         context = Context(self.dq.graphs, self.get_submodule, values=values)
         if self.training or self.dq.recipe.is_float:
             return _run(self, plan, values, context, degree_rank, draws=self.training and self.dq.recipe.protects)
@@ -152,6 +155,18 @@ def _run(
                 context, draws = replace(context, protected=_draw(model.dq, values, nodes, degree_rank)), False
             values[step.name] = _call(model, step, values, context)
         return _floats(resolve(plan.result, values))
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _check_nodes(model: PreparedModel, values: dict[str, Any]) -> None:
+    """Raises `InputError` where two inputs that hold a row for each node do not have as many rows."""
+    sites, roles = getattr(model, SITES, {}), model.dq.roles
+    of_nodes = [name for name, role in roles.ordered if ROWS.get(role) == "nodes"] if roles is not None else []
+    given = {name: values.get(name) for name in of_nodes if name in sites and sites[name].spec.rows == "nodes"}
+    counts = {name: len(x) for name, x in given.items() if isinstance(x, Tensor) and x.dim()}
+    if len(set(counts.values())) > 1:
+        found = " and ".join(f"{name!r} has {count}" for name, count in counts.items())
+        raise InputError(f"{found} rows; expected one for each node, of which there is one set (no bipartite pairs of sources and targets)")
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
