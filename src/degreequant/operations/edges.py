@@ -10,7 +10,7 @@ import numpy.typing as npt
 from degreequant.operations.base import Operation, Requantize, Role, Rows, Values, expect
 from degreequant.operations.graph import expect_rows
 from degreequant.packing import CODES
-from degreequant.scheme import CodeType
+from degreequant.scheme import CodeType, TensorSpec
 
 Loops = Literal["keep", "drop", "append", "replace"]
 End = Literal["source", "target"]
@@ -110,6 +110,13 @@ class Scatter(OnEdges):
             self.requantize.validate(self.name, self.channels)
 
 
+def expect_weighable(where: str, logits: TensorSpec, table: npt.NDArray[np.int16]) -> None:
+    """Raises `ProgramError` unless the logits of a softmax have 8 bits and its table has a weight for every distance from the largest."""
+    expect(logits.code_type in LOGIT_TYPES and logits.bits == 8, where, "expected logits of 8 bits")
+    expect(table.dtype == np.int16 and table.shape == (WEIGHTS,), where, f"expected an int16 table of {WEIGHTS} entries")
+    expect(bool((table >= 0).all()) and table[0] > 0, where, "an entry of the table is negative")
+
+
 @dataclass(frozen=True, eq=False)
 class Softmax(OnEdges):
     """Softmax of the logits `input` over the edges of each node: `table[largest - logit]` over the sum of these (docs/numerics.md)."""
@@ -127,10 +134,7 @@ class Softmax(OnEdges):
     def validate(self, values: Values) -> None:
         """Checks logits and table."""
         super().validate(values)
-        logits = self.same_width(values).grid.spec
-        expect(logits.code_type in LOGIT_TYPES and logits.bits == 8, self.name, "expected logits of 8 bits")
-        expect(self.table.dtype == np.int16 and self.table.shape == (WEIGHTS,), self.name, f"expected an int16 table of {WEIGHTS} entries")
-        expect(bool((self.table >= 0).all()) and self.table[0] > 0, self.name, "an entry of the table is negative")
+        expect_weighable(self.name, self.same_width(values).grid.spec, self.table)
         self.requantize.validate(self.name, self.channels)
 
 

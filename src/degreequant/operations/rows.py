@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from degreequant.fixedpoint import IntArray
 from degreequant.operations.base import Operation, Requantize, Role, Rows, Values, expect
-from degreequant.operations.edges import LOGIT_TYPES, WEIGHTS
+from degreequant.operations.edges import expect_weighable
 from degreequant.operations.graph import expect_rows
 
 CENTRE_BITS = 14
@@ -144,11 +144,8 @@ class RowSoftmax(Operation):
     def validate(self, values: Values) -> None:
         """Checks logits and table."""
         super().validate(values)
-        logits = self.same_width(values).grid.spec
-        expect(logits.code_type in LOGIT_TYPES and logits.bits == 8, self.name, "expected logits of 8 bits")
+        expect_weighable(self.name, self.same_width(values).grid.spec, self.table)
         expect(self.groups > 0 and self.channels % self.groups == 0, self.name, f"{self.channels} channels are not {self.groups} groups")
-        expect(self.table.dtype == np.int16 and self.table.shape == (WEIGHTS,), self.name, f"expected an int16 table of {WEIGHTS} entries")
-        expect(bool((self.table >= 0).all()) and self.table[0] > 0, self.name, "an entry of the table is negative")
         self.requantize.validate(self.name, self.channels)
 
 
