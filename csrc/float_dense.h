@@ -76,12 +76,11 @@ DEGREEQUANT_INLINE void load_codes(const uint8_t* row, int64_t first, int64_t co
 
 template <typename Lanes, CodeType kType>
 DEGREEQUANT_INLINE void dequantize_type(Codes x, int32_t zero_point, float scale, MutableFloats out, int64_t begin, int64_t end) noexcept {
-  const int64_t stride = row_bytes(kType, x.cols);
   for (int64_t row = begin; row < end; ++row) {
     for (int64_t first = 0; first < x.cols; first += Lanes::kLanes) {
       const int64_t count = x.cols - first < Lanes::kLanes ? x.cols - first : Lanes::kLanes;
       alignas(64) int32_t codes[Lanes::kLanes] = {};
-      load_codes<kType>(x.data + row * stride, first, count, codes);
+      load_codes<kType>(x.row(row), first, count, codes);
       for (int32_t& code : codes) code -= zero_point;
       Lanes::store_some(out.data + row * out.cols + first, count, Lanes::multiply(Lanes::from_integers(codes), Lanes::set(scale)));
     }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,9 @@ struct EmbeddingTable {
   std::vector<uint8_t> rows;
   int64_t categories;
   int64_t column;
+
+  int64_t row_bytes() const { return categories == 0 ? 0 : static_cast<int64_t>(rows.size()) / categories; }
+  const uint8_t* row(int64_t category) const { return rows.data() + category * row_bytes(); }
 };
 // Of codes or floats: rows are copied.
 StepPtr embedding_step(std::string name, TensorId x, EmbeddingTable table, TensorId y);
@@ -72,8 +76,8 @@ struct AttentionRule {
   bool average;
 };
 // `edge_logits` is kNone, or a tensor in the order of the csr.
-StepPtr attend_step(const Kernels& kernels, CodesAt x, TensorId logits, TensorId edge_logits, EdgesId edges, AttentionRule attention,
-                    RequantizeObject rule, CodesAt y);
+StepPtr attend_step(const Kernels& kernels, CodesAt x, CodesAt logits, std::optional<CodesAt> edge_logits, EdgesId edges,
+                    AttentionRule attention, RequantizeObject rule, CodesAt y);
 
 // What the last edge of each row gets from `order_step`.
 enum class LoopLogits : uint8_t { kept, constant, mean };
