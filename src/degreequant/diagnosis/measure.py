@@ -12,9 +12,9 @@ from degreequant.diagnosis.result import Diagnosis, Source, Stored
 from degreequant.diagnosis.tally import Tally, bucket_of, decibels
 from degreequant.errors import PrepareError
 from degreequant.nn.calls import Call, batches_of, call_of
-from degreequant.nn.input import InputSite
 from degreequant.nn.prepared import SITES, PreparedModel, stored_codes, stored_floats
-from degreequant.nn.site import Site
+from degreequant.nn.sites.input import InputSite
+from degreequant.nn.sites.site import Site
 from degreequant.nn.switches import Quantizer, quantizers, quantizing
 from degreequant.operations import Rows
 from degreequant.protect import edge_list

@@ -12,7 +12,7 @@ from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv
 
-from degreequant.nn.adjacency import csr_matrix
+from degreequant.nn.sites.adjacency import csr_matrix
 
 Contender = Callable[[], Any]
 
