@@ -54,11 +54,6 @@ StepPtr add_step(const Kernels& kernels, Term a, Term b, AdditionRule rule, Code
 // `table` has an entry for each code that the storage of x can hold.
 StepPtr lookup_step(const Kernels& kernels, CodesAt x, std::vector<int32_t> table, CodesAt y);
 
-// The float epilogues, along the channels (steps_epilogue.cpp).
-StepPtr log_softmax_step(TensorId x, int64_t cols, TensorId y);
-StepPtr softmax_step(TensorId x, int64_t cols, TensorId y);
-StepPtr sigmoid_step(TensorId x, int64_t cols, TensorId y);
-
 // -- along the edges (steps_graph.cpp)
 
 struct SelfTerm {
@@ -162,6 +157,9 @@ struct FloatFunction {
   float b;
 };
 StepPtr float_activate_step(const Kernels& kernels, FloatsAt x, FloatFunction function, FloatsAt y);
+
+StepPtr log_softmax_step(const Kernels& kernels, FloatsAt x, FloatsAt y);
+StepPtr softmax_step(const Kernels& kernels, FloatsAt x, FloatsAt y);
 
 // The real values of codes.
 StepPtr dequantize_step(const Kernels& kernels, CodesAt x, float scale, FloatsAt y);
