@@ -51,9 +51,8 @@ class GCNSite(Site):
         weight, to_features = self._features(layer, x.grid)
         features = exact.requantize(exact.linear(x, weight), to_features.multiplier, to_features.addend, self.features.grid())
         context.keep(self.features.name, features)
-        adjacency = integer_adjacency(
-            WeighedEdges.among(len(x.codes), edge_list(edge_index), edge_weight), edge_norm(layer), context.graphs
-        )
+        edges = WeighedEdges.among(len(x.codes), edge_list(edge_index), edge_weight)
+        adjacency = integer_adjacency(edges, edge_norm(layer), context.graphs)
         acc = exact.aggregate(adjacency.matrix, features)
         return self.finish.exact(context, acc, self._rule(context, layer), adjacency.row)
 
