@@ -42,7 +42,7 @@ DEGREEQUANT_INLINE __m256i spread(CodeType type, __m256i bytes) noexcept {
 // `count` codes of one row from column `first` (even) on, less the zero point; what pads them to whole vectors meets zero weights.
 DEGREEQUANT_INLINE void unpack_row(const Linear& a, int64_t row, int64_t first, int64_t count, int16_t* target) noexcept {
   const bool nibbles = a.x.type == CodeType::i4 || a.x.type == CodeType::u4;
-  const uint8_t* source = a.x.data + row * row_bytes(a.x.type, a.x.cols) + row_bytes(a.x.type, first);
+  const uint8_t* source = a.x.row(row) + row_bytes(a.x.type, first);
   const int64_t size = row_bytes(a.x.type, count);
   const __m256i zero = _mm256_set1_epi16(static_cast<int16_t>(a.zero_point + (a.x.type == CodeType::i4 ? 8 : 0)));
   const int64_t step = nibbles ? 16 : 32;
@@ -94,7 +94,6 @@ DEGREEQUANT_INLINE __m256i add_pairs(__m256i low, __m256i high) noexcept {
 
 DEGREEQUANT_INLINE void store_tile(const Linear& a, Requantizer& rule, const Tile& tile, int64_t row, int64_t rows,
                                    int64_t output) noexcept {
-  const int64_t stride = row_bytes(a.out.type, a.out.cols);
   for (int64_t r = 0; r < rows; ++r) {
     rule.start_row(row + r);
     for (int half = 0; half < 2; ++half) {
@@ -102,7 +101,7 @@ DEGREEQUANT_INLINE void store_tile(const Linear& a, Requantizer& rule, const Til
       const int64_t count = a.out.cols - col;
       if (count <= 0) continue;
       const __m256i acc = add_pairs(tile.acc[r][2 * half], tile.acc[r][2 * half + 1]);
-      store8(a.out.type, a.out.data + (row + r) * stride, col, count, rule.codes(acc, col, count));
+      store8(a.out.type, a.out.row(row + r), col, count, rule.codes(acc, col, count));
     }
   }
 }
