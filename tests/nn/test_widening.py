@@ -80,7 +80,7 @@ def test_a_graph_of_even_degrees_needs_no_more_bits():
 
 @pytest.mark.parametrize("value", ["20", True, float("nan")])
 def test_what_is_no_number_of_decibels_is_refused(value):
-    with pytest.raises(RecipeError, match="widen_below is .*; expected a number of decibels, or None"):
+    with pytest.raises(RecipeError, match=r"widen_below is .*; expected a number of decibels, or None"):
         dq.Recipe.ptq(8).replace(widen_below=value)
 
 

@@ -1,4 +1,4 @@
-"""The quantizers of a prepared model: switched off for a while, which is how the error of each is told apart, and whose settings they have."""
+"""The quantizers of a prepared model: switched off for a while, so that the error of each is told apart, and where their settings are."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

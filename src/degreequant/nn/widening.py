@@ -1,12 +1,11 @@
 """Sixteen bits where the bits of a recipe cannot hold what a layer stores: for calibration, which has no training to adapt a model.
 
-Behind a sum over neighbours, values of hubs may be thousands of times those of other nodes. On one grid of 8 bits for both, either are lost.
+Behind a sum over neighbours, values of hubs may be thousands of times those of other nodes. On one grid of 8 bits, either are lost.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from degreequant.nn.calls import Call
@@ -24,8 +23,8 @@ SETTINGS = ("activation_bits", "ranges", "momentum", "percentile")
 def widened(model: PreparedModel, calls: Iterable[Call], least_snr: float) -> Recipe:
     """The model's recipe with 16 bits for the layers that store a tensor whose signal to noise on its grid is below `least_snr` (dB).
 
-    Each is measured on the values of the float model, so that what is lost in one layer is not blamed on the next
-    (`losses`). The ranges of the model must have been observed on these values, too. With 16 bits a range spans all there is: no value needs to be cut off.
+    Each is measured on the values of the float model, so that what is lost in one layer is not blamed on the next (`losses`). The ranges
+    of the model must have been observed on these values, too. With 16 bits a range spans all there is: no value needs to be cut off.
 
     Args:
         model: A prepared model.
