@@ -63,11 +63,12 @@ class Gathered:
 
     @classmethod
     def random(cls, code_type: str, nodes: int, width: int) -> "Gathered":
-        """Random codes in memory that begins on a cache line."""
+        """Random codes as a plan lays them out where they are gathered: the first row on a cache line, some bytes between rows."""
         size = width if code_type == "i8" else (width + 1) // 2
-        store = np.random.default_rng(1).integers(0, 256, nodes * size + 64).astype(np.uint8)
+        stride = native.gathered_stride(size)
+        store = np.random.default_rng(1).integers(0, 256, nodes * stride + 64).astype(np.uint8)
         start = -store.ctypes.data % 64
-        codes = store[start : start + nodes * size].reshape(nodes, size)
+        codes = store[start : start + nodes * stride].reshape(nodes, stride)[:, :size]
         if width % 2 and code_type == "i4":
             codes[:, -1] &= 15
         return cls(codes.view(np.int8) if code_type == "i8" else codes, code_type, width)

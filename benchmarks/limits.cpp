@@ -23,18 +23,25 @@ void touch(const uint8_t* row, int64_t width, __m512i& sink) {
   }
 }
 
+struct Rows {
+  const uint8_t* data;
+  int64_t width;   // bytes that are read of each
+  int64_t stride;  // bytes from one to the next
+};
+
 template <int64_t kWidth>
-int64_t gather(const uint8_t* x, int64_t width, const int32_t* indices, const int16_t* coefficient, int64_t begin, int64_t end) {
-  const int64_t stride = kWidth == 0 ? width : kWidth;
+int64_t gather(const Rows& rows, const int32_t* indices, const int16_t* coefficient, int64_t begin, int64_t end) {
+  const int64_t stride = kWidth == 0 ? rows.stride : kWidth;
+  const int64_t width = kWidth == 0 ? rows.width : kWidth;
   const bool aligned = stride % 64 == 0 || 64 % stride == 0;
   __m512i sink = _mm512_setzero_si512();
   int64_t sum = 0;
   for (int64_t e = begin; e < end; ++e) {
     const int64_t ahead = indices[e + kAhead];
-    for (int64_t line = 0; line < stride; line += 64) __builtin_prefetch(x + ahead * stride + line);
-    if (!aligned) __builtin_prefetch(x + ahead * stride + stride - 1);
+    for (int64_t line = 0; line < width; line += 64) __builtin_prefetch(rows.data + ahead * stride + line);
+    if (!aligned) __builtin_prefetch(rows.data + ahead * stride + width - 1);
     sum += coefficient == nullptr ? 0 : coefficient[e];
-    touch<kWidth>(x + indices[e] * stride, width, sink);
+    touch<kWidth>(rows.data + indices[e] * stride, width, sink);
   }
   return sum + _mm512_reduce_add_epi64(sink);
 }
@@ -43,19 +50,22 @@ int64_t gather(const uint8_t* x, int64_t width, const int32_t* indices, const in
 
 extern "C" {
 
-// Reads the indices of the edges [begin, end), the coefficient of each (or none: null) and the row of `width` bytes of its source.
-int64_t read_edges(const uint8_t* x, int64_t width, const int32_t* indices, const int16_t* coefficient, int64_t begin, int64_t end) {
-  switch (width) {
+// Reads the indices of the edges [begin, end), the coefficient of each (or none: null) and the row of `width` bytes of its source, of which
+// each begins `stride` bytes behind the one before.
+int64_t read_edges(const uint8_t* x, int64_t width, int64_t stride, const int32_t* indices, const int16_t* coefficient, int64_t begin,
+                   int64_t end) {
+  const Rows rows = {x, width, stride};
+  switch (stride == width ? width : 0) {
     case 16:
-      return gather<16>(x, width, indices, coefficient, begin, end);
+      return gather<16>(rows, indices, coefficient, begin, end);
     case 32:
-      return gather<32>(x, width, indices, coefficient, begin, end);
+      return gather<32>(rows, indices, coefficient, begin, end);
     case 64:
-      return gather<64>(x, width, indices, coefficient, begin, end);
+      return gather<64>(rows, indices, coefficient, begin, end);
     case 128:
-      return gather<128>(x, width, indices, coefficient, begin, end);
+      return gather<128>(rows, indices, coefficient, begin, end);
     default:
-      return gather<0>(x, width, indices, coefficient, begin, end);
+      return gather<0>(rows, indices, coefficient, begin, end);
   }
 }
 

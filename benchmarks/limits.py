@@ -20,7 +20,7 @@ def read_edges(x: np.ndarray, indices: np.ndarray, coefficient: np.ndarray | Non
     """Reads what a sum over neighbours reads, and does nothing else: each edge's index, its int16 coefficient, its source's row.
 
     Args:
-        x: uint8 or int8 `[nodes, bytes of a row]`.
+        x: uint8 or int8 `[nodes, bytes of a row]`; the rows may lie apart.
         indices: int32, `edges + AHEAD` of them, each a row of `x`.
         coefficient: int16 `[edges]`, or nothing.
         edges: How many to read.
@@ -29,7 +29,9 @@ def read_edges(x: np.ndarray, indices: np.ndarray, coefficient: np.ndarray | Non
     bounds = [edges * part // threads for part in range(threads + 1)]
 
     def read(part: int) -> None:
-        _library().read_edges(_address(x), x.shape[1], _address(indices), _address(coefficient), bounds[part], bounds[part + 1])
+        _library().read_edges(
+            _address(x), x.shape[1], x.strides[0], _address(indices), _address(coefficient), bounds[part], bounds[part + 1]
+        )
 
     if threads == 1:
         return read(0)
@@ -55,7 +57,7 @@ def _library() -> ctypes.CDLL:
         subprocess.run([os.environ.get("CXX", "c++"), *flags, str(SOURCE), "-o", str(built)], check=True)
         library = ctypes.CDLL(str(built))
     number, pointer = ctypes.c_int64, ctypes.c_void_p
-    library.read_edges.argtypes = [pointer, number, pointer, pointer, number, number]
+    library.read_edges.argtypes = [pointer, number, number, pointer, pointer, number, number]
     library.read_edges.restype = number
     library.multiply_in_registers.argtypes = [number]
     library.multiply_in_registers.restype = None

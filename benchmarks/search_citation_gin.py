@@ -21,7 +21,7 @@ from torch_geometric.data import Data
 
 from degreequant.data import load
 from degreequant.experiments import record
-from degreequant.nn.adjacency import csr_matrix
+from degreequant.nn.sites.adjacency import csr_matrix
 
 RESULTS = "results/citation-gin-search.jsonl"
 EPOCHS = 200

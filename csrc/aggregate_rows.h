@@ -81,7 +81,7 @@ DEGREEQUANT_INLINE auto sum_edges(const Unweighted&, const GatheredRows<Shape>& 
 template <typename Simd>
 [[gnu::noinline]] void store_wide(const Aggregation& a, const typename Simd::Requantizer& rule, int64_t row, Columns columns,
                                   const int64_t* acc) noexcept {
-  uint8_t* target = a.out.data + row * row_bytes(a.out.type, a.out.cols);
+  uint8_t* target = a.out.row(row);
   for (int64_t c = 0; c < columns.count; c += Simd::kLanes) {
     alignas(64) int32_t lanes[Simd::kLanes] = {};
     const int64_t count = columns.count - c < Simd::kLanes ? columns.count - c : Simd::kLanes;
@@ -135,7 +135,7 @@ DEGREEQUANT_INLINE void store_narrow(const Aggregation& a, const typename Simd::
     unrolled<Sums::kVectors>(
         [&](auto v) DEGREEQUANT_INLINE_LAMBDA { sums.acc[v] = Simd::add(Simd::shift_left(sums.acc[v], a.sum.edge_shift), own.acc[v]); });
   }
-  uint8_t* target = a.out.data + row * row_bytes(a.out.type, a.out.cols);
+  uint8_t* target = a.out.row(row);
   unrolled<Sums::kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
     const int64_t lane = v * Simd::kLanes;
     const int64_t count = columns.count - lane;

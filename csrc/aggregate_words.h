@@ -30,12 +30,12 @@ class WordColumns {
   using Vector = typename Lanes::Vector;
 
   DEGREEQUANT_INLINE WordColumns(const NeighbourSum& sum, Columns columns) noexcept
-      : sum_(sum), columns_(columns), stride_(row_bytes(kType, sum.x.cols)), zero_point_(Lanes::set(sum.zero_point)) {}
+      : sum_(sum), columns_(columns), zero_point_(Lanes::set(sum.zero_point)) {}
 
   // Calls f(v, codes) for each vector of a node's codes.
   template <typename F>
   DEGREEQUANT_INLINE void each(int64_t node, F f) const noexcept {
-    const uint8_t* row = sum_.x.data + node * stride_;
+    const uint8_t* row = sum_.x.row(node);
     unrolled<kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
       const int64_t lane = v * Lanes::kLanes;
       f(v, Lanes::subtract(Lanes::load_codes(kType, row, columns_.first + lane, columns_.count - lane), zero_point_));
@@ -44,7 +44,7 @@ class WordColumns {
 
   // The source of an edge; the row of one that follows comes nearer meanwhile.
   DEGREEQUANT_INLINE int64_t source(int64_t edge) const noexcept {
-    const uint8_t* ahead = sum_.x.data + sum_.csr.indices[edge + kWordsAhead] * stride_ + 2 * columns_.first;
+    const uint8_t* ahead = sum_.x.row(sum_.csr.indices[edge + kWordsAhead]) + 2 * columns_.first;
     for (int64_t byte = 0; byte < 2 * columns_.count; byte += 64) __builtin_prefetch(ahead + byte);
     return sum_.csr.indices[edge];
   }
@@ -85,7 +85,6 @@ class WordColumns {
  private:
   const NeighbourSum& sum_;
   Columns columns_;
-  int64_t stride_;
   Vector zero_point_;
 };
 
@@ -126,7 +125,7 @@ template <typename Lanes, CodeType kType, int kVectors>
     }
     auto sums = words.count(from, to);
     if (a.sum.has_self_term()) words.add_own(row, sums);
-    uint8_t* target = a.out.data + row * row_bytes(a.out.type, a.out.cols);
+    uint8_t* target = a.out.row(row);
     unrolled<kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
       const int64_t col = columns.first + v * Lanes::kLanes, count = columns.count - v * Lanes::kLanes;
       Lanes::store_codes(a.out.type, target, col, count, rule.codes(sums.acc[v], col, count));

@@ -56,14 +56,24 @@ std::string shape_of(const Array& array) {
 }
 
 template <typename Array>
-bool is_contiguous(const Array& array) {
+bool lies_as(const Array& array, Gaps gaps) {
   if (array.size() == 0) return true;
   int64_t stride = 1;
   for (size_t i = array.ndim(); i-- > 0;) {
-    if (array.shape(i) != 1 && array.stride(i) != stride) return false;
+    const bool may_be_apart = gaps == Gaps::between_rows && i == 0;
+    if (array.shape(i) != 1 && (may_be_apart ? array.stride(i) < stride : array.stride(i) != stride)) return false;
     stride *= static_cast<int64_t>(array.shape(i));
   }
   return true;
+}
+
+// From the first byte of an array to behind the last, gaps included.
+template <typename Array>
+uintptr_t extent_of(const Array& array) {
+  if (array.size() == 0) return 0;
+  size_t last = 0;
+  for (size_t i = 0; i < array.ndim(); ++i) last += (array.shape(i) - 1) * static_cast<size_t>(array.stride(i));
+  return (last + 1) * array.itemsize();
 }
 
 [[noreturn]] void raise_not_an_array(nb::handle object, const char* name) {
@@ -77,7 +87,7 @@ bool is_contiguous(const Array& array) {
 }
 
 template <typename Array>
-Array checked_array(nb::handle object, const char* name, std::initializer_list<nb::dlpack::dtype> types, size_t ndim) {
+Array checked_array(nb::handle object, const char* name, std::initializer_list<nb::dlpack::dtype> types, size_t ndim, Gaps gaps) {
   Array array;
   if (!nb::try_cast<Array>(object, array, false)) {
     raise_not_an_array(object, name);
@@ -95,7 +105,7 @@ Array checked_array(nb::handle object, const char* name, std::initializer_list<n
   }
   if (array.device_type() != nb::device::cpu::value) raise_value("expected " + std::string(name) + " in this machine's memory");
   const bool aligned = reinterpret_cast<uintptr_t>(array.data()) % array.itemsize() == 0;
-  if (!aligned || !is_contiguous(array)) raise_value("expected " + std::string(name) + " to be C-contiguous and aligned");
+  if (!aligned || !lies_as(array, gaps)) raise_value("expected " + std::string(name) + " to be C-contiguous and aligned");
   return array;
 }
 
@@ -113,12 +123,12 @@ void check_columns(const Array& array, const char* name, CodeType type, int64_t 
 void raise_value(const std::string& message) { throw nb::value_error(message.c_str()); }
 void raise_type(const std::string& message) { throw nb::type_error(message.c_str()); }
 
-InArray input_array(nb::handle object, const char* name, std::initializer_list<nb::dlpack::dtype> types, size_t ndim) {
-  return checked_array<InArray>(object, name, types, ndim);
+InArray input_array(nb::handle object, const char* name, std::initializer_list<nb::dlpack::dtype> types, size_t ndim, Gaps gaps) {
+  return checked_array<InArray>(object, name, types, ndim, gaps);
 }
 
-OutArray output_array(nb::handle object, const char* name, std::initializer_list<nb::dlpack::dtype> types, size_t ndim) {
-  return checked_array<OutArray>(object, name, types, ndim);
+OutArray output_array(nb::handle object, const char* name, std::initializer_list<nb::dlpack::dtype> types, size_t ndim, Gaps gaps) {
+  return checked_array<OutArray>(object, name, types, ndim, gaps);
 }
 
 CodeType parse_code_type(std::string_view name, const char* argument) {
@@ -137,14 +147,14 @@ const Kernels& parse_isa(std::string_view name) {
   raise_value("expected isa to be one this CPU has (" + names + "), got '" + std::string(name) + "'");
 }
 
-InArray input_codes(nb::handle object, const char* name, CodeType type, int64_t cols) {
-  InArray array = input_array(object, name, {storage_type(type)}, 2);
+InArray input_codes(nb::handle object, const char* name, CodeType type, int64_t cols, Gaps gaps) {
+  InArray array = input_array(object, name, {storage_type(type)}, 2, gaps);
   check_columns(array, name, type, cols);
   return array;
 }
 
-OutArray output_codes(nb::handle object, const char* name, CodeType type, int64_t rows, int64_t cols) {
-  OutArray array = output_array(object, name, {storage_type(type)}, 2);
+OutArray output_codes(nb::handle object, const char* name, CodeType type, int64_t rows, int64_t cols, Gaps gaps) {
+  OutArray array = output_array(object, name, {storage_type(type)}, 2, gaps);
   if (static_cast<int64_t>(array.shape(0)) != rows) {
     raise_value("expected " + std::string(name) + " with " + std::to_string(rows) + " rows, got shape " + shape_of(array));
   }
@@ -186,7 +196,7 @@ void check_clamp_fits(Clamp clamp, CodeType type, const char* argument) {
 void check_apart(const InArray& input, const char* name, const OutArray& out) {
   const auto first = reinterpret_cast<uintptr_t>(input.data());
   const auto target = reinterpret_cast<uintptr_t>(out.data());
-  if (first < target + out.nbytes() && target < first + input.nbytes()) {
+  if (first < target + extent_of(out) && target < first + extent_of(input)) {
     raise_value("expected out to share no memory with " + std::string(name));
   }
 }

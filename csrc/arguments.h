@@ -20,9 +20,14 @@ using OutArray = nb::ndarray<>;
 [[noreturn]] void raise_value(const std::string& message);
 [[noreturn]] void raise_type(const std::string& message);
 
+// How an array may lie in memory: without gaps, or with some between the rows of a matrix.
+enum class Gaps : uint8_t { none, between_rows };
+
 // A C-contiguous, aligned array in this machine's memory, with one of the types and `ndim` dimensions.
-InArray input_array(nb::handle object, const char* name, std::initializer_list<nb::dlpack::dtype> types, size_t ndim);
-OutArray output_array(nb::handle object, const char* name, std::initializer_list<nb::dlpack::dtype> types, size_t ndim);
+InArray input_array(nb::handle object, const char* name, std::initializer_list<nb::dlpack::dtype> types, size_t ndim,
+                    Gaps gaps = Gaps::none);
+OutArray output_array(nb::handle object, const char* name, std::initializer_list<nb::dlpack::dtype> types, size_t ndim,
+                      Gaps gaps = Gaps::none);
 
 template <typename T>
 const T* data_of(const InArray& array) {
@@ -33,8 +38,8 @@ CodeType parse_code_type(std::string_view name, const char* argument);
 const Kernels& parse_isa(std::string_view name);
 
 // The storage of `rows` rows of `cols` codes; rows < 0 takes as many as the array has.
-InArray input_codes(nb::handle object, const char* name, CodeType type, int64_t cols);
-OutArray output_codes(nb::handle object, const char* name, CodeType type, int64_t rows, int64_t cols);
+InArray input_codes(nb::handle object, const char* name, CodeType type, int64_t cols, Gaps gaps = Gaps::none);
+OutArray output_codes(nb::handle object, const char* name, CodeType type, int64_t rows, int64_t cols, Gaps gaps = Gaps::none);
 
 // value must lie in [low, high].
 void check_range(int64_t value, int64_t low, int64_t high, const char* name);

@@ -25,15 +25,15 @@ struct Piece {
 
 DEGREEQUANT_INLINE LogitSource logits_of(const Attention& attention) noexcept {
   return {.csr = attention.csr,
-          .rows = reinterpret_cast<const uint8_t*>(attention.logits),
-          .stride = 2 * attention.heads,
+          .rows = attention.logits.data,
+          .stride = attention.logits.stride,
           .is_unsigned = false,
-          .targets = attention.logits + attention.heads,
+          .targets = reinterpret_cast<const int8_t*>(attention.logits.data) + attention.heads,
           .edges = attention.edge_logits,
           .heads = attention.heads,
           .slope = attention.slope,
           .table = attention.table,
-          .distances = attention.edge_logits == nullptr ? 256 : 511};
+          .distances = attention.edge_logits.data == nullptr ? 256 : 511};
 }
 
 // One call's arguments, one thread's working memory, and where it is.
@@ -256,7 +256,7 @@ template <typename Simd, typename Loader>
 DEGREEQUANT_INLINE void attend_row(Attending<Simd>& a, int64_t row) noexcept {
   const int64_t channels = a.attention.channels();
   const int64_t together = heads_in_piece(a.attention);
-  a.target = a.out.data + row * row_bytes(a.out.type, a.out.cols);
+  a.target = a.out.row(row);
   for (int64_t channel = 0; channel < channels; channel += kPieceColumns) {
     const int64_t count = channels - channel < kPieceColumns ? channels - channel : kPieceColumns;
     if (a.attention.average) __builtin_memset(a.shares, 0, static_cast<uint64_t>(count) * sizeof(int64_t));

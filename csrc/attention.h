@@ -10,9 +10,9 @@ constexpr int64_t kMaxShare = int64_t{1} << 40;
 
 // The logit of edge `edge` into `row`, before the LeakyReLU.
 DEGREEQUANT_INLINE int32_t raw_logit(const Attention& a, int64_t row, int64_t edge, int64_t head) noexcept {
-  const int32_t source = a.logits[2 * a.heads * a.csr.indices[edge] + head];
-  const int32_t target = a.logits[2 * a.heads * row + a.heads + head];
-  return source + target + (a.edge_logits != nullptr ? a.edge_logits[edge * a.heads + head] : 0);
+  const auto at = [](Codes logits, int64_t i, int64_t col) DEGREEQUANT_INLINE_LAMBDA { return static_cast<int8_t>(logits.row(i)[col]); };
+  const int32_t ends = at(a.logits, a.csr.indices[edge], head) + at(a.logits, row, a.heads + head);
+  return a.edge_logits.data == nullptr ? ends : ends + at(a.edge_logits, edge, head);
 }
 
 DEGREEQUANT_INLINE int32_t leaky_relu(int32_t logit, int32_t slope) noexcept { return logit >= 0 ? logit : round_shift(logit * slope, 15); }

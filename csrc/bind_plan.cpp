@@ -163,12 +163,12 @@ void PlanObject::check_edges(EdgesId edges) const { check_range(edges, 0, static
 CodesAt PlanObject::store_codes(SpaceId space, int64_t cols, CodeType type, int32_t zero_point) {
   check_range(cols, 1, INT32_MAX, "channels");
   check_zero_point(zero_point, type, "zero_point");
-  contents_.push_back({Kind::codes, {plan().add_tensor(space, row_bytes(type, cols)), cols, type, zero_point}});
+  contents_.push_back({Kind::codes, {plan().add_tensor(space, row_bytes(type, cols), true), cols, type, zero_point}});
   return contents_.back().at;
 }
 
 TensorId PlanObject::store_floats(SpaceId space, int64_t cols) {
-  return note(plan().add_tensor(space, cols * static_cast<int64_t>(sizeof(float))), Kind::floats, cols);
+  return note(plan().add_tensor(space, cols * static_cast<int64_t>(sizeof(float)), false), Kind::floats, cols);
 }
 
 TensorId PlanObject::add(StepPtr step, Outline outline) {
@@ -201,7 +201,9 @@ nb::object PlanObject::new_matrix(const Bound& bound, const Content& content, Bo
   const bool floats = content.kind == Kind::floats;
   const int64_t width = floats ? content.at.cols : storage_width(content.at.type, content.at.cols);
   nb::object matrix = empty_(nb::make_tuple(bound.rows, width), floats ? "float32" : storage_name(content.at.type));
-  place.data = static_cast<uint8_t*>(nb::cast<OutArray>(matrix).data());
+  const OutArray array = nb::cast<OutArray>(matrix);
+  place.data = static_cast<uint8_t*>(array.data());
+  place.stride = width * static_cast<int64_t>(array.itemsize());
   return matrix;
 }
 

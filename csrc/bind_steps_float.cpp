@@ -169,10 +169,11 @@ TensorId add_dequantize(PlanObject& plan, TensorId x, double scale) {
   return plan.add(dequantize_step(plan.kernels(), from, value, y), row_by_row(plan, {x}, y.id, 5 * from.cols));
 }
 
-template <StepPtr (*make)(TensorId x, int64_t cols, TensorId y)>
+template <StepPtr (*make)(const Kernels& kernels, FloatsAt x, FloatsAt y)>
 TensorId add_epilogue(PlanObject& plan, TensorId x) {
-  const FloatsAt y = store(plan, plan.space_of(x), plan.floats_at(x, "x"));
-  return plan.add(make(x, y.cols, y.id), row_by_row(plan, {x}, y.id, 16 * y.cols));
+  const FloatsAt from = floats(plan, x, "x");
+  const FloatsAt y = store(plan, plan.space_of(x), from.cols);
+  return plan.add(make(plan.kernels(), from, y), row_by_row(plan, {x}, y.id, 16 * y.cols));
 }
 
 }  // namespace
@@ -192,7 +193,7 @@ void bind_steps_float(nb::class_<PlanObject>& plan) {
       .def("dequantize", &add_dequantize, "x"_a, "scale"_a)
       .def("log_softmax", &add_epilogue<log_softmax_step>, "x"_a)
       .def("softmax", &add_epilogue<softmax_step>, "x"_a)
-      .def("sigmoid", &add_epilogue<sigmoid_step>, "x"_a);
+      .def("sigmoid", [](PlanObject& self, TensorId x) { return add_float_activate(self, x, "sigmoid", 0, 0); }, "x"_a);
 }
 
 }  // namespace degreequant

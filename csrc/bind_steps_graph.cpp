@@ -1,5 +1,6 @@
 #include <nanobind/stl/string_view.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -66,24 +67,23 @@ TensorId add_attend(PlanObject& plan, TensorId x, TensorId logits, nb::object ed
   check_range(slope, 0, 1 << 15, "slope");
   const int64_t cols = average ? from.cols / heads : from.cols;
   check_requantize(requantize, cols, type);
-  logits_at(plan, logits, 2 * heads, "logits");
+  const CodesAt nodes = logits_at(plan, logits, 2 * heads, "logits");
   plan.plan().join(plan.plan().sources_of(edges), plan.space_of(logits));
-  const TensorId by_edge = edge_logits.is_none() ? kNone : nb::cast<TensorId>(edge_logits);
+  std::optional<CodesAt> by_edge;
+  if (!edge_logits.is_none()) by_edge = logits_at(plan, nb::cast<TensorId>(edge_logits), heads, "edge_logits");
   const CodesAt y = plan.store_codes(plan.plan().rows_of(edges), cols, type, requantize.clamp.zero_point);
   Outline outline = along_edges(plan, x, edges, y.id, 1 + from.cols + heads);
   outline.reads.push_back(gathered(logits));
-  if (by_edge != kNone) {
-    logits_at(plan, by_edge, heads, "edge_logits");
-    plan.plan().join(plan.plan().ordered_of(edges), plan.space_of(by_edge));
-    outline.reads.push_back(gathered(by_edge));
+  if (by_edge) {
+    plan.plan().join(plan.plan().ordered_of(edges), plan.space_of(by_edge->id));
+    outline.reads.push_back(gathered(by_edge->id));
   }
   const InArray weights = input_array(table, "table", {nb::dtype<int16_t>()}, 1);
-  check_range(static_cast<int64_t>(weights.shape(0)), by_edge == kNone ? kDistances : kDistancesWithEdges, INT32_MAX,
-              "the length of table");
+  check_range(static_cast<int64_t>(weights.shape(0)), by_edge ? kDistancesWithEdges : kDistances, INT32_MAX, "the length of table");
   const int16_t* values = data_of<int16_t>(weights);
   AttentionRule attention{heads, static_cast<int32_t>(slope), {values, values + weights.size()}, average};
   for (const int16_t value : attention.table) check_range(value, 0, INT16_MAX, "every entry of table");
-  return plan.add(attend_step(plan.kernels(), from, logits, by_edge, edges, std::move(attention), requantize, y), std::move(outline));
+  return plan.add(attend_step(plan.kernels(), from, nodes, by_edge, edges, std::move(attention), requantize, y), std::move(outline));
 }
 
 // `loops`: "kept" where the graph's own self loops stay, "mean", or the codes of every loop.

@@ -62,11 +62,11 @@ struct GatheredRows {
 
   DEGREEQUANT_INLINE GatheredRows(Codes x, const Csr& csr, int64_t first, int64_t bytes) noexcept
       : base(x.data + first),
-        stride(row_bytes(x.type, x.cols)),
+        stride(x.stride),
         indices(csr.indices),
         last(bytes - 1),
         straddles(!is_aligned(x.data + first, stride)),
-        end(x.data + x.rows * stride) {}
+        end(x.end()) {}
 
   DEGREEQUANT_INLINE const uint8_t* row(int64_t node) const noexcept { return base + node * stride; }
 

@@ -25,10 +25,7 @@ struct ColumnBlock {
   const uint8_t* end;  // of the matrix
 
   DEGREEQUANT_INLINE ColumnBlock(Codes x, int64_t first, int64_t count) noexcept
-      : base(x.data + row_bytes(x.type, first)),
-        stride(row_bytes(x.type, x.cols)),
-        bytes(row_bytes(x.type, count)),
-        end(x.data + x.rows * stride) {}
+      : base(x.data + row_bytes(x.type, first)), stride(x.stride), bytes(row_bytes(x.type, count)), end(x.end()) {}
 
   DEGREEQUANT_INLINE const uint8_t* row(int64_t i) const noexcept { return base + i * stride; }
 

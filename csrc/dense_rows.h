@@ -17,21 +17,18 @@ DEGREEQUANT_INLINE void for_vectors(int64_t cols, int64_t begin, int64_t end, F 
 
 template <typename Simd>
 DEGREEQUANT_INLINE typename Simd::Vector load_vector(Codes x, int64_t row, int64_t col, int64_t count) noexcept {
-  return Simd::load_codes(x.type, x.data + row * row_bytes(x.type, x.cols), col, count);
+  return Simd::load_codes(x.type, x.row(row), col, count);
 }
 
 template <typename Simd>
 DEGREEQUANT_INLINE void store_vector(MutableCodes out, int64_t row, int64_t col, int64_t count, typename Simd::Vector codes) noexcept {
-  Simd::store_codes(out.type, out.data + row * row_bytes(out.type, out.cols), col, count, codes);
+  Simd::store_codes(out.type, out.row(row), col, count, codes);
 }
-
-// Whether the codes of a row follow those of the row before without a gap.
-DEGREEQUANT_INLINE bool is_gapless(CodeType type, int64_t cols) noexcept { return row_bytes(type, 2) > 1 || cols % 2 == 0; }
 
 // Rows without gaps as one long row.
 template <typename Byte>
 DEGREEQUANT_INLINE CodeView<Byte> joined(CodeView<Byte> x, int64_t begin, int64_t end) noexcept {
-  return {x.data + begin * row_bytes(x.type, x.cols), 1, (end - begin) * x.cols, x.type};
+  return {x.row(begin), 1, (end - begin) * x.cols, x.type, (end - begin) * x.stride};
 }
 
 template <typename Simd>
@@ -55,8 +52,7 @@ DEGREEQUANT_INLINE void add_rows(const Addition& sum, MutableCodes out, int64_t 
 template <typename Simd>
 DEGREEQUANT_INLINE void add_with(const Addition& sum, MutableCodes out, int64_t begin, int64_t end) noexcept {
   Addition whole = sum;
-  const int64_t cols = out.cols;
-  if (sum.addend == nullptr && is_gapless(sum.a.x.type, cols) && is_gapless(sum.b.x.type, cols) && is_gapless(out.type, cols)) {
+  if (sum.addend == nullptr && sum.a.x.is_gapless() && sum.b.x.is_gapless() && out.is_gapless()) {
     whole.a.x = joined(sum.a.x, begin, end);
     whole.b.x = joined(sum.b.x, begin, end);
     out = joined(out, begin, end);

@@ -25,7 +25,7 @@ class Factors {
   }
 
   DEGREEQUANT_INLINE void load(int64_t row) noexcept {
-    const uint8_t* codes = b_.data + row * row_bytes(b_.type, b_.cols);
+    const uint8_t* codes = b_.row(row);
     for (int64_t c = 0; c < count_; c += Simd::kLanes) {
       Simd::store(values_ + c, Simd::subtract(Simd::load_codes(b_.type, codes, first_ + c, count_ - c), zero_));
     }
@@ -64,7 +64,7 @@ class CentredBytes {
   DEGREEQUANT_INLINE CentredBytes(Codes x, int32_t zero_point) noexcept
       : x_(x), flip_(x.type == CodeType::u8 ? 0x80 : 0), zero_(Simd::set(zero_point - flip_)) {}
   DEGREEQUANT_INLINE auto at(int64_t row, int64_t col, int64_t count) const noexcept {
-    return Simd::subtract(Simd::widen_flipped(x_.data + row * x_.cols + col, count, flip_), zero_);
+    return Simd::subtract(Simd::widen_flipped(x_.row(row) + col, count, flip_), zero_);
   }
 
  private:
@@ -154,11 +154,10 @@ DEGREEQUANT_INLINE void store_shares(Sharing<Simd>& a, const SlotRules& rules, i
     Simd::store(softmax.weights + i, Simd::requantized(Simd::load(softmax.weights + i), multipliers, addend, a.rule.clamp));
   });
   const int32_t* indices = a.edges.csr.indices + begin;
-  const int64_t stride = row_bytes(a.out.type, a.out.cols);
   for (int64_t e = 0; e < edges; ++e) {
     for (int64_t h = 0; h < softmax.heads(); h += Simd::kLanes) {
       const auto codes = Simd::load(softmax.weights + e * softmax.slots() + h);
-      Simd::store_codes(a.out.type, a.out.data + indices[e] * stride, softmax.first_head() + h, softmax.heads() - h, codes);
+      Simd::store_codes(a.out.type, a.out.row(indices[e]), softmax.first_head() + h, softmax.heads() - h, codes);
     }
   }
 }
@@ -193,10 +192,10 @@ DEGREEQUANT_INLINE void edge_softmax_with(const EdgeSoftmax& edges, const Requan
   const Codes& logits = edges.logits;
   const LogitSource source = {.csr = edges.csr,
                               .rows = logits.data,
-                              .stride = logits.cols,
+                              .stride = logits.stride,
                               .is_unsigned = logits.type == CodeType::u8,
                               .targets = nullptr,
-                              .edges = nullptr,
+                              .edges = {},
                               .heads = logits.cols,
                               .slope = kUnitSlope,
                               .table = edges.table,

@@ -5,6 +5,17 @@
 
 namespace degreequant {
 
+// Stores the results of sums; not inlined where they are made, which is in many places.
+template <typename Lanes, typename Block>
+[[gnu::noinline]] void float_store_sums(const FloatSum& sum, const FloatFinish& finish, float* target, int64_t row,
+                                        const Columns<Lanes, Block>& columns, const typename Lanes::Vector* sums) noexcept {
+  const bool is_scaled = sum.row_factor != nullptr;
+  const auto factor = Lanes::set(is_scaled ? sum.row_factor[row] : 1.0F);
+  for (int v = 0; v < Block::kVectors; ++v) {
+    columns.store(target, v, columns.finish(finish, v, is_scaled ? Lanes::multiply(sums[v], factor) : sums[v]));
+  }
+}
+
 // Columns of one row of a sum.
 template <typename Lanes, typename Block, typename CoefficientOf>
 DEGREEQUANT_INLINE void float_sum_block(const FloatSum& sum, const FloatFinish& finish, float* target, int64_t row, int64_t first,
@@ -23,11 +34,9 @@ DEGREEQUANT_INLINE void float_sum_block(const FloatSum& sum, const FloatFinish& 
     const Vector own = Lanes::set(sum.self_coefficient);
     for (int v = 0; v < Block::kVectors; ++v) acc[v] = Lanes::fma(own, columns.load(sum.x.data + row * sum.x.cols, v), acc[v]);
   }
-  if (sum.row_factor != nullptr) {
-    const Vector factor = Lanes::set(sum.row_factor[row]);
-    for (Vector& vector : acc) vector = Lanes::multiply(vector, factor);
-  }
-  for (int v = 0; v < Block::kVectors; ++v) columns.store(target, v, columns.finish(finish, v, acc[v]));
+  Vector sums[Block::kVectors];  // a copy, so that the accumulators have no address and stay in registers
+  for (int v = 0; v < Block::kVectors; ++v) sums[v] = acc[v];
+  float_store_sums(sum, finish, target, row, columns, sums);
 }
 
 template <typename Lanes, typename CoefficientOf>

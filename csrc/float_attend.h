@@ -42,7 +42,7 @@ struct FloatSoftmax {
   }
 
   // Finds the largest logit of each head; where one chunk holds all edges, computes their weights.
-  DEGREEQUANT_INLINE void begin(int64_t of_row) noexcept {
+  [[gnu::noinline]] void begin(int64_t of_row) noexcept {
     row = of_row;
     const float* half = attention.logits + (2 * row + 1) * attention.heads + first;
     for (int64_t h = 0; h < count; h += Lanes::kLanes) {
@@ -61,7 +61,7 @@ struct FloatSoftmax {
 
   // Computes the weights of the edges [begin, end), a chunk at most, and adds them to the total. Whole vectors are stored: what lies
   // behind an edge's heads is overwritten by the next edge.
-  DEGREEQUANT_INLINE void weigh(int64_t begin, int64_t end) noexcept {
+  [[gnu::noinline]] void weigh(int64_t begin, int64_t end) noexcept {
     for (int64_t e = begin; e < end; ++e) {
       for (int64_t h = 0; h < count; h += Lanes::kLanes) {
         Lanes::store(weight + (e - begin) * count + h, Lanes::subtract(logit(e, h), Lanes::load(largest + h)));

@@ -6,11 +6,11 @@
 
 namespace degreequant {
 
-// Calls f(columns, row) for the blocks of the columns [0, cols) of each row.
+// Calls f(columns, row) for the vectors of each row.
 template <typename Lanes, typename F>
 DEGREEQUANT_INLINE void for_each_block(int64_t cols, int64_t begin, int64_t end, F f) noexcept {
   for (int64_t row = begin; row < end; ++row) {
-    for_vector_blocks<Lanes, half_of<Lanes>()>(0, cols, [&](auto block, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
+    for_vector_blocks<Lanes, 1>(0, cols, [&](auto block, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
       f(Columns<Lanes, decltype(block)>{first, count}, row);
     });
   }
@@ -76,12 +76,11 @@ DEGREEQUANT_INLINE void load_codes(const uint8_t* row, int64_t first, int64_t co
 
 template <typename Lanes, CodeType kType>
 DEGREEQUANT_INLINE void dequantize_type(Codes x, int32_t zero_point, float scale, MutableFloats out, int64_t begin, int64_t end) noexcept {
-  const int64_t stride = row_bytes(kType, x.cols);
   for (int64_t row = begin; row < end; ++row) {
     for (int64_t first = 0; first < x.cols; first += Lanes::kLanes) {
       const int64_t count = x.cols - first < Lanes::kLanes ? x.cols - first : Lanes::kLanes;
       alignas(64) int32_t codes[Lanes::kLanes] = {};
-      load_codes<kType>(x.data + row * stride, first, count, codes);
+      load_codes<kType>(x.row(row), first, count, codes);
       for (int32_t& code : codes) code -= zero_point;
       Lanes::store_some(out.data + row * out.cols + first, count, Lanes::multiply(Lanes::from_integers(codes), Lanes::set(scale)));
     }

@@ -105,6 +105,10 @@ struct FloatKernels {
 
   // (code - zero_point) * scale
   void (*dequantize)(Codes x, int32_t zero_point, float scale, MutableFloats out, int64_t begin, int64_t end) noexcept;
+
+  // x - log(sum of exp(x)) along the channels, and exp(x) / sum of exp(x).
+  void (*log_softmax)(Floats x, MutableFloats out, int64_t begin, int64_t end) noexcept;
+  void (*softmax)(Floats x, MutableFloats out, int64_t begin, int64_t end) noexcept;
 };
 
 namespace reference {

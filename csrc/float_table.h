@@ -5,6 +5,7 @@
 #include "float_attend.h"
 #include "float_dense.h"
 #include "float_gemm.h"
+#include "float_softmax.h"
 
 namespace degreequant {
 
@@ -18,6 +19,8 @@ constexpr FloatKernels kFloatTable = {
     .add = float_add<Lanes>,
     .activate = float_activate<Lanes>,
     .dequantize = float_dequantize<Lanes>,
+    .log_softmax = float_log_softmax<Lanes>,
+    .softmax = float_softmax<Lanes>,
 };
 
 }  // namespace degreequant

@@ -43,7 +43,7 @@ DEGREEQUANT_INLINE __m256i spread(CodeType type, __m256i bytes) noexcept {
 // `count` codes of one row from column `first` (even) on, less the zero point; what pads them to whole vectors meets zero weights.
 DEGREEQUANT_INLINE void unpack_row(const Linear& a, int64_t row, int64_t first, int64_t count, int16_t* target) noexcept {
   const bool nibbles = a.x.type == CodeType::i4 || a.x.type == CodeType::u4;
-  const uint8_t* source = a.x.data + row * row_bytes(a.x.type, a.x.cols) + row_bytes(a.x.type, first);
+  const uint8_t* source = a.x.row(row) + row_bytes(a.x.type, first);
   const int64_t size = row_bytes(a.x.type, count);
   const __m256i zero = _mm256_set1_epi16(static_cast<int16_t>(a.zero_point + (a.x.type == CodeType::i4 ? 8 : 0)));
   const int64_t step = nibbles ? 16 : 32;
@@ -67,7 +67,7 @@ DEGREEQUANT_INLINE void unpack_row(const Linear& a, int64_t row, int64_t first, 
 
 // A plane of as many codes of 16 bits, less that of the zero point: their upper bytes, which have the sign, or their lower ones.
 DEGREEQUANT_INLINE void unpack_words(const Linear& a, int64_t row, int64_t first, int64_t count, bool upper, int16_t* target) noexcept {
-  const uint8_t* source = a.x.data + row * row_bytes(a.x.type, a.x.cols) + row_bytes(a.x.type, first);
+  const uint8_t* source = a.x.row(row) + row_bytes(a.x.type, first);
   const __m256i zero = _mm256_set1_epi16(static_cast<int16_t>(upper ? a.zero_point >> 8 : a.zero_point & 255));
   for (int64_t k = 0; k < count; k += 16) {
     alignas(32) uint8_t bytes[32] = {};
@@ -114,7 +114,6 @@ DEGREEQUANT_INLINE __m256i add_pairs(__m256i low, __m256i high) noexcept {
 
 DEGREEQUANT_INLINE void store_tile(const Linear& a, Requantizer& rule, const Tile& tile, int64_t row, int64_t rows,
                                    int64_t output) noexcept {
-  const int64_t stride = row_bytes(a.out.type, a.out.cols);
   for (int64_t r = 0; r < rows; ++r) {
     rule.start_row(row + r);
     for (int half = 0; half < 2; ++half) {
@@ -122,7 +121,7 @@ DEGREEQUANT_INLINE void store_tile(const Linear& a, Requantizer& rule, const Til
       const int64_t count = a.out.cols - col;
       if (count <= 0) continue;
       const __m256i acc = add_pairs(tile.acc[r][2 * half], tile.acc[r][2 * half + 1]);
-      store8(a.out.type, a.out.data + (row + r) * stride, col, count, rule.codes(acc, col, count));
+      store8(a.out.type, a.out.row(row + r), col, count, rule.codes(acc, col, count));
     }
   }
 }

@@ -34,7 +34,7 @@ DEGREEQUANT_INLINE int32_t offset_of(CodeType type) noexcept {
 
 // `count` codes of one row from column `first` (even) on, as unsigned bytes, padded to a whole vector with bytes that meet zero weights.
 DEGREEQUANT_INLINE void unpack_row(Codes x, int64_t row, int64_t first, int64_t count, uint8_t* target) noexcept {
-  const uint8_t* source = x.data + row * row_bytes(x.type, x.cols) + row_bytes(x.type, first);
+  const uint8_t* source = x.row(row) + row_bytes(x.type, first);
   const __m512i flip = _mm512_set1_epi8(static_cast<char>(offset_of(x.type)));
   const bool nibbles = x.type == CodeType::i4 || x.type == CodeType::u4;
   for (int64_t k = 0; k < count; k += 64) {
@@ -52,7 +52,7 @@ DEGREEQUANT_INLINE void unpack_row(Codes x, int64_t row, int64_t first, int64_t 
 
 // A plane of as many codes of 16 bits: their lower bytes, or their upper ones.
 DEGREEQUANT_INLINE void unpack_words(Codes x, int64_t row, int64_t first, int64_t count, bool upper, uint8_t* target) noexcept {
-  const uint8_t* source = x.data + row * row_bytes(x.type, x.cols) + row_bytes(x.type, first);
+  const uint8_t* source = x.row(row) + row_bytes(x.type, first);
   const __m512i flip = _mm512_set1_epi16(static_cast<int16_t>(offset_of(x.type)));
   for (int64_t k = 0; k < count; k += 32) {
     const __mmask32 mask = static_cast<__mmask32>(first_lanes(count - k));
@@ -104,13 +104,12 @@ DEGREEQUANT_INLINE void multiply(const Panel& panel, int64_t groups, const int8_
 template <int kRows, int kBlocks>
 [[gnu::noinline]] void store_tile(const Linear& a, Requantizer rule, const Tile<kRows, kBlocks>& tile, int64_t row,
                                   int64_t output) noexcept {
-  const int64_t stride = row_bytes(a.out.type, a.out.cols);
   for (int r = 0; r < kRows; ++r) {
     rule.start_row(row + r);
     for (int b = 0; b < kBlocks; ++b) {
       const int64_t col = output + b * kWeightBlock;
       const int64_t count = a.out.cols - col;
-      store16(a.out.type, a.out.data + (row + r) * stride, col, count, rule.codes(tile.acc[r][b], col, count));
+      store16(a.out.type, a.out.row(row + r), col, count, rule.codes(tile.acc[r][b], col, count));
     }
   }
 }
@@ -120,7 +119,6 @@ template <int kRows, int kBlocks>
 template <int kRows, int kBlocks>
 DEGREEQUANT_INLINE bool store_estimates(const Linear& a, const Requantizer& rule, const Tile<kRows, kBlocks>& tile, int64_t row,
                                         int64_t output) noexcept {
-  const int64_t stride = row_bytes(a.out.type, a.out.cols);
   uint32_t unsure = 0;
   unrolled<kBlocks>([&](auto b) DEGREEQUANT_INLINE_LAMBDA {
     const int64_t col = output + b * kWeightBlock;
@@ -128,7 +126,7 @@ DEGREEQUANT_INLINE bool store_estimates(const Linear& a, const Requantizer& rule
     unrolled<kRows>([&](auto r) DEGREEQUANT_INLINE_LAMBDA {
       __m512i codes;
       unsure |= rule.estimate(tile.acc[r][b], channels, codes);
-      store16(a.out.type, a.out.data + (row + r) * stride, col, a.out.cols - col, codes);
+      store16(a.out.type, a.out.row(row + r), col, a.out.cols - col, codes);
     });
   });
   return unsure == 0;
@@ -144,7 +142,7 @@ DEGREEQUANT_INLINE void multiply_bytes(const Linear& a, Panel& panel, int64_t ro
     if (output == 0 || a.x.cols > kPanel) {
       for (int r = 0; r < kRows; ++r) unpack_row(a.x, row + r, first, count, panel.rows[r]);
     }
-    const uint8_t* next = a.x.data + (row + kRows) * row_bytes(a.x.type, a.x.cols) + kRows * first;
+    const uint8_t* next = a.x.row(row + kRows) + kRows * first;
     multiply(panel, (count + kWeightGroup - 1) / kWeightGroup, weights + first * kWeightBlock, a.block_stride, next, tile);
   }
 }
@@ -157,7 +155,7 @@ DEGREEQUANT_INLINE void multiply_plane(const Linear& a, Panel& panel, int64_t ro
   for (int64_t first = 0; first < a.x.cols; first += kPanel) {
     const int64_t count = a.x.cols - first < kPanel ? a.x.cols - first : kPanel;
     for (int r = 0; r < kRows; ++r) unpack_words(a.x, row + r, first, count, upper, panel.rows[r]);
-    const uint8_t* next = a.x.data + (row + kRows) * row_bytes(a.x.type, a.x.cols);
+    const uint8_t* next = a.x.row(row + kRows);
     multiply(panel, (count + kWeightGroup - 1) / kWeightGroup, weights + first * kWeightBlock, a.block_stride, next, tile);
   }
 }

@@ -21,7 +21,7 @@ struct Tile {
 
 // `count` codes of one row from column `first` on, less the zero point, and zeros up to a whole group.
 void unpack_row(Codes x, int32_t zero_point, int64_t row, int64_t first, int64_t count, int16_t* target) noexcept {
-  const uint8_t* codes = x.data + row * row_bytes(x.type, x.cols);
+  const uint8_t* codes = x.row(row);
   reference::with_type(x.type, [&](auto type) {
     for (int64_t k = 0; k < count; ++k) target[k] = static_cast<int16_t>(reference::load_code<type()>(codes, first + k) - zero_point);
   });
@@ -55,7 +55,6 @@ void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize&
     return reference::linear(x, zero_point, weight, requantize, out, begin, end);
   }
   const int64_t block_stride = (x.cols + kWeightGroup - 1) / kWeightGroup * kWeightGroup * kWeightBlock;
-  const int64_t stride = row_bytes(out.type, out.cols);
   Requantizer rule(requantize);
   Panel panel;
   for (int64_t row = begin; row < end; row += kRows) {
@@ -73,7 +72,7 @@ void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize&
         rule.start_row(row + r);
         for (int64_t i = 0; i < 4 && output + i * kLanes < out.cols; ++i) {
           const int64_t col = output + i * kLanes;
-          store4(out.type, out.data + (row + r) * stride, col, out.cols - col, rule.codes(tile.acc[r][i], col, out.cols - col));
+          store4(out.type, out.row(row + r), col, out.cols - col, rule.codes(tile.acc[r][i], col, out.cols - col));
         }
       }
     }

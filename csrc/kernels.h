@@ -14,17 +14,6 @@ namespace degreequant {
 
 enum class CodeType : uint8_t { i4, u4, i8, u8, i16, u16 };
 
-// Row-major codes; 4-bit codes lie two to a byte, even column in the low nibble, each row on its own bytes.
-template <typename Byte>
-struct CodeView {
-  Byte* data;
-  int64_t rows;
-  int64_t cols;
-  CodeType type;
-};
-using Codes = CodeView<const uint8_t>;
-using MutableCodes = CodeView<uint8_t>;
-
 DEGREEQUANT_INLINE constexpr int64_t row_bytes(CodeType type, int64_t cols) noexcept {
   switch (type) {
     case CodeType::i4:
@@ -37,6 +26,26 @@ DEGREEQUANT_INLINE constexpr int64_t row_bytes(CodeType type, int64_t cols) noex
       return 2 * cols;
   }
 }
+
+// Row-major codes; 4-bit codes lie two to a byte, even column in the low nibble, each row on its own bytes.
+template <typename Byte>
+struct CodeView {
+  Byte* data;
+  int64_t rows;
+  int64_t cols;
+  CodeType type;
+  int64_t stride;  // bytes from a row to the next, at least row_bytes(type, cols); what lies between rows is neither read nor written
+
+  DEGREEQUANT_INLINE constexpr Byte* row(int64_t i) const noexcept { return data + i * stride; }
+  // Behind the last byte of the last row.
+  DEGREEQUANT_INLINE constexpr Byte* end() const noexcept { return rows == 0 ? data : row(rows - 1) + row_bytes(type, cols); }
+  // Whether the codes of a row follow those of the row before without a gap.
+  DEGREEQUANT_INLINE constexpr bool is_gapless() const noexcept {
+    return stride == row_bytes(type, cols) && (row_bytes(type, 2) > 1 || cols % 2 == 0);
+  }
+};
+using Codes = CodeView<const uint8_t>;
+using MutableCodes = CodeView<uint8_t>;
 
 struct CodeRange {
   int32_t low;
@@ -139,14 +148,14 @@ struct NeighbourSum {
 
 // Softmax over the edges of a row, with weights read from a table (docs/numerics.md, "attend").
 struct Attention {
-  Codes x;                    // [csr.sources, heads * channels], zero point 0
-  Csr csr;                    // as many rows as sources
-  const int8_t* logits;       // [csr.sources, 2 * heads]: each head's half of the source, then each head's half of the target
-  const int8_t* edge_logits;  // [edges, heads], or null
-  int64_t heads;              // 1 .. kMaxHeads, and a divisor of x.cols
-  int32_t slope;              // of the LeakyReLU, in 2^-15; 0 .. 2^15
-  const int16_t* table;       // weight of each distance from the row's largest logit, none negative
-  bool average;               // the mean of the heads instead of all of them side by side
+  Codes x;               // [csr.sources, heads * channels], zero point 0
+  Csr csr;               // as many rows as sources
+  Codes logits;          // i8 [csr.sources, 2 * heads]: each head's half of the source, then each head's half of the target
+  Codes edge_logits;     // i8 [edges, heads]; data null without
+  int64_t heads;         // 1 .. kMaxHeads, and a divisor of x.cols
+  int32_t slope;         // of the LeakyReLU, in 2^-15; 0 .. 2^15
+  const int16_t* table;  // weight of each distance from the row's largest logit, none negative
+  bool average;          // the mean of the heads instead of all of them side by side
 
   DEGREEQUANT_INLINE constexpr int64_t channels() const noexcept { return x.cols / heads; }
 };

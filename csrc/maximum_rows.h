@@ -12,17 +12,15 @@ static_assert(kMaximumAhead < kIndexPadding);
 // Bytes [first, first + kVectors * Simd::kBytes) of every row of [begin, end) that has edges; `left` of them belong to the row.
 template <typename Simd, CodeType type, int kVectors>
 DEGREEQUANT_INLINE void maximum_block(Codes x, const Csr& csr, int64_t row, int64_t first, int64_t left, uint8_t* target) noexcept {
-  const int64_t stride = row_bytes(type, x.cols);
-  const uint8_t* base = x.data + first;
-  const uint8_t* end = x.data + x.rows * stride;
+  const uint8_t* end = x.end();
   typename Simd::Vector most[kVectors];
   const auto load = [&](int64_t edge, int v) DEGREEQUANT_INLINE_LAMBDA {
-    return Simd::load(base + csr.indices[edge] * stride + v * Simd::kBytes, left - v * Simd::kBytes, end);
+    return Simd::load(x.row(csr.indices[edge]) + first + v * Simd::kBytes, left - v * Simd::kBytes, end);
   };
   const int64_t begin = csr.indptr[row];
   unrolled<kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA { most[v] = load(begin, v); });
   for (int64_t e = begin + 1; e < csr.indptr[row + 1]; ++e) {
-    const uint8_t* ahead = base + csr.indices[e + kMaximumAhead] * stride;
+    const uint8_t* ahead = x.row(csr.indices[e + kMaximumAhead]) + first;
     __builtin_prefetch(ahead);
     __builtin_prefetch(ahead + (left < kVectors * Simd::kBytes ? left : kVectors * Simd::kBytes) - 1);
     unrolled<kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA { most[v] = Simd::template larger<type>(most[v], load(e, v)); });
@@ -33,17 +31,16 @@ DEGREEQUANT_INLINE void maximum_block(Codes x, const Csr& csr, int64_t row, int6
 
 template <typename Simd, CodeType type>
 DEGREEQUANT_INLINE void maximum_rows(Codes x, const Csr& csr, int32_t empty, MutableCodes out, int64_t begin, int64_t end) noexcept {
-  const int64_t stride = row_bytes(type, x.cols);
+  const int64_t bytes = row_bytes(type, x.cols);
   for (int64_t row = begin; row < end; ++row) {
     if (csr.indptr[row] == csr.indptr[row + 1]) {
       reference::maximum(x, csr, empty, out, row, row + 1);
       continue;
     }
-    uint8_t* target = out.data + row * stride;
+    uint8_t* target = out.row(row);
     int64_t first = 0;
-    for (; stride - first > Simd::kBytes; first += 2 * Simd::kBytes)
-      maximum_block<Simd, type, 2>(x, csr, row, first, stride - first, target);
-    if (first < stride) maximum_block<Simd, type, 1>(x, csr, row, first, stride - first, target);
+    for (; bytes - first > Simd::kBytes; first += 2 * Simd::kBytes) maximum_block<Simd, type, 2>(x, csr, row, first, bytes - first, target);
+    if (first < bytes) maximum_block<Simd, type, 1>(x, csr, row, first, bytes - first, target);
   }
 }
 

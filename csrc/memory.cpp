@@ -16,6 +16,15 @@ constexpr int64_t kHugePage = int64_t{1} << 21;
 
 }  // namespace
 
+int64_t gathered_stride(int64_t row_bytes) noexcept {
+  if (row_bytes <= kAlignment) return row_bytes;
+  for (const int64_t vector : {32, 16}) {
+    const int64_t stride = (row_bytes + vector - 1) / vector * vector;
+    if (8 * (stride - row_bytes) <= row_bytes) return stride;
+  }
+  return row_bytes;
+}
+
 void Buffer::Free::operator()(uint8_t* data) const noexcept { std::free(data); }
 
 uint8_t* Buffer::reserve(int64_t bytes) {

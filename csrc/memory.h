@@ -12,6 +12,11 @@ constexpr int64_t kAlignment = 64;  // of every tensor: a cache line, and the wi
 
 constexpr int64_t aligned(int64_t bytes) noexcept { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
+// Bytes from a row of `row_bytes` bytes to the next, where rows are gathered from all over a tensor: with rows of several cache lines a
+// multiple of a vector, so that few loads straddle two lines, if that makes the tensor little larger. (Whole lines for every row were
+// measured to be slower: what the larger tensor misses in the caches costs more than what straddles.)
+int64_t gathered_stride(int64_t row_bytes) noexcept;
+
 // Uninitialised bytes that grow and never shrink; what they held is lost when they grow.
 class Buffer {
  public:

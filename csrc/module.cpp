@@ -159,6 +159,14 @@ NB_MODULE(_kernels, m) {
       },
       "factor"_a);
 
+  m.def(
+      "gathered_stride",
+      [](int64_t row_bytes) {
+        check_range(row_bytes, 0, INT32_MAX, "row_bytes");
+        return gathered_stride(row_bytes);
+      },
+      "row_bytes"_a);
+
   nb::class_<CsrObject>(m, "Csr")
       .def(nb::new_(&make_csr), "edge_index"_a.none(), "num_nodes"_a, "self_loops"_a, "edge_ids"_a, "threads"_a = 1)
       .def_prop_ro(

@@ -3,6 +3,12 @@
 namespace degreequant {
 namespace {
 
+// Bytes from a row of a matrix of codes to the next.
+template <typename Array>
+int64_t stride_of(const Array& array, CodeType type, int64_t cols) {
+  return array.shape(0) > 1 && cols > 0 ? array.stride(0) * static_cast<int64_t>(array.itemsize()) : row_bytes(type, cols);
+}
+
 constexpr int64_t kMaxThreads = 1024;
 
 }  // namespace
@@ -10,15 +16,15 @@ constexpr int64_t kMaxThreads = 1024;
 Input take_input(nb::handle object, const char* name, std::string_view type, const char* type_name, int64_t cols) {
   const CodeType code_type = parse_code_type(type, type_name);
   check_range(cols, 0, INT32_MAX, "cols");
-  InArray array = input_codes(object, name, code_type, cols);
-  const Codes codes = {data_of<uint8_t>(array), static_cast<int64_t>(array.shape(0)), cols, code_type};
+  InArray array = input_codes(object, name, code_type, cols, Gaps::between_rows);
+  const Codes codes = {data_of<uint8_t>(array), static_cast<int64_t>(array.shape(0)), cols, code_type, stride_of(array, code_type, cols)};
   return {std::move(array), codes};
 }
 
 Output take_output(nb::handle object, std::string_view type, int64_t rows, int64_t cols) {
   const CodeType code_type = parse_code_type(type, "out_type");
-  OutArray array = output_codes(object, "out", code_type, rows, cols);
-  const MutableCodes codes = {static_cast<uint8_t*>(array.data()), rows, cols, code_type};
+  OutArray array = output_codes(object, "out", code_type, rows, cols, Gaps::between_rows);
+  const MutableCodes codes = {static_cast<uint8_t*>(array.data()), rows, cols, code_type, stride_of(array, code_type, cols)};
   return {std::move(array), codes};
 }
 

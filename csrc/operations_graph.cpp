@@ -37,11 +37,11 @@ void check_self_term(int64_t self_coefficient, int64_t edge_shift, bool weighted
 }
 
 // A matrix of logits, apart from `out`.
-InArray take_logits(nb::handle object, const char* name, int64_t rows, int64_t cols, const Output& out) {
-  InArray array = input_codes(object, name, CodeType::i8, cols);
-  check_equal(static_cast<int64_t>(array.shape(0)), rows, ("the number of rows of " + std::string(name)).c_str());
-  check_apart(array, name, out.array);
-  return array;
+Input take_logits(nb::handle object, const char* name, int64_t rows, int64_t cols, const Output& out) {
+  Input input = take_input(object, name, "i8", name, cols);
+  check_equal(input.codes.rows, rows, ("the number of rows of " + std::string(name)).c_str());
+  check_apart(input.array, name, out.array);
+  return input;
 }
 
 // Weights of the distances that the logits may have, none negative.
@@ -117,18 +117,12 @@ void attend(nb::object x, std::string_view x_type, int64_t cols, const CsrObject
   check_apart(input.array, "x", output.array);
 
   const bool with_edges = !edge_logits.is_none();
-  const InArray nodes = take_logits(logits, "logits", csr.sources, 2 * heads, output);
-  const InArray edges = with_edges ? take_logits(edge_logits, "edge_logits", csr.edges(), heads, output) : InArray();
+  const Input nodes = take_logits(logits, "logits", csr.sources, 2 * heads, output);
+  const Input edges = with_edges ? take_logits(edge_logits, "edge_logits", csr.edges(), heads, output) : Input{};
   const InArray weights = take_weights(table, with_edges ? kDistancesWithEdges : kDistances, output);
 
-  const Attention attention = {input.codes,
-                               csr.view(),
-                               data_of<int8_t>(nodes),
-                               with_edges ? data_of<int8_t>(edges) : nullptr,
-                               heads,
-                               static_cast<int32_t>(slope),
-                               data_of<int16_t>(weights),
-                               average};
+  const Attention attention = {
+      input.codes, csr.view(), nodes.codes, edges.codes, heads, static_cast<int32_t>(slope), data_of<int16_t>(weights), average};
   const Requantize rule = requantize.view({nullptr, nullptr, 0});
   run_by_edges(csr, cols + heads, threads,
                [&](int64_t begin, int64_t end) noexcept { kernels.attend(attention, rule, output.codes, begin, end); });

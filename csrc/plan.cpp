@@ -33,8 +33,8 @@ SpaceId Plan::root(SpaceId space) const {
 
 void Plan::join(SpaceId a, SpaceId b) { parents_[root(b)] = root(a); }
 
-TensorId Plan::add(SpaceId space, int64_t row_bytes, bool input) {
-  tensors_.push_back({space, row_bytes, input});
+TensorId Plan::add(Tensor tensor) {
+  tensors_.push_back(tensor);
   return static_cast<TensorId>(tensors_.size() - 1);
 }
 
@@ -52,10 +52,21 @@ void Plan::add_step(std::unique_ptr<Step> step, Outline outline) {
   outlines_.push_back(std::move(outline));
 }
 
+// Gives the rows of tensors that are gathered strides with which they touch the fewest cache lines.
+void Plan::spread_gathered() {
+  for (const Outline& outline : outlines_) {
+    for (const Read& read : outline.reads) {
+      Tensor& tensor = tensors_[read.tensor];
+      if (read.gathered && tensor.apart) tensor.stride = gathered_stride(tensor.row_bytes);
+    }
+  }
+}
+
 void Plan::finish(TensorId output) {
   output_ = output;
+  spread_gathered();
   std::vector<TensorFacts> facts;
-  for (const Tensor& tensor : tensors_) facts.push_back({root(tensor.space), tensor.row_bytes, false});
+  for (const Tensor& tensor : tensors_) facts.push_back({root(tensor.space), tensor.stride, false});
   facts[output].kept = true;
   for (Outline& outline : outlines_) outline.rows = root(outline.rows);
   Schedule result = schedule(outlines_, facts);
@@ -80,7 +91,7 @@ Call Plan::start(const std::vector<Bound>& inputs, std::vector<Edges> edges) con
     if (form.ids != nullptr) count(edges_[e].listed, form.listed);
   }
   for (size_t t = 0; t < tensors_.size(); ++t) {
-    if (!tensors_[t].input) call.tensors[t] = {nullptr, call.rows[root(tensors_[t].space)], tensors_[t].row_bytes};
+    if (!tensors_[t].input) call.tensors[t] = {nullptr, call.rows[root(tensors_[t].space)], tensors_[t].stride};
   }
   return call;
 }
@@ -104,7 +115,7 @@ void Plan::place(Call& call, Buffer& buffer) const {
   for (size_t t = 0; t < tensors_.size(); ++t) {
     if (call.tensors[t].data != nullptr || tensors_[t].input || lifetimes_[t].local) continue;
     wanted.push_back(static_cast<TensorId>(t));
-    intervals.push_back({call.tensors[t].rows * tensors_[t].row_bytes, lifetimes_[t].first, lifetimes_[t].last});
+    intervals.push_back({call.tensors[t].rows * tensors_[t].stride, lifetimes_[t].first, lifetimes_[t].last});
   }
   const Layout layout = lay_out(intervals);
   uint8_t* data = buffer.reserve(layout.bytes);
@@ -121,7 +132,7 @@ void Plan::run_segment(const Segment& segment, const Call& call, Workspace& work
   // Each worker has a table of its own of where the tensors lie, and behind it the rows at hand of the local ones.
   const int64_t table_bytes = static_cast<int64_t>(call.tensors.size() * sizeof(Bound));
   int64_t bytes = aligned(table_bytes);
-  for (const TensorId tensor : segment.local) bytes += aligned(block_rows * tensors_[tensor].row_bytes);
+  for (const TensorId tensor : segment.local) bytes += aligned(block_rows * tensors_[tensor].stride);
   uint8_t* scratch = workspace.scratch.reserve(bytes * std::min(threads_, block_count(work, threads_)));
 
   run_workers(work, threads_, [&](int64_t begin, int64_t end, int64_t worker) noexcept {
@@ -145,9 +156,9 @@ void Plan::place_locals(const Segment& segment, const Call& call, uint8_t* table
   auto place = reinterpret_cast<uintptr_t>(table) + aligned(static_cast<int64_t>(call.tensors.size() * sizeof(Bound)));
   for (const TensorId tensor : segment.local) {
     if (call.tensors[tensor].data != nullptr) continue;  // the caller wants it
-    const int64_t row_bytes = tensors_[tensor].row_bytes;
-    tensors[tensor].data = reinterpret_cast<uint8_t*>(place - static_cast<uintptr_t>(row * row_bytes));
-    place += aligned(block_rows * row_bytes);
+    const int64_t stride = tensors_[tensor].stride;
+    tensors[tensor].data = reinterpret_cast<uint8_t*>(place - static_cast<uintptr_t>(row * stride));
+    place += aligned(block_rows * stride);
   }
 }
 

@@ -34,8 +34,9 @@ class Plan {
   SpaceId add_space();
   // The two have equally many rows in every call.
   void join(SpaceId a, SpaceId b);
-  TensorId add_input(SpaceId space) { return add(space, 0, true); }
-  TensorId add_tensor(SpaceId space, int64_t row_bytes) { return add(space, row_bytes, false); }
+  TensorId add_input(SpaceId space) { return add({space, 0, 0, true, false}); }
+  // With `apart` its rows may lie further apart than their bytes, as all steps that touch it then have to allow (Bound::stride).
+  TensorId add_tensor(SpaceId space, int64_t row_bytes, bool apart) { return add({space, row_bytes, row_bytes, false, apart}); }
   // A form of a graph whose csr has the rows and sources of these spaces.
   EdgesId add_edges(SpaceId rows, SpaceId sources);
   void add_step(std::unique_ptr<Step> step, Outline outline);
@@ -63,7 +64,9 @@ class Plan {
   struct Tensor {
     SpaceId space;
     int64_t row_bytes;
+    int64_t stride;  // from a row to the next, where the plan finds room for it
     bool input;
+    bool apart;
   };
   struct EdgesSpaces {
     SpaceId rows;
@@ -77,7 +80,8 @@ class Plan {
     Buffer scratch;
   };
 
-  TensorId add(SpaceId space, int64_t row_bytes, bool input);
+  TensorId add(Tensor tensor);
+  void spread_gathered();
   SpaceId root(SpaceId space) const;
   void place(Call& call, Buffer& buffer) const;
   void run_segment(const Segment& segment, const Call& call, Workspace& workspace, Faults& faults) const;

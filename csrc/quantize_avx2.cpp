@@ -67,11 +67,9 @@ DEGREEQUANT_INLINE void quantize_run(Quantizer& quantizer, const float* x, CodeT
 
 bool quantize(const float* x, float inverse_scale, Clamp clamp, MutableCodes out, int64_t begin, int64_t end) noexcept {
   Quantizer quantizer(inverse_scale, clamp);
-  const int64_t stride = row_bytes(out.type, out.cols);
-  const bool gapless = row_bytes(out.type, 2) > 1 || out.cols % 2 == 0;
-  const int64_t rows = gapless ? end - begin : 1;  // at a time
+  const int64_t rows = out.is_gapless() ? end - begin : 1;  // at a time
   for (int64_t row = begin; row < end; row += rows) {
-    quantize_run(quantizer, x + row * out.cols, out.type, out.data + row * stride, rows * out.cols);
+    quantize_run(quantizer, x + row * out.cols, out.type, out.row(row), rows * out.cols);
   }
   return !quantizer.found_nonfinite();
 }

@@ -23,10 +23,9 @@ HeadSum sum_head(const Attention& a, int64_t row, int64_t head, int64_t first, i
   for (int64_t e = begin; e < end; ++e) largest = std::max(largest, logit(e));
 
   HeadSum sum;
-  const int64_t stride = row_bytes(type, a.x.cols);
   for (int64_t e = begin; e < end; ++e) {
     const int64_t weight = a.table[largest - logit(e)];
-    const uint8_t* codes = a.x.data + a.csr.indices[e] * stride;
+    const uint8_t* codes = a.x.row(a.csr.indices[e]);
     sum.den += weight;
     for (int64_t c = 0; c < width; ++c) sum.num[c] += weight * load_code<type>(codes, head * a.channels() + first + c);
   }
@@ -74,7 +73,7 @@ void store_mean(const Attention& a, const Requantize& rule, int64_t row, CodeTyp
 void attend(const Attention& attention, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept {
   with_type(attention.x.type, [&](auto type) {
     for (int64_t row = begin; row < end; ++row) {
-      uint8_t* target = out.data + row * row_bytes(out.type, out.cols);
+      uint8_t* target = out.row(row);
       if (attention.average) {
         store_mean<type()>(attention, requantize, row, out.type, target);
       } else {

@@ -11,13 +11,12 @@ bool quantize(const float* x, float inverse_scale, Clamp clamp, MutableCodes out
   // Clamped before it becomes an integer: a huge product fits none.
   const float low = static_cast<float>(clamp.q_min - clamp.zero_point);
   const float high = static_cast<float>(clamp.q_max - clamp.zero_point);
-  const int64_t stride = row_bytes(out.type, out.cols);
   for (int64_t row = begin; row < end; ++row) {
     for (int64_t col = 0; col < out.cols; ++col) {
       const float value = x[row * out.cols + col];
       if (!std::isfinite(value)) return false;
       const float steps = std::clamp(std::round(value * inverse_scale), low, high);
-      store_code(out.type, out.data + row * stride, col, clamp.zero_point + static_cast<int32_t>(steps));
+      store_code(out.type, out.row(row), col, clamp.zero_point + static_cast<int32_t>(steps));
     }
   }
   return true;
@@ -27,8 +26,8 @@ void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize&
             int64_t end) noexcept {
   with_type(x.type, [&](auto type) {
     for (int64_t row = begin; row < end; ++row) {
-      const uint8_t* codes = x.data + row * row_bytes(type(), x.cols);
-      uint8_t* target = out.data + row * row_bytes(out.type, out.cols);
+      const uint8_t* codes = x.row(row);
+      uint8_t* target = out.row(row);
       for (int64_t o = 0; o < weight.out; ++o) {
         int64_t acc = 0;
         for (int64_t k = 0; k < weight.in; ++k) {
@@ -46,9 +45,9 @@ void add(const Addition& sum, MutableCodes out, int64_t begin, int64_t end) noex
   with_type(a.x.type, [&](auto a_type) {
     with_type(b.x.type, [&](auto b_type) {
       for (int64_t row = begin; row < end; ++row) {
-        const uint8_t* a_codes = a.x.data + row * row_bytes(a_type(), out.cols);
-        const uint8_t* b_codes = b.x.data + row * row_bytes(b_type(), out.cols);
-        uint8_t* target = out.data + row * row_bytes(out.type, out.cols);
+        const uint8_t* a_codes = a.x.row(row);
+        const uint8_t* b_codes = b.x.row(row);
+        uint8_t* target = out.row(row);
         for (int64_t col = 0; col < out.cols; ++col) {
           const int64_t a_term = int64_t{load_code<a_type()>(a_codes, col) - a.zero_point} * a.mantissa;
           const int64_t b_term = int64_t{load_code<b_type()>(b_codes, col) - b.zero_point} * b.mantissa;
@@ -63,8 +62,8 @@ void add(const Addition& sum, MutableCodes out, int64_t begin, int64_t end) noex
 void rescale(Codes x, int32_t zero_point, const Requantize& rule, MutableCodes out, int64_t offset, int64_t begin, int64_t end) noexcept {
   with_type(x.type, [&](auto type) {
     for (int64_t row = begin; row < end; ++row) {
-      const uint8_t* codes = x.data + row * row_bytes(type(), x.cols);
-      uint8_t* target = out.data + row * row_bytes(out.type, out.cols);
+      const uint8_t* codes = x.row(row);
+      uint8_t* target = out.row(row);
       for (int64_t col = 0; col < x.cols; ++col) {
         const int32_t acc = load_code<type()>(codes, col) - zero_point;
         store_code(out.type, target, offset + col, requantize(acc, rule.multiplier(row, col), rule.addend_at(col), rule.clamp));
@@ -77,8 +76,8 @@ void lookup(Codes x, const int32_t* table, MutableCodes out, int64_t begin, int6
   with_type(x.type, [&](auto type) {
     constexpr int32_t kLow = code_range(type()).low;
     for (int64_t row = begin; row < end; ++row) {
-      const uint8_t* codes = x.data + row * row_bytes(type(), x.cols);
-      uint8_t* target = out.data + row * row_bytes(out.type, out.cols);
+      const uint8_t* codes = x.row(row);
+      uint8_t* target = out.row(row);
       for (int64_t col = 0; col < x.cols; ++col) store_code(out.type, target, col, table[load_code<type()>(codes, col) - kLow]);
     }
   });

@@ -11,9 +11,8 @@ namespace {
 // Accumulators of channels [first, first + width) of one row.
 template <CodeType type>
 void sum_neighbours(const NeighbourSum& sum, int64_t row, int64_t first, int64_t width, int64_t* acc) {
-  const int64_t stride = row_bytes(type, sum.x.cols);
   const auto add_node = [&](int64_t node, int64_t coefficient) {
-    const uint8_t* codes = sum.x.data + node * stride;
+    const uint8_t* codes = sum.x.row(node);
     for (int64_t c = 0; c < width; ++c) acc[c] += coefficient * (load_code<type>(codes, first + c) - sum.zero_point);
   };
   std::fill(acc, acc + width, 0);
@@ -29,7 +28,7 @@ void sum_neighbours(const NeighbourSum& sum, int64_t row, int64_t first, int64_t
 void aggregate(const NeighbourSum& sum, const Requantize& rule, MutableCodes out, int64_t begin, int64_t end) noexcept {
   with_type(sum.x.type, [&](auto type) {
     for (int64_t row = begin; row < end; ++row) {
-      uint8_t* target = out.data + row * row_bytes(out.type, out.cols);
+      uint8_t* target = out.row(row);
       for (int64_t first = 0; first < out.cols; first += kBlock) {
         const int64_t width = std::min(kBlock, out.cols - first);
         int64_t acc[kBlock];

@@ -51,9 +51,9 @@ void maximum_row(Codes x, const Csr& csr, int64_t row, uint8_t* target) {
   const int64_t count = bytes / static_cast<int64_t>(sizeof(Element));
   Element* __restrict most = reinterpret_cast<Element*>(target);
   const int64_t begin = csr.indptr[row];
-  std::memcpy(most, x.data + csr.indices[begin] * bytes, static_cast<size_t>(bytes));
+  std::memcpy(most, x.row(csr.indices[begin]), static_cast<size_t>(bytes));
   for (int64_t e = begin + 1; e < csr.indptr[row + 1]; ++e) {
-    const Element* codes = reinterpret_cast<const Element*>(x.data + csr.indices[e] * bytes);
+    const Element* codes = reinterpret_cast<const Element*>(x.row(csr.indices[e]));
     for (int64_t i = 0; i < count; ++i) most[i] = Stored<type>::larger(most[i], codes[i]);
   }
 }
@@ -63,7 +63,7 @@ void maximum_row(Codes x, const Csr& csr, int64_t row, uint8_t* target) {
 void maximum(Codes x, const Csr& csr, int32_t empty, MutableCodes out, int64_t begin, int64_t end) noexcept {
   with_type(x.type, [&](auto type) {
     for (int64_t row = begin; row < end && x.cols > 0; ++row) {
-      uint8_t* target = out.data + row * row_bytes(type(), x.cols);
+      uint8_t* target = out.row(row);
       if (csr.indptr[row] < csr.indptr[row + 1]) {
         maximum_row<type()>(x, csr, row, target);
       } else {

@@ -48,7 +48,7 @@ void store(const Standardization& s, const Moments& m, Multiplier scale, int64_t
 
 template <CodeType type>
 int64_t value_at(const Standardization& s, int64_t row, int64_t col) noexcept {
-  return load_code<type>(s.x.data + row * row_bytes(type, s.x.cols), col) - s.zero_point;
+  return load_code<type>(s.x.row(row), col) - s.zero_point;
 }
 
 // The columns [first, last) of the rows of one graph, each a set of its own.
@@ -64,7 +64,7 @@ void standardize_columns(const Standardization& s, const Csr& csr, int64_t graph
   }
   for (int64_t col = first; col < last; ++col) scale[col - first] = scale_of(moments[col - first], centre_of(s, col), s);
   for (int64_t e = begin; e < end; ++e) {
-    uint8_t* row = out.data + csr.indices[e] * row_bytes(out.type, out.cols);
+    uint8_t* row = out.row(csr.indices[e]);
     for (int64_t col = first; col < last; ++col) {
       store(s, moments[col - first], scale[col - first], value_at<type>(s, csr.indices[e], col), rule, out, row, col);
     }
@@ -82,7 +82,7 @@ void standardize_whole(const Standardization& s, const Csr& csr, int64_t graph, 
   }
   const Multiplier scale = scale_of(moments, s.centre[0], s);
   for (int64_t e = begin; e < end; ++e) {
-    uint8_t* row = out.data + csr.indices[e] * row_bytes(out.type, out.cols);
+    uint8_t* row = out.row(csr.indices[e]);
     for (int64_t col = 0; col < s.x.cols; ++col) {
       store(s, moments, scale, value_at<type>(s, csr.indices[e], col), rule, out, row, col);
     }
@@ -96,7 +96,7 @@ void standardize_rows(const Standardization& s, int64_t groups, const Requantize
   const int64_t width = s.x.cols / groups;
   with_type(s.x.type, [&](auto type) {
     for (int64_t row = begin; row < end; ++row) {
-      uint8_t* target = out.data + row * row_bytes(out.type, out.cols);
+      uint8_t* target = out.row(row);
       for (int64_t first = 0; first < s.x.cols; first += width) {
         Moments moments;
         for (int64_t col = first; col < first + width; ++col) moments.add(value_at<type()>(s, row, col));
@@ -128,9 +128,9 @@ void contract(const Contraction& c, const Requantize& rule, MutableCodes out, in
   with_type(c.a.type, [&](auto a_type) {
     with_type(c.b.type, [&](auto b_type) {
       for (int64_t row = begin; row < end; ++row) {
-        const uint8_t* a = c.a.data + row * row_bytes(a_type(), c.a.cols);
-        const uint8_t* b = c.b.data + row * row_bytes(b_type(), c.b.cols);
-        uint8_t* target = out.data + row * row_bytes(out.type, out.cols);
+        const uint8_t* a = c.a.row(row);
+        const uint8_t* b = c.b.row(row);
+        uint8_t* target = out.row(row);
         for (int64_t col = 0; col < out.cols; ++col) {
           const int64_t j = col % c.cols;
           const int64_t line = col / c.cols;  // of all groups' matrices, one below the other
@@ -152,7 +152,7 @@ void row_softmax(const RowSoftmax& softmax, const Requantize& rule, MutableCodes
   const auto shares = [&](auto type) {
     for (int64_t row = begin; row < end; ++row) {
       const uint8_t* logits = softmax.logits.data + row * softmax.logits.cols;
-      uint8_t* target = out.data + row * row_bytes(out.type, out.cols);
+      uint8_t* target = out.row(row);
       for (int64_t first = 0; first < softmax.logits.cols; first += width) {
         int32_t most = INT32_MIN;
         for (int64_t col = first; col < first + width; ++col) most = std::max(most, load_code<type()>(logits, col));
@@ -174,8 +174,8 @@ void row_softmax(const RowSoftmax& softmax, const Requantize& rule, MutableCodes
 void largest(const Largest& l, MutableCodes out, int64_t begin, int64_t end) noexcept {
   with_type(l.x.type, [&](auto type) {
     for (int64_t row = begin; row < end; ++row) {
-      const uint8_t* x = l.x.data + row * row_bytes(type(), l.x.cols);
-      uint8_t* target = out.data + row * row_bytes(out.type, out.cols);
+      const uint8_t* x = l.x.row(row);
+      uint8_t* target = out.row(row);
       for (int64_t col = 0; col < out.cols; ++col) {
         const int64_t first = col / l.inner * l.size * l.inner + col % l.inner;
         int32_t most = INT32_MIN;

@@ -27,7 +27,7 @@ struct LogitSource {
   int64_t stride;         // of rows
   bool is_unsigned;       // whether rows are
   const int8_t* targets;  // row i at i * stride, or null
-  const int8_t* edges;    // [edges, heads], or null
+  Codes edges;            // i8 [edges, heads]; data null without
   int64_t heads;
   int32_t slope;         // of the LeakyReLU that the sum goes through, in 2^-15
   const int16_t* table;  // of the distances that there are
@@ -183,9 +183,9 @@ class Softmax {
       __builtin_prefetch(rows + source_.stride * indices[e + kLogitsAhead]);
       copy_few(sources_ + e * slots_, rows + source_.stride * indices[e], count_);
     }
-    const bool with_edges = source_.edges != nullptr;
+    const bool with_edges = source_.edges.data != nullptr;
     for (int64_t e = 0; with_edges && e < edges; ++e) {
-      copy_few(edges_ + e * slots_, source_.edges + (begin + e) * source_.heads + first_, count_);
+      copy_few(edges_ + e * slots_, source_.edges.row(begin + e) + first_, count_);
     }
     const int64_t count = edges * slots_;
     for_vectors(edges, [&](int64_t i, int64_t h) DEGREEQUANT_INLINE_LAMBDA {

@@ -6,6 +6,7 @@
 //
 // A tensor that only steps of one segment read, at their own rows, never exists as a whole: its data point to where row 0 would lie, and
 // only the rows at hand are there. So run() touches nothing but the rows [begin, end) of what it writes and of what it reads as `own`.
+// Rows of codes may lie further apart than their bytes: they are found by Codes::row.
 #pragma once
 
 #include <atomic>
@@ -29,7 +30,7 @@ constexpr EdgesId kNone = -1;
 struct Bound {
   uint8_t* data = nullptr;
   int64_t rows = 0;
-  int64_t row_bytes = 0;
+  int64_t stride = 0;  // bytes from a row to the next
 };
 
 // A tensor of codes, as steps know it before any call.
@@ -71,8 +72,12 @@ struct Frame {
   Faults* faults;
   int32_t step;  // the number of the one that runs
 
-  Codes codes(const CodesAt& at) const noexcept { return {tensors[at.id].data, tensors[at.id].rows, at.cols, at.type}; }
-  MutableCodes mutable_codes(const CodesAt& at) const noexcept { return {tensors[at.id].data, tensors[at.id].rows, at.cols, at.type}; }
+  Codes codes(const CodesAt& at) const noexcept {
+    return {tensors[at.id].data, tensors[at.id].rows, at.cols, at.type, tensors[at.id].stride};
+  }
+  MutableCodes mutable_codes(const CodesAt& at) const noexcept {
+    return {tensors[at.id].data, tensors[at.id].rows, at.cols, at.type, tensors[at.id].stride};
+  }
   template <typename T>
   const T* values(TensorId id) const noexcept {
     return reinterpret_cast<const T*>(tensors[id].data);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,9 @@ struct EmbeddingTable {
   std::vector<uint8_t> rows;
   int64_t categories;
   int64_t column;
+
+  int64_t row_bytes() const { return categories == 0 ? 0 : static_cast<int64_t>(rows.size()) / categories; }
+  const uint8_t* row(int64_t category) const { return rows.data() + category * row_bytes(); }
 };
 // Of codes or floats: rows are copied.
 StepPtr embedding_step(std::string name, TensorId x, EmbeddingTable table, TensorId y);
@@ -50,11 +54,6 @@ StepPtr add_step(const Kernels& kernels, Term a, Term b, AdditionRule rule, Code
 // `table` has an entry for each code that the storage of x can hold.
 StepPtr lookup_step(const Kernels& kernels, CodesAt x, std::vector<int32_t> table, CodesAt y);
 
-// The float epilogues, along the channels (steps_epilogue.cpp).
-StepPtr log_softmax_step(TensorId x, int64_t cols, TensorId y);
-StepPtr softmax_step(TensorId x, int64_t cols, TensorId y);
-StepPtr sigmoid_step(TensorId x, int64_t cols, TensorId y);
-
 // -- along the edges (steps_graph.cpp)
 
 struct SelfTerm {
@@ -72,8 +71,8 @@ struct AttentionRule {
   bool average;
 };
 // `edge_logits` is kNone, or a tensor in the order of the csr.
-StepPtr attend_step(const Kernels& kernels, CodesAt x, TensorId logits, TensorId edge_logits, EdgesId edges, AttentionRule attention,
-                    RequantizeObject rule, CodesAt y);
+StepPtr attend_step(const Kernels& kernels, CodesAt x, CodesAt logits, std::optional<CodesAt> edge_logits, EdgesId edges,
+                    AttentionRule attention, RequantizeObject rule, CodesAt y);
 
 // What the last edge of each row gets from `order_step`.
 enum class LoopLogits : uint8_t { kept, constant, mean };
@@ -158,6 +157,9 @@ struct FloatFunction {
   float b;
 };
 StepPtr float_activate_step(const Kernels& kernels, FloatsAt x, FloatFunction function, FloatsAt y);
+
+StepPtr log_softmax_step(const Kernels& kernels, FloatsAt x, FloatsAt y);
+StepPtr softmax_step(const Kernels& kernels, FloatsAt x, FloatsAt y);
 
 // The real values of codes.
 StepPtr dequantize_step(const Kernels& kernels, CodesAt x, float scale, FloatsAt y);

@@ -39,14 +39,13 @@ class EmbeddingStep final : public Step {
       : name_(std::move(name)), x_(x), table_(std::move(table)), y_(y) {}
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
-    const int64_t row_bytes = frame.tensors[y_].row_bytes;
-    const int64_t columns = frame.tensors[x_].row_bytes / static_cast<int64_t>(sizeof(int64_t));
+    const int64_t columns = frame.tensors[x_].stride / static_cast<int64_t>(sizeof(int64_t));
     const int64_t* x = frame.values<int64_t>(x_);
-    uint8_t* y = frame.mutable_values<uint8_t>(y_);
+    const Bound& y = frame.tensors[y_];
     for (int64_t i = begin; i < end; ++i) {
       const int64_t category = x[i * columns + table_.column];
       if (category < 0 || category >= table_.categories) return frame.fault(i, static_cast<double>(category));
-      std::memcpy(y + i * row_bytes, table_.rows.data() + category * row_bytes, static_cast<size_t>(row_bytes));
+      std::memcpy(y.data + i * y.stride, table_.row(category), static_cast<size_t>(table_.row_bytes()));
     }
   }
 

@@ -14,12 +14,12 @@ static_assert(kRowsAhead < kIndexPadding);
 
 // Rows of `bytes` bytes, which may be a constant.
 template <typename Bytes>
-void copy_rows(const uint8_t* from, const int32_t* nodes, uint8_t* to, Bytes bytes, int64_t begin, int64_t end) noexcept {
+void copy_rows(Codes from, const int32_t* nodes, MutableCodes to, Bytes bytes, int64_t begin, int64_t end) noexcept {
   for (int64_t e = begin; e < end; ++e) {
-    const uint8_t* ahead = from + nodes[e + kRowsAhead] * bytes;
+    const uint8_t* ahead = from.row(nodes[e + kRowsAhead]);
     __builtin_prefetch(ahead);
     __builtin_prefetch(ahead + bytes - 1);
-    std::memcpy(to + e * bytes, from + nodes[e] * bytes, static_cast<size_t>(bytes));
+    std::memcpy(to.row(e), from.row(nodes[e]), static_cast<size_t>(bytes));
   }
 }
 
@@ -30,9 +30,9 @@ class GatherStep final : public Step {
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
     const int32_t* nodes = frame.edges[edges_].csr.indices;
-    const uint8_t* from = frame.values<uint8_t>(x_.id);
-    uint8_t* to = frame.mutable_values<uint8_t>(y_.id);
-    const int64_t bytes = frame.tensors[y_.id].row_bytes;
+    const Codes from = frame.codes(x_);
+    const MutableCodes to = frame.mutable_codes(y_);
+    const int64_t bytes = row_bytes(x_.type, x_.cols);
     switch (bytes) {  // of the usual widths, without a call for each row
       case 32:
         return copy_rows(from, nodes, to, std::integral_constant<int64_t, 32>(), begin, end);
@@ -97,11 +97,10 @@ class DegreeStep final : public Step {
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
     const int64_t* indptr = frame.edges[edges_].csr.indptr;
     const int64_t last = static_cast<int64_t>(table_.size()) - 1;
-    uint8_t* to = frame.mutable_values<uint8_t>(y_.id);
-    const int64_t bytes = frame.tensors[y_.id].row_bytes;
+    const MutableCodes to = frame.mutable_codes(y_);
     for (int64_t row = begin; row < end; ++row) {
       const int64_t count = std::min(indptr[row + 1] - indptr[row], last);
-      reference::store_code(y_.type, to + row * bytes, 0, table_[static_cast<size_t>(count)]);
+      reference::store_code(y_.type, to.row(row), 0, table_[static_cast<size_t>(count)]);
     }
   }
 

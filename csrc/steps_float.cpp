@@ -220,6 +220,22 @@ class FloatActivateStep final : public Step {
   FloatsAt y_;
 };
 
+using RowsFunction = void (*)(Floats x, MutableFloats out, int64_t begin, int64_t end) noexcept;
+
+class RowsStep final : public Step {
+ public:
+  RowsStep(RowsFunction function, FloatsAt x, FloatsAt y) : function_(function), x_(x), y_(y) {}
+
+  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
+    function_(read(frame, x_), written(frame, y_), begin, end);
+  }
+
+ private:
+  RowsFunction function_;
+  FloatsAt x_;
+  FloatsAt y_;
+};
+
 class DequantizeStep final : public Step {
  public:
   DequantizeStep(const Kernels& kernels, CodesAt x, float scale, FloatsAt y) : kernels_(*kernels.floats), x_(x), scale_(scale), y_(y) {}
@@ -273,6 +289,12 @@ StepPtr float_add_step(const Kernels& kernels, FloatsAt a, FloatsAt b, FloatFini
 StepPtr float_activate_step(const Kernels& kernels, FloatsAt x, FloatFunction function, FloatsAt y) {
   return std::make_unique<FloatActivateStep>(kernels, x, function, y);
 }
+
+StepPtr log_softmax_step(const Kernels& kernels, FloatsAt x, FloatsAt y) {
+  return std::make_unique<RowsStep>(kernels.floats->log_softmax, x, y);
+}
+
+StepPtr softmax_step(const Kernels& kernels, FloatsAt x, FloatsAt y) { return std::make_unique<RowsStep>(kernels.floats->softmax, x, y); }
 
 StepPtr dequantize_step(const Kernels& kernels, CodesAt x, float scale, FloatsAt y) {
   return std::make_unique<DequantizeStep>(kernels, x, scale, y);

@@ -1,4 +1,5 @@
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "from_real.h"
@@ -44,7 +45,7 @@ class MaximumStep final : public Step {
 
 class AttendStep final : public Step {
  public:
-  AttendStep(const Kernels& kernels, CodesAt x, TensorId logits, TensorId edge_logits, EdgesId edges, AttentionRule attention,
+  AttendStep(const Kernels& kernels, CodesAt x, CodesAt logits, std::optional<CodesAt> edge_logits, EdgesId edges, AttentionRule attention,
              RequantizeObject rule, CodesAt y)
       : kernels_(kernels),
         x_(x),
@@ -56,22 +57,17 @@ class AttendStep final : public Step {
         y_(y) {}
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
-    const Attention attention = {frame.codes(x_),
-                                 frame.edges[edges_].csr,
-                                 frame.values<int8_t>(logits_),
-                                 edge_logits_ == kNone ? nullptr : frame.values<int8_t>(edge_logits_),
-                                 attention_.heads,
-                                 attention_.slope,
-                                 attention_.table.data(),
-                                 attention_.average};
+    const Attention attention = {
+        frame.codes(x_),  frame.edges[edges_].csr, frame.codes(logits_),    edge_logits_ ? frame.codes(*edge_logits_) : Codes{},
+        attention_.heads, attention_.slope,        attention_.table.data(), attention_.average};
     kernels_.attend(attention, rule_.view({}), frame.mutable_codes(y_), begin, end);
   }
 
  private:
   const Kernels& kernels_;
   CodesAt x_;
-  TensorId logits_;
-  TensorId edge_logits_;
+  CodesAt logits_;
+  std::optional<CodesAt> edge_logits_;
   EdgesId edges_;
   AttentionRule attention_;
   RequantizeObject rule_;
@@ -88,27 +84,26 @@ class OrderStep final : public Step {
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
     const Edges& edges = frame.edges[edges_];
-    const int8_t* from = frame.values<int8_t>(logits_.id);
-    int8_t* to = frame.mutable_values<int8_t>(y_.id);
-    const int64_t heads = y_.cols;
-    const size_t bytes = static_cast<size_t>(heads);
+    const Codes from = frame.codes(logits_);
+    const MutableCodes to = frame.mutable_codes(y_);
+    const size_t bytes = static_cast<size_t>(y_.cols);
     for (int64_t row = begin; row < end; ++row) {
       const int64_t first = edges.csr.indptr[row];
       const int64_t listed_end = edges.csr.indptr[row + 1] - (loops_ != LoopLogits::kept);
-      for (int64_t e = first; e < listed_end; ++e) std::memcpy(to + e * heads, from + edges.ids[e] * heads, bytes);
-      if (loops_ == LoopLogits::constant) std::memcpy(to + listed_end * heads, constant_.data(), bytes);
-      if (loops_ == LoopLogits::mean) write_mean(to + first * heads, listed_end - first, heads);
+      for (int64_t e = first; e < listed_end; ++e) std::memcpy(to.row(e), from.row(edges.ids[e]), bytes);
+      if (loops_ == LoopLogits::constant) std::memcpy(to.row(listed_end), constant_.data(), bytes);
+      if (loops_ == LoopLogits::mean) write_mean(to, first, listed_end);
     }
   }
 
  private:
-  // The rounded mean of `count` rows, behind them (docs/numerics.md, "attend").
-  static void write_mean(int8_t* rows, int64_t count, int64_t heads) noexcept {
-    const Multiplier each = bounded(combine(from_real(count == 0 ? 0.0 : 1.0 / static_cast<double>(count)), kOne));
-    for (int64_t h = 0; h < heads; ++h) {
+  // The rounded mean of the rows [first, end), in the row behind them (docs/numerics.md, "attend").
+  static void write_mean(MutableCodes logits, int64_t first, int64_t end) noexcept {
+    const Multiplier each = bounded(combine(from_real(first == end ? 0.0 : 1.0 / static_cast<double>(end - first)), kOne));
+    for (int64_t h = 0; h < logits.cols; ++h) {
       int64_t sum = 0;
-      for (int64_t e = 0; e < count; ++e) sum += rows[e * heads + h];
-      rows[count * heads + h] = static_cast<int8_t>(requantize_any(sum, each, 0, {0, -128, 127}));
+      for (int64_t e = first; e < end; ++e) sum += static_cast<int8_t>(logits.row(e)[h]);
+      logits.row(end)[h] = static_cast<uint8_t>(requantize_any(sum, each, 0, {0, -128, 127}));
     }
   }
 
@@ -129,8 +124,8 @@ StepPtr maximum_step(const Kernels& kernels, CodesAt x, EdgesId edges, CodesAt y
   return std::make_unique<MaximumStep>(kernels, x, edges, y);
 }
 
-StepPtr attend_step(const Kernels& kernels, CodesAt x, TensorId logits, TensorId edge_logits, EdgesId edges, AttentionRule attention,
-                    RequantizeObject rule, CodesAt y) {
+StepPtr attend_step(const Kernels& kernels, CodesAt x, CodesAt logits, std::optional<CodesAt> edge_logits, EdgesId edges,
+                    AttentionRule attention, RequantizeObject rule, CodesAt y) {
   return std::make_unique<AttendStep>(kernels, x, logits, edge_logits, edges, std::move(attention), std::move(rule), y);
 }
 

@@ -7,7 +7,7 @@ from torch_geometric.nn import GCNConv, Linear
 
 import degreequant as dq
 from degreequant.nn.prepared import stored_codes
-from degreequant.nn.site import Site
+from degreequant.nn.sites.site import Site
 from degreequant.quant.exact import Codes
 from degreequant.quant.fake import ActivationQuantizer
 

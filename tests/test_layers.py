@@ -48,6 +48,8 @@ LAYERS = {
     "cli": 6,
     "__main__": 7,
 }
+PARTS_OF_NN = {"lowering": 0, "tracing": 0, "sites": 1, "rewriting": 2}
+"""The order within `nn`; what is not listed stands on top."""
 ROOT = 4
 """`degreequant` itself names everything, lazily, so only what lies above `convert` may import names from it."""
 
@@ -190,6 +192,15 @@ def test_imports_go_down() -> None:
     assert [problem for module, imports in found.items() for problem in violations(module, imports)] == []
 
 
+def test_parts_of_nn_go_down() -> None:
+    def part(module: str) -> int:
+        return PARTS_OF_NN.get(module.removeprefix("degreequant.nn.").partition(".")[0], 3)
+
+    pairs = [(module, found.module) for module, imports in all_imports().items() for found in imports if found.module in FILES]
+    inside = [pair for pair in pairs if all(name.startswith("degreequant.nn.") for name in pair)]
+    assert not [f"{module} imports {other}" for module, other in inside if part(other) > part(module)]
+
+
 def test_no_import_loops() -> None:
     graph = {
         module: {found.module for found in imports if found.at_import and found.module in FILES and found.module != module}
@@ -209,7 +220,7 @@ def test_root_imports_only_the_waist_at_once() -> None:
 @pytest.mark.parametrize(
     ("module", "text", "expected"),
     [
-        ("degreequant.quant.fake", "from degreequant.nn import gcn", "nn is layer 2 and quant is 1"),
+        ("degreequant.quant.fake", "from degreequant.nn.sites import gcn", "nn is layer 2 and quant is 1"),
         ("degreequant.quant.fake", "from degreequant.protect import degree_rank", "protect is layer 1 and quant is 1"),
         ("degreequant.quant.fake", "def f():\n    from degreequant.runtime import engine", "runtime is layer 1 and quant is 1"),
         ("degreequant.nn.rewrite", "import degreequant.runtime.engine", "runtime lies right of the waist"),
@@ -233,7 +244,7 @@ def test_a_wrong_import_is_seen(module: str, text: str, expected: str) -> None:
     [
         ("degreequant.program", "from degreequant.errors import ProgramError\nimport json, numpy"),
         ("degreequant.runtime.engine", "from degreequant.runtime import _kernels\nfrom degreequant.program import Program"),
-        ("degreequant.nn.gcn", "from degreequant.quant import exact\nimport torch\nfrom .linear import QuantLinear"),
+        ("degreequant.nn.sites.gcn", "from degreequant.quant import exact\nimport torch\nfrom .linear import QuantLinear"),
         ("degreequant.conversion", "from degreequant.nn.rewrite import prepare\nfrom degreequant.program import Program"),
         (
             "degreequant.cli.demo",

@@ -12,13 +12,13 @@ from torch import nn
 
 from degreequant.errors import ConvertError
 from degreequant.nn.floats import NOMINAL, SitedPlan, activation_site, float_form, layer_site, width_of
-from degreequant.nn.input import InputSite
-from degreequant.nn.outlook import Outlook
-from degreequant.nn.plan import CallNames, Ref, Step
 from degreequant.nn.prepared import SITES, PreparedModel, original_class
-from degreequant.nn.site import Context, Site
-from degreequant.nn.statics import Statics
-from degreequant.nn.vocabulary import activation, describe, drops_last_dimension, epilogue, operand, selected_column
+from degreequant.nn.rewriting.outlook import Outlook
+from degreequant.nn.rewriting.statics import Statics
+from degreequant.nn.rewriting.vocabulary import activation, describe, drops_last_dimension, epilogue, operand, selected_column
+from degreequant.nn.sites.input import InputSite
+from degreequant.nn.sites.site import Context, Site
+from degreequant.nn.tracing.plan import CallNames, Ref, Step
 from degreequant.operations import ROWS, AnyOperation, Embedding, Epilogue, FloatEmbedding, FloatInput, Input, Quantize, Role
 from degreequant.program import Program
 

@@ -27,6 +27,18 @@ def test_the_median_is_told_and_the_warmup_is_not_counted(monkeypatch):
     assert alternate({"work": work}, repeats=3, warmup=2)["work"].ms == pytest.approx(3.0)
 
 
+def test_short_calls_are_repeated_until_the_burst_is_over(monkeypatch):
+    now, calls = [0.0], []
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def cold_at_first():
+        calls.append(now[0])
+        now[0] += 0.25 if len(calls) == 1 else 0.125
+
+    assert alternate({"work": cold_at_first}, repeats=1, warmup=0, burst=1.0)["work"].ms == pytest.approx(1000 / 7)
+    assert len(calls) == 7
+
+
 def loopless():
     data = tiny.task()
     data.edge_index = data.edge_index[:, data.edge_index[0] != data.edge_index[1]]

@@ -35,8 +35,8 @@ struct Matrix {
     if (row_bytes(type, 2) > 1 || cols % 2 == 0) return;
     for (int64_t row = 1; row <= rows; ++row) bytes[static_cast<size_t>(row * row_bytes(type, cols) - 1)] &= 15;
   }
-  Codes view() const { return {bytes.data(), rows, cols, type}; }
-  MutableCodes out() { return {bytes.data(), rows, cols, type}; }
+  Codes view() const { return {bytes.data(), rows, cols, type, row_bytes(type, cols)}; }
+  MutableCodes out() { return {bytes.data(), rows, cols, type, row_bytes(type, cols)}; }
 
   int64_t rows, cols;
   CodeType type;

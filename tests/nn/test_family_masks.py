@@ -7,7 +7,7 @@ from family import FAMILY, SLOW
 from worlds import USUAL
 
 import degreequant as dq
-from degreequant.nn.site import Context
+from degreequant.nn.sites.site import Context
 from degreequant.protect import Protection
 from degreequant.quant.fake import ActivationQuantizer
 from degreequant.quant.observers import RangeObserver

@@ -13,7 +13,7 @@ from degreequant.diagnosis.tally import Tally, bucket_of
 from degreequant.errors import PrepareError
 from degreequant.nn.calls import Call, batches_of, call_of
 from degreequant.nn.prepared import SITES, PreparedModel, stored_codes, stored_floats
-from degreequant.nn.site import Site
+from degreequant.nn.sites.site import Site
 from degreequant.nn.switches import Quantizer, quantizers, quantizing, settings_path
 from degreequant.operations import Rows
 from degreequant.protect import edge_list

@@ -12,7 +12,7 @@ from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv
 
-from degreequant.nn.adjacency import csr_matrix
+from degreequant.nn.sites.adjacency import csr_matrix
 
 Contender = Callable[[], Any]
 
@@ -31,23 +31,28 @@ def alternate(contenders: Mapping[str, Contender], *, repeats: int = 15, warmup:
     """Times each contender once a round, round after round, so that a slow spell of the machine meets all of them.
 
     Before each turn the machine is left alone for `SETTLE` seconds: torch's threads spin for a while after their work is done, and would
-    take the processor from whoever comes next. A turn is one call, or, where calls are short, as many as take about `burst` seconds, of
-    which the mean counts: what sleeping did to caches and clock is then no part of it.
+    take the processor from whoever comes next. A turn is one call, or, where calls are short, as many as take `burst` seconds, of which
+    the mean counts: what sleeping did to caches and clock is then hardly a part of it.
     """
     samples: dict[str, list[float]] = {name: [] for name in contenders}
-    calls = dict.fromkeys(contenders, 1)
     for number in range(warmup + repeats):
         for name, call in contenders.items():
             time.sleep(SETTLE)
-            started = time.perf_counter()
-            for _ in range(calls[name]):
-                call()
-            seconds = (time.perf_counter() - started) / calls[name]
+            seconds = _turn(call, burst)
             if number >= warmup:
                 samples[name].append(1e3 * seconds)
-            elif number == warmup - 1:
-                calls[name] = max(1, round(burst / seconds))
     return {name: Timing(median(values), repeats) for name, values in samples.items()}
+
+
+def _turn(call: Contender, burst: float) -> float:
+    """Seconds of a call, the mean of as many as take `burst` seconds, of one at least."""
+    started, calls = time.perf_counter(), 0
+    while True:
+        call()
+        calls += 1
+        elapsed = time.perf_counter() - started
+        if elapsed >= burst:
+            return elapsed / calls
 
 
 def pyg_contenders(model: nn.Module, data: Data) -> dict[str, Contender]:

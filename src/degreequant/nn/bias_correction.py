@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from degreequant.nn.calls import Call
-from degreequant.nn.finish import Finish
-from degreequant.nn.norm import NormSite
 from degreequant.nn.prepared import SITES, PreparedModel, stored_floats
-from degreequant.nn.site import Site
+from degreequant.nn.sites.finish import Finish
+from degreequant.nn.sites.norm import NormSite
+from degreequant.nn.sites.site import Site
 from degreequant.nn.switches import quantizing
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from torch import nn
 
-from degreequant.nn.plan import Form, Plan, Ref, Step, renamed
-from degreequant.nn.registry import LAYERS
-from degreequant.nn.trace import Whole, is_leaf, trace
+from degreequant.nn.rewriting.registry import LAYERS
+from degreequant.nn.tracing.plan import Form, Plan, Ref, Step, renamed
+from degreequant.nn.tracing.trace import Whole, is_leaf, trace
 from degreequant.scheme import Recipe
 
 

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from torch import nn
 
 from degreequant.errors import ConvertError, PrepareError
-from degreequant.nn.activation import Activation
-from degreequant.nn.elementwise import ReluSite, TableSite
 from degreequant.nn.expand import expand
-from degreequant.nn.input import InputSite
-from degreequant.nn.plan import Plan, Ref
-from degreequant.nn.prepared import PreparedModel, Roles, evaluating
-from degreequant.nn.registry import LAYERS, Entry, altered
-from degreequant.nn.rewriter import Rewriter
-from degreequant.nn.site import Context, Site, SiteSpec
-from degreequant.nn.trace import every_layer
+from degreequant.nn.prepared import PreparedModel, evaluating
+from degreequant.nn.rewriting.registry import LAYERS, Entry, altered
+from degreequant.nn.rewriting.rewriter import Rewriter
+from degreequant.nn.rewriting.roles import Roles
+from degreequant.nn.sites.activation import Activation
+from degreequant.nn.sites.elementwise import ReluSite, TableSite
+from degreequant.nn.sites.input import InputSite
+from degreequant.nn.sites.site import Context, Site, SiteSpec
+from degreequant.nn.tracing.plan import Plan, Ref
+from degreequant.nn.tracing.trace import every_layer
 from degreequant.scheme import Recipe
 
 NOMINAL = Recipe()

@@ -7,12 +7,12 @@ from typing import Any, Literal
 from torch import nn
 
 from degreequant.errors import PrepareError
-from degreequant.nn.outlook import Outlook
-from degreequant.nn.plan import Plan, Step
 from degreequant.nn.prepared import SITES, PreparedModel, original_class
-from degreequant.nn.site import Site
+from degreequant.nn.rewriting.outlook import Outlook
+from degreequant.nn.rewriting.vocabulary import describe
+from degreequant.nn.sites.site import Site
 from degreequant.nn.switches import Quantizer
-from degreequant.nn.vocabulary import describe
+from degreequant.nn.tracing.plan import Plan, Step
 from degreequant.quant.fake import ActivationQuantizer, WeightQuantizer
 from degreequant.scheme import Recipe
 from degreequant.tabular import Side, Table

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from degreequant.errors import InputError
 from degreequant.memo import TensorMemo
-from degreequant.nn.plan import Plan, Step, resolve
-from degreequant.nn.site import Context, Site
-from degreequant.nn.symbol import COUNTS
-from degreequant.operations import Role
+from degreequant.nn.rewriting.roles import Roles
+from degreequant.nn.sites.site import Context, Site
+from degreequant.nn.tracing.plan import Plan, Step, resolve
+from degreequant.nn.tracing.symbol import COUNTS
 from degreequant.operations.base import ROWS
 from degreequant.protect import Protection
 from degreequant.quant.exact import Codes
@@ -21,25 +21,6 @@ from degreequant.scheme import Recipe
 
 SITES = "dq_sites"
 """Name of the submodule that holds the sites."""
-
-
-@dataclass(frozen=True)
-class Roles:
-    """What the inputs are.
-
-    Attributes:
-        ordered: Name and role of each input that the layers read, in the order of the forward.
-        batch: Name of the input that holds the graph of each node, where the forward has one.
-        data: Name of the `Data` object that the others are read from, where the forward takes one; its `batch` counts as such an input.
-    """
-
-    ordered: tuple[tuple[str, Role], ...]
-    batch: str | None
-    data: str | None
-
-    def name(self, role: Role) -> str | None:
-        """The first input of that role."""
-        return next((name for name, of in self.ordered if of == role), None)
 
 
 @dataclass(frozen=True)

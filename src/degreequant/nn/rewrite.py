@@ -16,12 +16,13 @@ from degreequant.errors import PrepareError
 from degreequant.memo import TensorMemo
 from degreequant.nn import lowerings as lowerings  # registers them
 from degreequant.nn.expand import expand
-from degreequant.nn.plan import Form, Plan
-from degreequant.nn.prepared import SITES, Preparation, PreparedModel, Roles, prepared_class
-from degreequant.nn.registry import LAYERS
-from degreequant.nn.rewriter import Rewriter
-from degreequant.nn.site import Site
-from degreequant.nn.trace import Whole, trace
+from degreequant.nn.prepared import SITES, Preparation, PreparedModel, prepared_class
+from degreequant.nn.rewriting.registry import LAYERS
+from degreequant.nn.rewriting.rewriter import Rewriter
+from degreequant.nn.rewriting.roles import Roles
+from degreequant.nn.sites.site import Site
+from degreequant.nn.tracing.plan import Form, Plan
+from degreequant.nn.tracing.trace import Whole, trace
 from degreequant.protect import Protection
 from degreequant.scheme import Recipe
 
@@ -33,7 +34,7 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: Mapping[str, Any] 
     stays untouched.
 
     Args:
-        model: Built of what `degreequant.nn.registry` lists, activations, dropout, and a softmax, log_softmax or sigmoid at the end.
+        model: Built of what docs/layers.md lists.
         recipe: What to quantize and how; `Recipe.fp32()` gives a copy that computes what the original does.
         example_inputs: Arguments of the forward (by position in a tuple, or by name), to choose a form: an optional argument that is
             given a tensor here is traced as given, every other one as absent. Only which arguments are given matters, not their values.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from degreequant.nn.input import InputSite
+from degreequant.nn.sites.input import InputSite
 from degreequant.nn.prepared import SITES, PreparedModel
 from degreequant.quant.fake import ActivationQuantizer, WeightQuantizer
 

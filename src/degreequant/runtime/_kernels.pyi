@@ -21,6 +21,9 @@ def available_isas() -> list[str]:
 def from_real(factor: float) -> tuple[int, int]:
     """Mantissa and shift of a finite factor, as `degreequant.fixedpoint.from_real` gives them: what the kernels make of theirs."""
 
+def gathered_stride(row_bytes: int) -> int:
+    """How many bytes apart a plan lays the rows of codes that are gathered."""
+
 class Csr:
     """Edges by destination, in the order of the input. Immutable, so that its indices are checked once."""
 

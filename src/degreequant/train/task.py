@@ -13,8 +13,8 @@ from torch_geometric.data import Data
 
 from degreequant.data.graphs import GraphBatch, GraphSet
 from degreequant.errors import DatasetError
-from degreequant.nn.pool import note_size
 from degreequant.nn.prepared import PreparedModel
+from degreequant.nn.sites.pool import note_size
 from degreequant.protect import degree_rank
 
 Part = Literal["train", "val", "test"]

@@ -1,4 +1,4 @@
-"""Normalizations, all made of one: a mean taken away and a division by a root mean square (`degreequant.nn.standardize`)."""
+"""Normalizations, all made of one: a mean taken away and a division by a root mean square (`degreequant.nn.sites.standardize`)."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from degreequant.errors import PrepareError
 from degreequant.nn.lowering import register_lowering
-from degreequant.nn.standardize import Standard, standardize
+from degreequant.nn.tracing.standard import Standard, standardize
 
 
 @register_lowering(nn.LayerNorm)

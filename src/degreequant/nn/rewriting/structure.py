@@ -1,0 +1,154 @@
+"""What a plan does with the graph: which results are edges, ends of edges or numbers of nodes, and which follow from parameters alone.
+
+None of these is stored: edges are inputs of the Program, and operations say what they make of them.
+"""
+
+import operator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
+from torch_geometric.utils import add_remaining_self_loops, add_self_loops, remove_self_loops
+
+from degreequant.errors import PrepareError
+from degreequant.nn.tracing.plan import Plan, Ref, Step, references
+from degreequant.nn.tracing.symbol import COUNTS
+from degreequant.operations import EdgeNorm
+from degreequant.operations.edges import EdgeSet, Loops
+
+_NORM = ("edge_index", "edge_weight", "num_nodes", "improved", "add_self_loops", "flow", "dtype")
+
+
+@dataclass(frozen=True)
+class Normed:
+    """The coefficients that `gcn_norm` computes: of these edges and weights, with these options."""
+
+    edge_index: str
+    edge_weight: Ref | None
+    norm: EdgeNorm
+
+
+@dataclass(frozen=True)
+class Looped:
+    """Features of edges after self loops were dropped or added: of the features `attr`, by `edges`, loops filled with `fill`."""
+
+    attr: Ref
+    edges: EdgeSet
+    fill: Any
+
+
+class Structure:
+    """What the results of one plan are, besides tensors.
+
+    Attributes:
+        static: Follow from parameters and buffers alone.
+        edges: Edges, by name.
+        ends: One end of each edge: which edges, and 0 for sources or 1 for targets.
+        counts: Numbers of rows.
+        pairs: What functions that change the edges return: edges, and what belongs to them.
+        normed: Normalized coefficients of edges.
+        looped: Features of edges with other loops.
+        masks: Edges of one relation: the input with the relation of each edge, and which one.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.static: set[str] = set()
+        self.edges: dict[str, EdgeSet] = {name: EdgeSet(name) for name in plan.edges}
+        self.ends: dict[str, tuple[str, int]] = {}
+        self.counts: set[str] = set()
+        self.pairs: dict[str, tuple[EdgeSet, Normed | Looped | None]] = {}
+        self.normed: dict[str, Normed] = {}
+        self.looped: dict[str, Looped] = {}
+        self.masks: dict[str, tuple[str, int]] = {}
+        read = [step for step in plan.steps if plan.reads_argument(step)]
+        self._inputs = {item.name for item in (*plan.arguments, *read) if item.sort == "integers"}
+        for step in plan.steps:
+            self._read(step, plan)
+
+    def has(self, name: str) -> bool:
+        """Whether a result is none of the tensors that are stored."""
+        known = (self.static, self.edges, self.ends, self.counts, self.pairs, self.normed, self.looped, self.masks)
+        return any(name in names for names in known)
+
+    def _read(self, step: Step, plan: Plan) -> None:
+        first = step.args[0].name if step.args and isinstance(step.args[0], Ref) else ""
+        if plan.reads_argument(step):
+            self.edges.update({step.name: EdgeSet(step.name)} if step.sort == "edges" else {})
+        elif step.target in COUNTS:
+            self.counts.add(step.name)
+        elif step.target in _PAIRS and first in self.edges:
+            self.pairs[step.name] = self._pair(step, self.edges[first])
+        elif first in self.pairs and step.target is operator.getitem:
+            self._part(step.name, self.pairs[first], step.args[1])
+        elif first in self.edges:
+            self._of_edges(step, first)
+        elif step.target in _EQUALS and first in self._inputs and isinstance(step.args[1], int):
+            self.masks[step.name] = (first, step.args[1])
+        elif step.kind not in ("module", "site") and all(name in self.static for name in step.reads()):
+            self.static.add(step.name)
+
+    def _pair(self, step: Step, edges: EdgeSet) -> tuple[EdgeSet, Normed | Looped | None]:
+        if step.target is gcn_norm:
+            return self._normed(step, edges)
+        after: Loops | None = "drop" if step.target is remove_self_loops else "replace"
+        if step.target is add_self_loops:
+            after = _AFTER_ADDING.get(edges.loops)
+        if after is None or (edges.loops != "keep" and step.target is not add_self_loops):
+            raise PrepareError(f"{step.target.__name__}() works on edges whose self loops were changed twice; prepare takes one change")
+        given = step.by_name(("edge_index", "edge_attr", "fill_value", "num_nodes"))
+        everywhere = step.target is remove_self_loops or given.get("num_nodes") is not None
+        if not everywhere and edges.loops == "drop":
+            raise PrepareError(
+                f"{step.target.__name__}() is called without num_nodes, so nodes behind the last that an edge names get no loop; "
+                f"expected num_nodes=x.size(0)"
+            )
+        attr, changed = given.get("edge_attr"), replace(edges, loops=after, everywhere=everywhere)
+        if not isinstance(attr, Ref):
+            return changed, None
+        return changed, Looped(attr, changed, given.get("fill_value", 1.0))
+
+    def _normed(self, step: Step, edges: EdgeSet) -> tuple[EdgeSet, Normed]:
+        given = step.by_name(_NORM)
+        if edges != EdgeSet(edges.index) or given.get("flow", "source_to_target") != "source_to_target":
+            raise PrepareError("gcn_norm() is called on edges that were changed before; prepare takes the edges of the model's input")
+        loops, weight = bool(given.get("add_self_loops", True)), given.get("edge_weight")
+        if loops and given.get("num_nodes") is None:
+            raise PrepareError("gcn_norm() is called without num_nodes, so nodes behind the last that an edge names get no loop")
+        norm = EdgeNorm(True, loops, bool(given.get("improved", False)))
+        normed = Normed(edges.index, weight if isinstance(weight, Ref) else None, norm)
+        return replace(edges, loops="replace" if loops else "keep"), normed
+
+    def _part(self, name: str, pair: tuple[EdgeSet, Normed | Looped | None], index: Any) -> None:
+        edges, other = pair
+        if index == 0:
+            self.edges[name] = edges
+        elif isinstance(other, Normed):
+            self.normed[name] = other
+        elif isinstance(other, Looped):
+            self.looped[name] = other
+
+    def _of_edges(self, step: Step, name: str) -> None:
+        index = step.args[1] if len(step.args) > 1 else step.kwargs.get("dims")
+        if step.target is operator.getitem and isinstance(index, tuple) and index[:1] == (slice(None),) and len(index) == 2:
+            self._of_relation(step, name, index[1])
+        elif step.target is operator.getitem and index in (0, 1):
+            self.ends[step.name] = (name, index)
+        elif (step.target in ("flip", torch.flip) and index in (0, (0,), [0])) or (step.target is operator.getitem and index == [1, 0]):
+            self.edges[step.name] = replace(self.edges[name], flip=not self.edges[name].flip)
+
+    def _of_relation(self, step: Step, name: str, mask: Any) -> None:
+        if not isinstance(mask, Ref) or mask.name not in self.masks or self.edges[name] != EdgeSet(name):
+            return
+        types, relation = self.masks[mask.name]
+        self.edges[step.name] = replace(self.edges[name], types=types, relation=relation)
+
+
+_AFTER_ADDING: dict[Loops, Loops] = {"drop": "replace", "keep": "append"}
+_EQUALS = (operator.eq, torch.eq, "eq")
+_PAIRS = (gcn_norm, remove_self_loops, add_self_loops, add_remaining_self_loops)
+
+
+def static_names(structure: Structure, value: Any) -> bool:
+    """Whether everything that a value refers to follows from parameters."""
+    return all(name in structure.static for name in references(value))

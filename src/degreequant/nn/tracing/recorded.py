@@ -1,0 +1,74 @@
+"""Functions of PyG that are one step each, because no trace can follow what they do, or because an engine has a form of the whole."""
+
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import CodeType, FunctionType
+from typing import Any
+
+from torch import fx
+from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
+from torch_geometric.utils import add_remaining_self_loops, add_self_loops, degree, remove_self_loops, scatter, softmax
+
+from degreequant.errors import PrepareError
+from degreequant.nn.tracing.symbol import Symbol
+
+POOLS: tuple[Callable[..., Any], ...] = (global_add_pool, global_mean_pool, global_max_pool)
+LOOPS: tuple[Callable[..., Any], ...] = (add_remaining_self_loops, add_self_loops, remove_self_loops)
+RECORDED: tuple[Callable[..., Any], ...] = (*POOLS, *LOOPS, gcn_norm, degree, scatter, softmax)
+
+_ORIGINALS = tuple(
+    FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
+    for function in RECORDED
+)
+
+
+@contextmanager
+def functions_as_steps() -> Iterator[None]:
+    """While it lasts, the functions of `RECORDED` record their calls. They have other code meanwhile, so it does not matter how a forward
+    reaches them: by a global of any module, an attribute of the model, or a list."""
+    kept: list[tuple[Any, CodeType, Any]] = [(function, function.__code__, function.__defaults__) for function in RECORDED]
+    try:
+        for index, (function, _, _) in enumerate(kept):
+            function.__defaults__ = None  # the recording code has no arguments of its own that they could belong to
+            function.__code__ = _recording(index)
+        yield
+    finally:
+        for function, code, defaults in kept:
+            function.__code__ = code
+            function.__defaults__ = defaults
+
+
+def _recording(index: int) -> CodeType:
+    """Code for the function at `index` of `RECORDED` that hands its arguments to `record`."""
+
+    def call(*args, **kwargs):  # type: ignore[no-untyped-def]
+        from degreequant.nn.tracing.recorded import record
+
+        return record("index", args, kwargs)
+
+    code = call.__code__
+    return code.replace(co_consts=tuple(index if value == "index" else value for value in code.co_consts))
+
+
+def record(index: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The call of a recorded function: a step where it is called with symbols, else what it computes."""
+    symbol = next((value for value in (*args, *kwargs.values()) if isinstance(value, fx.Proxy)), None)
+    if symbol is not None:
+        made = symbol.tracer.create_proxy("call_function", RECORDED[index], args, kwargs)
+        if RECORDED[index] not in LOOPS:
+            return made
+        parts = range(1 if _attributes(args, kwargs) is None else 2)
+        found = [symbol.tracer.create_proxy("call_function", operator.getitem, (made, part), {}) for part in parts]
+        return found[0], found[1] if len(found) == 2 else None
+    if RECORDED[index] in POOLS and not any(isinstance(value, Symbol) for value in args):
+        values = [value for value in (*args, *kwargs.values()) if hasattr(value, "shape")]
+        if not values:
+            raise PrepareError(f"{RECORDED[index].__name__}() is called on something that the forward does not compute from its arguments")
+    return _ORIGINALS[index](*args, **kwargs)
+
+
+def _attributes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a function of `LOOPS` is given beside the edges."""
+    return args[1] if len(args) > 1 else kwargs.get("edge_attr")

@@ -1,0 +1,114 @@
+"""Shapes while tracing: the examples of arguments, and of what layers leave. Layers tell the widths of arguments that nobody gave."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch_geometric.nn
+from torch import Tensor, fx, nn
+from torch_geometric.nn import MessagePassing, global_add_pool
+
+from degreequant.nn.tracing.symbol import EDGES, EXAMPLE, GRAPHS, GUESSED, NODES, example_result
+
+Given = tuple[tuple[int, ...], torch.dtype]
+"""Shape and type of an argument that somebody gave."""
+
+_LINEAR = (nn.Linear, torch_geometric.nn.Linear)
+_OF_EDGES = ("edge_weight", "edge_attr", "edge_type")
+
+
+def example_of_argument(name: str, given: Given | None) -> tuple[Tensor | None, bool]:
+    """The example of a forward's argument, and whether its width is a guess; none for an argument that is no tensor."""
+    if given is not None:
+        return _like(name, *given), False
+    if name in ("edge_index", "adj_t"):
+        return _edges(), False
+    if name == "edge_weight":
+        return torch.zeros(EDGES), False
+    if name in ("edge_type", "batch"):
+        return torch.zeros(EDGES if name == "edge_type" else NODES, dtype=torch.long), False
+    if name in ("x", "input", "edge_attr"):
+        return torch.zeros(EDGES if name == "edge_attr" else NODES, 1), True
+    return None, False
+
+
+def bind(layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Notes of a layer's arguments what the layer knows of them: that one is `edge_index`, how wide `x` is."""
+    if isinstance(layer, _LINEAR) and args:
+        return _width(args[0], NODES, layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels)
+    if isinstance(layer, nn.Embedding) and args:
+        return _categories(args[0])
+    if not isinstance(layer, MessagePassing):
+        return None
+    names = list(inspect.signature(layer.forward).parameters)
+    given = dict(zip(names, args, strict=False)) | dict(kwargs)
+    if isinstance(given.get("edge_index"), fx.Proxy) and given["edge_index"].node.meta.get(EXAMPLE) is None:
+        given["edge_index"].node.meta[EXAMPLE] = _edges()
+    for name in ("x", "edge_attr"):
+        width = getattr(layer, "in_channels" if name == "x" else "edge_dim", None)
+        _width(given.get(name), NODES if name == "x" else EDGES, width[0] if isinstance(width, tuple | list) else width)
+    return None
+
+
+def _width(value: Any, rows: int, width: Any) -> None:
+    """Gives an argument of unknown width one."""
+    if not isinstance(value, fx.Proxy) or value.node.op not in ("placeholder", "call_function"):
+        return
+    node = value.node
+    unknown = node.meta.get(EXAMPLE) is None or node.meta.get(GUESSED)
+    if unknown and (node.op == "placeholder" or node.target is getattr) and type(width) is int and width > 0:
+        known = node.meta.get(EXAMPLE)
+        node.meta[EXAMPLE] = torch.zeros(rows if known is None else len(known), width)
+        node.meta[GUESSED] = False
+
+
+def _categories(value: Any) -> None:
+    """Makes an argument whose width is a guess a vector: what an embedding is called on, as it is."""
+    if isinstance(value, fx.Proxy) and value.node.meta.get(GUESSED):
+        value.node.meta[EXAMPLE] = torch.zeros(len(value.node.meta[EXAMPLE]), dtype=torch.long)
+        value.node.meta[GUESSED] = False
+
+
+def example_of_module(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
+    """The example of what a layer leaves."""
+    x = next((value.meta[EXAMPLE] for value in (*args, *kwargs.values()) if isinstance(value, fx.Node)), None)
+    x = torch.zeros(NODES, 1) if x is None else x
+    if isinstance(module, _LINEAR):
+        return torch.zeros(*x.shape[:-1], module.out_features if isinstance(module, nn.Linear) else module.out_channels)
+    if isinstance(module, nn.Embedding):
+        return torch.zeros(*x.shape, module.embedding_dim)
+    if isinstance(module, MessagePassing):
+        width = _width_of(module)
+        if isinstance(module, torch_geometric.nn.GATConv) and module.concat:
+            width = module.out_channels * module.heads
+        return torch.zeros(len(x), width) if isinstance(width, int) else x
+    if module.__module__.startswith("torch_geometric.nn.pool"):
+        return torch.zeros(GRAPHS, *x.shape[1:])
+    if isinstance(module, nn.GRUCell):
+        return torch.zeros(len(x), module.hidden_size)
+    return x.clone()
+
+
+def _width_of(module: nn.Module) -> int | None:
+    """How wide a module's result is, as it or the last module in it that knows says."""
+    known = getattr(module, "out_channels", getattr(module, "out_features", None))
+    if isinstance(known, int):
+        return known
+    return next((width for inner in reversed(list(module.children())) if (width := _width_of(inner)) is not None), None)
+
+
+def example_of_pool(*args: Any) -> Any:
+    """The example of what a pool leaves."""
+    return example_result(lambda x, batch=None, size=None: global_add_pool(x, None if batch is None else batch[: len(x)]), args, {})
+
+
+def _edges() -> Tensor:
+    return torch.arange(EDGES).remainder(NODES).repeat(2, 1).roll(1, 1)
+
+
+def _like(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    if len(shape) == 2 and shape[0] == 2 and not dtype.is_floating_point:
+        return _edges()
+    rows = EDGES if name.startswith(_OF_EDGES) else NODES
+    return torch.zeros((rows, *shape[1:]), dtype=dtype) if shape else torch.zeros((), dtype=dtype)
