@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from degreequant.nn.sites.input import InputSite
 from degreequant.nn.prepared import SITES, PreparedModel
+from degreequant.nn.sites.input import InputSite
 from degreequant.quant.fake import ActivationQuantizer, WeightQuantizer
 
 Quantizer = ActivationQuantizer | WeightQuantizer
