@@ -99,6 +99,8 @@ class Recipe:
         quant_noise: Share of the weights that a training forward quantizes (Quant-Noise, Fan et al. 2020); 1 quantizes all.
         readout_bits: Least bits of what is stored once a graph: the readout, and all that is computed of it. There is little of it, and a
             sum over a whole graph spans more than its nodes do. `None` (the paper) treats it like the rest.
+        skip_bits: Least bits of the sum of two tensors, such as a layer's result and what it skips: every layer adds to it, and what one
+            rounds away is gone for all that follow. `None` treats it like the rest. (In the paper's code such sums are in float.)
         widen_below: Signal to noise (dB) of a stored tensor below which `degreequant.calibrate` gives its layer activations of 16 bits,
             if the layer has no settings of its own. Training adapts a model to its bits and never does; nor does `None`.
         overrides: `(module path, settings)` pairs; use `override`.
@@ -121,6 +123,7 @@ class Recipe:
     p_max: float = 0.0
     quant_noise: float = 1.0
     readout_bits: int | None = None
+    skip_bits: int | None = None
     widen_below: float | None = None
     overrides: tuple[tuple[str, "Override"], ...] = ()
 
@@ -251,7 +254,7 @@ def _check_bits(recipe: Recipe) -> None:
         raise RecipeError(
             f"weight_bits is {recipe.weight_bits} and activation_bits is {recipe.activation_bits}: set both, or neither to stay in float"
         )
-    for name, choices in (("weight_bits", BITS[:-1]), ("activation_bits", BITS), ("readout_bits", BITS)):
+    for name, choices in (("weight_bits", BITS[:-1]), ("activation_bits", BITS), ("readout_bits", BITS), ("skip_bits", BITS)):
         value = getattr(recipe, name)
         if value is not None and (type(value) is not int or value not in choices):
             raise RecipeError(f"{name} is {value!r}; expected one of {', '.join(map(str, choices))}")
