@@ -61,7 +61,7 @@ class Graph:
     def __init__(self, data: Data) -> None:
         self.data, self.nodes, self.width = data, data.num_nodes, data.num_node_features
         source, target = data.edge_index
-        self.adjacency = csr_matrix(target, source, torch.ones(len(source)), self.nodes)
+        self.adjacency = csr_matrix(target, source, torch.ones(len(source)), (self.nodes, self.nodes))
         self.row, self.column = data.x.nonzero().T
         self.value = data.x[self.row, self.column]
         self.by_column = self.column.argsort(stable=True)

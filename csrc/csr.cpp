@@ -46,10 +46,12 @@ class Sorter {
   int64_t first_edge(int64_t chunk) const noexcept { return list_.edges / chunks_ * chunk + std::min(chunk, list_.edges % chunks_); }
   int64_t* counters(int64_t chunk) noexcept { return next_.data() + chunk * list_.nodes; }
 
-  bool is_outside(Index node) const noexcept { return static_cast<uint64_t>(int64_t{node}) >= static_cast<uint64_t>(list_.nodes); }
+  static bool is_outside(Index node, int64_t nodes) noexcept {
+    return static_cast<uint64_t>(int64_t{node}) >= static_cast<uint64_t>(nodes);
+  }
 
   BadEdge describe(int64_t edge) const noexcept {
-    if (is_outside(list_.source[edge])) return {0, edge, list_.source[edge]};
+    if (is_outside(list_.source[edge], list_.sources)) return {0, edge, list_.source[edge]};
     return {1, edge, list_.destination[edge]};
   }
 
@@ -59,7 +61,7 @@ class Sorter {
     for (int64_t e = first_edge(chunk); e < first_edge(chunk + 1); ++e) {
       const Index source = list_.source[e];
       const Index destination = list_.destination[e];
-      if (is_outside(source) || is_outside(destination)) {
+      if (is_outside(source, list_.sources) || is_outside(destination, list_.nodes)) {
         bad_[static_cast<size_t>(chunk)] = e;
         return;
       }

@@ -27,20 +27,21 @@ struct CsrArrays {
   Array<int64_t> edge_ids;
 };
 
-// The first edge with an end outside [0, nodes); endpoint 0 is its source, 1 its destination.
+// The first edge with a source outside [0, sources) or a destination outside [0, nodes); endpoint 0 is its source, 1 its destination.
 struct BadEdge {
   int64_t endpoint;
   int64_t position;
   int64_t value;
 };
 
-// Edges as they come: ends of type Index, int32_t or int64_t.
+// Edges as they come: ends of type Index, int32_t or int64_t. Only where there are as many sources as nodes may there be self loops.
 template <typename Index>
 struct EdgeList {
   const Index* source;
   const Index* destination;
   int64_t edges;
-  int64_t nodes;
+  int64_t nodes;  // rows: destinations
+  int64_t sources;
 };
 
 struct CsrOptions {

@@ -1,6 +1,7 @@
 // The Python module: checks every argument before any memory is touched, releases the GIL and calls a table of kernels.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
@@ -39,14 +40,15 @@ std::vector<T> copy_of(const InArray& array) {
 }
 
 template <typename Index>
-std::optional<BadEdge> build(const InArray& edge_index, int64_t nodes, CsrOptions options, CsrArrays& arrays) {
+std::optional<BadEdge> build(const InArray& edge_index, int64_t nodes, int64_t sources, CsrOptions options, CsrArrays& arrays) {
   const int64_t edges = static_cast<int64_t>(edge_index.shape(1));
   const Index* source = data_of<Index>(edge_index);
   const nb::gil_scoped_release release;
-  return build_csr<Index>({source, source + edges, edges, nodes}, options, arrays);
+  return build_csr<Index>({source, source + edges, edges, nodes, sources}, options, arrays);
 }
 
-CsrObject make_csr(nb::object edge_index, int64_t num_nodes, std::string_view self_loops, bool edge_ids, int64_t threads) {
+CsrObject make_csr(nb::object edge_index, int64_t num_nodes, std::string_view self_loops, bool edge_ids, int64_t threads,
+                   std::optional<int64_t> num_sources) {
   const InArray edges = input_array(edge_index, "edge_index", {nb::dtype<int64_t>(), nb::dtype<int32_t>()}, 2);
   if (edges.shape(0) != 2) raise_value("expected edge_index of shape (2, edges), got " + std::to_string(edges.shape(0)) + " rows");
   check_range(static_cast<int64_t>(edges.shape(1)), 0, kMaxEdges, "the number of edges");
@@ -54,14 +56,18 @@ CsrObject make_csr(nb::object edge_index, int64_t num_nodes, std::string_view se
   if (self_loops != "keep" && self_loops != "replace") {
     raise_value("expected self_loops to be keep or replace, got '" + std::string(self_loops) + "'");
   }
+  const int64_t sources = num_sources.value_or(num_nodes);
+  check_range(sources, 0, kMaxNodes, "num_sources");
+  if (self_loops == "replace") check_equal(sources, num_nodes, "num_sources, where self loops are replaced");
   check_threads(threads);
   const CsrOptions options = {self_loops == "keep" ? SelfLoops::keep : SelfLoops::replace, edge_ids, threads};
-  CsrObject csr{{}, num_nodes, num_nodes, edge_ids};
-  const auto bad = edges.dtype() == nb::dtype<int32_t>() ? build<int32_t>(edges, num_nodes, options, csr.arrays)
-                                                         : build<int64_t>(edges, num_nodes, options, csr.arrays);
+  CsrObject csr{{}, num_nodes, sources, edge_ids};
+  const auto bad = edges.dtype() == nb::dtype<int32_t>() ? build<int32_t>(edges, num_nodes, sources, options, csr.arrays)
+                                                         : build<int64_t>(edges, num_nodes, sources, options, csr.arrays);
   if (bad) {
-    raise_value("expected node indices in [0, " + std::to_string(num_nodes) + "), got " + std::to_string(bad->value) + " at edge_index[" +
-                std::to_string(bad->endpoint) + ", " + std::to_string(bad->position) + "]");
+    raise_value("expected node indices in [0, " + std::to_string(bad->endpoint == 0 ? sources : num_nodes) + "), got " +
+                std::to_string(bad->value) + " at edge_index[" + std::to_string(bad->endpoint) + ", " + std::to_string(bad->position) +
+                "]");
   }
   return csr;
 }
@@ -168,7 +174,8 @@ NB_MODULE(_kernels, m) {
       "row_bytes"_a);
 
   nb::class_<CsrObject>(m, "Csr")
-      .def(nb::new_(&make_csr), "edge_index"_a.none(), "num_nodes"_a, "self_loops"_a, "edge_ids"_a, "threads"_a = 1)
+      .def(nb::new_(&make_csr), "edge_index"_a.none(), "num_nodes"_a, "self_loops"_a, "edge_ids"_a, "threads"_a = 1,
+           "num_sources"_a = nb::none())
       .def_prop_ro(
           "indptr", [](const CsrObject& csr) { return view_of(csr.arrays.indptr.data(), csr.rows + 1); }, nb::rv_policy::reference_internal)
       .def_prop_ro(

@@ -63,7 +63,10 @@ _VALID: dict[Role, Callable[[Input, Sizes, Choices], np.ndarray]] = {
     "edge_features": lambda entry, sizes, choices: _floats((sizes.edges, entry.channels or 0), choices),
     "categories": lambda entry, sizes, choices: _integers((sizes.nodes, entry.channels or 0), samples.CATEGORIES, choices),
     "edge_categories": lambda entry, sizes, choices: _integers((sizes.edges, entry.channels or 0), samples.CATEGORIES, choices),
-    "edge_index": lambda entry, sizes, choices: _integers((2, sizes.edges), sizes.nodes, choices),
+    "edge_index": lambda entry, sizes, choices: np.concatenate(
+        [_integers((1, sizes.edges), samples.nodes_of(of, sizes.nodes), choices) for of in entry.sets]
+    ),
+    "count": lambda entry, sizes, choices: np.array(samples.nodes_of(entry.sets[0], sizes.nodes)),
     "edge_weight": lambda entry, sizes, choices: np.abs(_floats((sizes.edges,), choices, FLOATS[:10])),
     "edge_type": lambda entry, sizes, choices: _integers((sizes.edges,), 3, choices),
     "batch": lambda entry, sizes, choices: _integers((sizes.nodes,), 4, choices),
@@ -137,6 +140,8 @@ THINGS += [Graph([[0, 1], [1, 0]]), Graph([[0], [0]], 5), Graph([[0], [4]], 5, [
 
 def damaged(value: np.ndarray, choices: Choices) -> Value:
     """`value` with other contents, another shape, another type, or something else instead."""
+    if not value.ndim:
+        return choices.pick([*THINGS, *ODD_INTEGERS])
     action = choices.below(8)
     if action < 3 and value.size:
         return _poked(value, choices)

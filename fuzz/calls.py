@@ -55,7 +55,7 @@ def check(data: bytes) -> str:
         warnings.simplefilter("ignore" if program.float_parts else "error")
         expected = _agreed(which, (), plain, sizes)
         assert expected.outcome == "ran and agreed" or program.float_parts, f"valid arguments are refused: {expected.detail!r}"
-        formed = {name: choices.pick(arguments.FORMS)(value) for name, value in plain.items()}
+        formed = {name: choices.pick(arguments.FORMS)(value) if value.ndim else int(value) for name, value in plain.items()}
         found = _agreed(which, *_placed(program, _with_graph(program, formed, sizes, choices), choices), sizes)
         assert found == expected, f"the same values in another form: {found.outcome}, not {expected.outcome}"
         if choices.chance(4):
@@ -95,7 +95,9 @@ def _with_graph(program: Program, given: dict[str, Any], sizes: arguments.Sizes,
     types = [entry.name for entry in program.inputs if entry.role == "edge_type"]
     if not choices.chance(4) or len(edges) != 1 or max(len(weights), len(types)) > 1:
         return given
-    graph = Graph(given[edges[0]], sizes.nodes, given[weights[0]] if weights else None, given[types[0]] if types else None)
+    sets = next(entry.sets for entry in program.inputs if entry.name == edges[0])
+    counts = samples.nodes_of(sets[0], sizes.nodes), samples.nodes_of(sets[1], sizes.nodes)
+    graph = Graph(given[edges[0]], counts, given[weights[0]] if weights else None, given[types[0]] if types else None)
     carried = [*weights, *types]
     return {**{name: value for name, value in given.items() if name not in carried}, edges[0]: graph, **dict.fromkeys(carried)}
 
@@ -129,4 +131,4 @@ def _check_shape(program: Program, output: np.ndarray, sizes: arguments.Sizes) -
     channels = program[program.output].channels
     assert output.shape[1:] == (() if program.squeeze else (channels,)), output.shape
     if not any(operation.kind in ("pool", "float_pool") for operation in program.operations):
-        assert len(output) == sizes.nodes, output.shape
+        assert len(output) == samples.nodes_of(program.layout()[program.output].nodes, sizes.nodes), output.shape

@@ -27,6 +27,7 @@ from degreequant.operations import (
     FloatRelu,
     FloatRescale,
     Gather,
+    Head,
     Input,
     Largest,
     Lookup,
@@ -165,6 +166,27 @@ def relations():
     return Program((programs.X, programs.EDGES, Input("edge_type", "edge_type")), operations, "all")
 
 
+def sampled():
+    """The first nodes alone, from what comes to them of all, as in a batch of sampled neighbours."""
+    inputs = (
+        Input("x", "features", 4, ("x",)),
+        Input("edge_index", "edge_index", None, ("x", "seeds")),
+        Input("edge_weight", "edge_weight"),
+        Input("seeds", "count", None, ("seeds",)),
+    )
+    edges = EdgeSet("edge_index")
+    operations = (
+        Quantize("x", "x", grid(), 4),
+        Head("own", "x", grid(), 4, "seeds"),
+        Scatter("mean", "x", grid(), 4, edges, "target", True, "mean", requantize(1.0)),
+        aggregate("weighed", "x", grid(), 4, norm=PLAIN_SUM, edge_weight="edge_weight"),
+        Gather("x_i", "own", grid(), 4, edges, "target"),
+        Scatter("most", "x_i", grid(), 4, edges, "target", False, "max", None),
+        Concat("all", "own", grid(), 16, ("mean", "weighed", "most"), tuple(requantize(1.0) for _ in range(4))),
+    )
+    return Program(inputs, operations, "all")
+
+
 def together():
     """Everything that brings channels of a row, or rows of a graph, together."""
     table = np.floor(32767 * np.exp(-np.arange(256) / 16) + 0.5).astype(np.int16)
@@ -233,6 +255,7 @@ SAMPLES = {
     "messages": messages(),
     "messages-of-all-edges": messages("append"),
     "relations": relations(),
+    "sampled": sampled(),
     "together": together(),
     "gcn": programs.gcn(source={"model": "GCN"}),
     "gcn-weighted": programs.gcn(weighted=True, norm=EdgeNorm(improved=True), bits=8),
@@ -255,11 +278,15 @@ SAMPLES = {
 """Every kind of operation; names become those of files."""
 
 
+def nodes_of(name, nodes):
+    """How many nodes the set of that name has in a call with so many: the first half are the seeds of a sampled batch."""
+    return (nodes + 1) // 2 if name == "seeds" else nodes
+
+
 def call_arguments(program, rng, nodes=12, edges=40, graphs=3):
     """Arguments that `program` takes, by name, on a random graph with isolated nodes, self loops and duplicate edges."""
     rows = {"features": nodes, "categories": nodes, "edge_features": edges, "edge_categories": edges}
-    ends = max(1, nodes - 2)
-    edge_index = rng.integers(0, ends, (2, edges if nodes else 0))
+    edges = edges if nodes else 0
 
     def value(entry):
         if entry.role in ("features", "edge_features"):
@@ -267,10 +294,11 @@ def call_arguments(program, rng, nodes=12, edges=40, graphs=3):
         if entry.role in ("categories", "edge_categories"):
             return rng.integers(0, CATEGORIES, (rows[entry.role], entry.channels))
         return {
-            "edge_index": edge_index,
-            "edge_weight": rng.uniform(0.1, 2, edge_index.shape[1]).astype(np.float32),
-            "edge_type": rng.integers(0, 3, edge_index.shape[1]),
-            "batch": np.sort(rng.integers(0, graphs, nodes)),
-        }[entry.role]
+            "edge_index": lambda: np.stack([rng.integers(0, max(1, nodes_of(of, nodes) - 2), edges) for of in entry.sets]),
+            "edge_weight": lambda: rng.uniform(0.1, 2, edges).astype(np.float32),
+            "edge_type": lambda: rng.integers(0, 3, edges),
+            "batch": lambda: np.sort(rng.integers(0, graphs, nodes)),
+            "count": lambda: np.array(nodes_of(entry.sets[0], nodes)),
+        }[entry.role]()
 
     return {entry.name: value(entry) for entry in program.inputs}

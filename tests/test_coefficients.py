@@ -28,7 +28,7 @@ def test_degrees_are_summed_in_the_order_of_the_edges(edges):
 def test_no_nodes():
     none = np.zeros(0, np.int64)
     assert degree(none, None, 0).shape == inverse_root(np.zeros(0)).shape == per_source(np.zeros(0)).value.shape == (0,)
-    assert per_edge(np.zeros(0), none, none, np.zeros(0)).value.shape == (0,)
+    assert per_edge((np.zeros(0), np.zeros(0)), none, none, np.zeros(0)).value.shape == (0,)
 
 
 @given(st.floats(0, 1e300))
@@ -67,7 +67,7 @@ def weighted(draw):
 @given(weighted())
 def test_coefficients_of_edges_are_the_page(case):
     root, source, target, weight = case
-    value, row_factor = per_edge(*case)
+    value, row_factor = per_edge((root, root), source, target, weight)
     assert value.dtype == np.int16
     reals = [root[s] * w for s, w in zip(source, weight, strict=True)]
     for node in range(len(root)):

@@ -27,6 +27,7 @@ LAYERS = {
     "program": 0,
     "dqfile": 0,
     "tabular": 0,
+    "nesting": 0,
     # right of it: no torch
     "outline": 1,
     "runtime": 1,
@@ -53,7 +54,7 @@ PARTS_OF_NN = {"lowering": 0, "tracing": 0, "sites": 1, "rewriting": 2}
 ROOT = 4
 """`degreequant` itself names everything, lazily, so only what lies above `convert` may import names from it."""
 
-WAIST = {"errors", "files", "fixedpoint", "scheme", "packing", "coefficients", "operations", "program", "dqfile", "tabular"}
+WAIST = {"errors", "files", "fixedpoint", "scheme", "packing", "coefficients", "operations", "program", "dqfile", "tabular", "nesting"}
 TORCH_FREE = WAIST | {"outline", "runtime", "export", "scale"}
 LEFT = {"memo", "quant", "protect", "nn", "diagnosis", "train"}
 ONLY = {"train": WAIST | {"memo", "quant", "protect", "nn", "data"}, "runtime": WAIST}

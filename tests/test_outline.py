@@ -13,7 +13,7 @@ def test_a_summary_is_ready_for_json():
     assert summary["output"] == "conv2"
     assert summary["epilogue"] == "log_softmax"
     assert summary["source"] == {"model": "GCN"}
-    assert summary["inputs"][0] == {"name": "x", "role": "features", "channels": 4}
+    assert summary["inputs"][0] == {"name": "x", "role": "features", "channels": 4, "nodes": []}
     assert [(o["name"], o["kind"]) for o in summary["operations"]] == [(o.name, o.kind) for o in program.operations]
 
 

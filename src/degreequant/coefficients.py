@@ -61,10 +61,10 @@ def per_source(root: FloatArray) -> Coefficients:
     return Coefficients(np.floor(LARGEST * root + 0.5).astype(np.int16), root / LARGEST)
 
 
-def per_edge(root: FloatArray, source: Indices, target: Indices, weight: FloatArray) -> Coefficients:
-    """Coefficients of a weighted graph, one per edge and relative to the largest of its row, from `d^-1/2` of each node."""
-    value = root[source] * weight
-    largest = np.zeros_like(root)
+def per_edge(roots: tuple[FloatArray, FloatArray], source: Indices, target: Indices, weight: FloatArray) -> Coefficients:
+    """Coefficients of a weighted graph, one per edge and relative to the largest of its row; `roots`: `d^-1/2` of sources, of targets."""
+    value = roots[0][source] * weight
+    largest = np.zeros_like(roots[1])
     np.maximum.at(largest, target, np.abs(value))
     share = np.divide(value, largest[target], out=np.zeros_like(value), where=largest[target] > 0)
-    return Coefficients(round_half_away(share * LARGEST).astype(np.int16), (root * largest) / LARGEST)
+    return Coefficients(round_half_away(share * LARGEST).astype(np.int16), (roots[1] * largest) / LARGEST)

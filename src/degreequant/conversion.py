@@ -141,12 +141,13 @@ class Conversion:
         self.stored[step.name] = operations[-1]
 
     def _input(self, name: str, role: Role) -> Input:
+        nodes = self.roles.nodes.get(name, ())
         if role not in ROWS:
-            return Input(name, role)
+            return Input(name, role, None, nodes)
         readers = [op for op in self.operations if op.input == name]
         columns = [op.column + 1 for op in readers if isinstance(op, Embedding | FloatEmbedding)]
         widths = columns or [op.channels for op in readers if isinstance(op, Quantize | FloatInput)]
-        return Input(name, role, max(widths))
+        return Input(name, role, max(widths), nodes)
 
     def _epilogue(self, step: Step) -> None:
         name, dim = epilogue(step, self.qmodel)

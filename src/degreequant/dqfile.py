@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from degreequant.program import Program
 
 FORMAT = "degreequant"
-VERSION = 1
+VERSION = 2
 
 Arrays = dict[str, npt.NDArray[Any]]
 Fields = dict[str, Any]
@@ -66,17 +66,24 @@ def decode(data: bytes) -> Parts:
     arrays, metadata = _open(data)
     if metadata.get("format") != FORMAT:
         raise ProgramError("a safetensors file, but not a degreequant program; expected one that Program.save wrote")
-    if metadata.get("version") != str(VERSION):
-        raise ProgramError(f"format version {metadata.get('version')!r}; this release reads version {VERSION}: upgrade degreequant")
+    if metadata.get("version") not in {str(version) for version in range(1, VERSION + 1)}:
+        raise ProgramError(f"format version {metadata.get('version')!r}; this release reads versions 1 to {VERSION}: upgrade degreequant")
     text = metadata.get("program", "")
     if metadata.get("checksum") != _checksum(text, arrays):
         raise ProgramError("the checksum does not match; the file was altered or damaged, copy or convert it again")
     try:
-        return _parts(json.loads(text), arrays)
+        return _parts(_upgraded(json.loads(text), int(metadata["version"])), arrays)
     except ProgramError:
         raise
     except (KeyError, TypeError, ValueError, RecursionError, AttributeError) as error:
         raise ProgramError(f"the program's structure is not readable ({type(error).__name__}: {error})") from None
+
+
+def _upgraded(structure: Fields, version: int) -> Fields:
+    """The structure of a file of an earlier version, as the present one writes it."""
+    if version == 1:  # one set of nodes
+        return structure | {"inputs": [entry | {"nodes": []} for entry in structure["inputs"]]}
+    return structure
 
 
 def read(path: str | PathLike[str]) -> bytes:

@@ -11,6 +11,7 @@ from typing import Self, get_args
 from degreequant.errors import ProgramError
 from degreequant.files import write_atomically
 from degreequant.operations import (
+    NODE_SETS,
     OPERATIONS,
     ROWS,
     AnyOperation,
@@ -19,8 +20,9 @@ from degreequant.operations import (
     FloatEmbedding,
     FloatOperation,
     Input,
+    Layout,
     Role,
-    Rows,
+    RowSet,
     Values,
 )
 
@@ -51,14 +53,7 @@ class Program:
     def __post_init__(self) -> None:
         self._check_texts()
         self._check_inputs()
-        values: dict[str, AnyOperation] = {}
-        rows: dict[str, Rows] = {}
-        for operation in self.operations:
-            self._check_reads(operation, values, rows)
-            operation.validate(values)
-            if operation.name in values:
-                raise ProgramError(f"two operations are called {operation.name!r}")
-            values[operation.name] = operation
+        values = self._walk(Layout({entry.name: entry for entry in self.inputs}))
         if self.output not in values:
             raise ProgramError(f"the output {self.output!r} is not among the operations")
         if self.epilogue not in get_args(Epilogue):
@@ -72,6 +67,12 @@ class Program:
             if operation.name == name:
                 return operation
         raise KeyError(name)
+
+    def layout(self) -> Layout:
+        """What the rows of each stored tensor are."""
+        layout = Layout({entry.name: entry for entry in self.inputs})
+        self._walk(layout)
+        return layout
 
     @property
     def nbytes(self) -> int:
@@ -121,6 +122,17 @@ class Program:
                 raise ProgramError(f"input {entry.name!r}: features and categories, and nothing else, have a width")
             if entry.channels is not None and entry.channels < 1:
                 raise ProgramError(f"input {entry.name!r} has width {entry.channels}; expected at least 1")
+        self._check_node_sets()
+
+    def _check_node_sets(self) -> None:
+        counted = Layout({entry.name: entry for entry in self.inputs}).counted
+        for entry in self.inputs:
+            wanted = NODE_SETS.get(entry.role, 0)
+            if len(entry.nodes) not in (0, wanted):
+                raise ProgramError(f"input {entry.name!r} names {len(entry.nodes)} sets of nodes; an input of {entry.role} has {wanted}")
+            for name in entry.sets:
+                if name not in counted:
+                    raise ProgramError(f"input {entry.name!r} is about nodes of {name!r}, and no input tells their number")
 
     @property
     def float_parts(self) -> list[str]:
@@ -132,7 +144,18 @@ class Program:
         earlier = self.operations[: self.operations.index(operation)]
         return bool(operation.brings_in({entry.name: entry for entry in earlier}))
 
-    def _check_reads(self, operation: AnyOperation, values: Values, rows: dict[str, Rows]) -> None:
+    def _walk(self, layout: Layout) -> Values:
+        """All operations by name, each checked against those before it; notes what their rows are."""
+        values: dict[str, AnyOperation] = {}
+        for operation in self.operations:
+            self._check_reads(operation, values, layout)
+            operation.validate(values)
+            if operation.name in values:
+                raise ProgramError(f"two operations are called {operation.name!r}")
+            values[operation.name] = operation
+        return values
+
+    def _check_reads(self, operation: AnyOperation, values: Values, layout: Layout) -> None:
         """Checks what `operation` reads, and notes the rows of its result."""
         if type(operation) not in OPERATIONS.values():
             raise ProgramError(f"operation {operation.name!r} is of the unknown kind {type(operation).__name__}")
@@ -142,12 +165,12 @@ class Program:
         if roles:
             entry = self._input(operation, operation.input, roles)
             _check_width(operation, entry)
-            rows[operation.name] = ROWS[entry.role]
+            layout.rows[operation.name] = RowSet(ROWS[entry.role], *entry.sets)
             return
         unknown = [name for name in operation.tensors() if name not in values]
         if unknown:
             raise ProgramError(f"operation {operation.name!r} reads {unknown[0]!r}, which no earlier step stores")
-        rows[operation.name] = operation.rows(rows)
+        layout.rows[operation.name] = operation.rows(layout)
 
     def _input(self, operation: AnyOperation, name: str, roles: tuple[Role, ...]) -> Input:
         entry = next((entry for entry in self.inputs if entry.name == name), None)

@@ -299,15 +299,15 @@ def test_features_that_change_are_never_stale(training):
 
 
 @pytest.mark.parametrize("recipe", [INT8, DQ4])
-def test_sources_and_targets_of_their_own_are_refused_in_a_sentence(recipe):
-    class Pair(nn.Module):
+def test_features_of_the_same_nodes_have_as_many_rows(recipe):
+    class Two(nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv = SAGEConv((5, 5), 3)
+            self.conv, self.lin = SAGEConv(5, 3), nn.Linear(5, 3)
 
-        def forward(self, x, x_target, edge_index):
-            return self.conv((x, x_target), edge_index)
+        def forward(self, x, more, edge_index):
+            return self.conv(x, edge_index) + self.lin(more)
 
-    model = nets.trained(Pair(), recipe, X, X * 2, EDGES)  # two features of the same nodes
-    with pytest.raises(InputError, match=r"'x' has 30 and 'x_target' has 7 rows; expected one for each node.*no bipartite pairs"):
+    model = nets.trained(Two(), recipe, X, X * 2, EDGES)
+    with pytest.raises(InputError, match=r"'x' has 30 and 'more' has 7 rows; expected one for each node, and they are of one set of nodes"):
         model(X, X[:7], EDGES % 7)

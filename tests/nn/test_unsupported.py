@@ -45,7 +45,6 @@ def gat(**options):
 
 
 LAYERS = {
-    "bipartite attention": (GATConv((5, 5), 2), r"in_channels is a pair \(a bipartite layer\)"),
     "fill_value='add'": (gat(fill_value="add"), "fill_value='add' is not supported; expected 'mean' or a number"),
     "fill_value of a tensor": (gat(fill_value=torch.ones(EDGE_CHANNELS)), r"fill_value=tensor\(.*expected 'mean' or a number"),
     "negative slope below 0": (gat(negative_slope=-0.1), "negative_slope=-0.1 is not supported; expected 0 to 1"),
@@ -63,7 +62,7 @@ LAYERS = {
 
 def call(layer, g):
     if isinstance(layer, GATConv):
-        return layer((g.x, g.x) if isinstance(layer.in_channels, tuple) else g.x, g.edges, g.edge_attr)
+        return layer(g.x, g.edges, g.edge_attr)
     return layer(g.x, g.edges) if isinstance(layer, GINConv) else layer(g.atoms[:, 0] if isinstance(layer, nn.Embedding) else g.x)
 
 
@@ -80,8 +79,6 @@ CALLS = {
         r"module 'gat' is called with return_attention_weights; prepare takes \(x, edge_index, edge_attr\)",
     ),
     "size": (lambda m, g: m.gat(g.x, g.edges, size=(3, 3)), "module 'gat' is called with size"),
-    "bipartite call": (lambda m, g: m.gat((g.x, g.x), g.edges), "module 'gat' is called with something else than a tensor for x"),
-    "bipartite sum": (lambda m, g: m.gin((g.x, g.x), g.edges), "module 'gin' is called with something else than a tensor for x"),
     "size of a pool": (lambda m, g: global_add_pool(m.lin(g.x), g.batch, 4), rf"global_add_pool\(\) {HERE} is called with size"),
     "rows joined": (lambda m, g: torch.cat([m.lin(g.x), m.lin(g.x)]), rf"cat\(\) {HERE} joins rows"),
     "rows joined by name": (lambda m, g: torch.cat([m.lin(g.x), m.lin(g.x)], dim=0), rf"cat\(\) {HERE} joins rows"),

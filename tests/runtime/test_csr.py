@@ -161,3 +161,28 @@ def test_a_batch_of_another_type_is_refused():
 def test_segments_without_nodes():
     csr = _kernels.segments(np.zeros(0, np.int64), 3)
     assert (csr.rows, csr.sources, csr.num_edges, csr.indptr.tolist()) == (3, 0, 0, [0] * 4)
+
+
+@given(st.integers(1, 9), st.integers(0, 9), st.integers(0, 40), st.integers(0, 2**31))
+def test_sources_of_another_set(sources, destinations, edges, seed):
+    rng = np.random.default_rng(seed)
+    edge_index = np.stack([rng.integers(0, count, edges if destinations else 0) for count in (sources, max(destinations, 1))])
+    csr = _kernels.Csr(edge_index, destinations, "keep", True, 1, sources)
+    order = np.argsort(edge_index[1], kind="stable")
+    assert (csr.rows, csr.sources) == (destinations, sources)
+    assert csr.edge_ids.tolist() == order.tolist()
+    assert csr.indices.tolist() == edge_index[0][order].tolist()
+    assert csr.indptr.tolist() == [0, *np.cumsum(np.bincount(edge_index[1], minlength=destinations)).tolist()]
+
+
+@pytest.mark.parametrize(
+    ("edge", "message"), [((3, 0), r"\[0, 3\), got 3 at edge_index\[0, 0\]"), ((0, 5), r"\[0, 5\), got 5 at edge_index\[1, 0\]")]
+)
+def test_the_end_of_an_edge_between_two_sets_that_is_no_node(edge, message):
+    with pytest.raises(ValueError, match=message):
+        _kernels.Csr(np.array([[edge[0]], [edge[1]]]), 5, "keep", False, 1, 3)
+
+
+def test_two_sets_have_no_self_loops_to_replace():
+    with pytest.raises(ValueError, match="num_sources, where self loops are replaced"):
+        _kernels.Csr(np.array([[0], [0]]), 5, "replace", False, 1, 3)

@@ -39,9 +39,10 @@ def test_threads_that_share_an_engine_get_the_answers_of_one(name, size):
     if "edge_index" in calls[0]:  # the same edges for all, with features of their own
         edges = {name: calls[0].pop(name) for name in ("edge_index", "edge_weight", "edge_type") if name in calls[0]}
         expected = [alone(**(call | edges)) for call in calls]
-        graph = dq.Graph(
-            edges["edge_index"], size[0], edges.get("edge_weight"), edges.get("edge_type")
-        )  # its coefficients are computed by whoever comes first
+        sets = next(entry.sets for entry in program.inputs if entry.name == "edge_index")
+        nodes = samples.nodes_of(sets[0], size[0]), samples.nodes_of(sets[1], size[0])
+        # Its coefficients are computed by whoever comes first.
+        graph = dq.Graph(edges["edge_index"], nodes, edges.get("edge_weight"), edges.get("edge_type"))
         calls = [{name: value for name, value in call.items() if name not in edges} | {"edge_index": graph} for call in calls]
     else:
         expected = [alone(**call) for call in calls]

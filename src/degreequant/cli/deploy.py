@@ -87,7 +87,7 @@ class _Size:
 
 
 def _inspect_program(program: Path, size: _Size, *, json: bool) -> None:
-    from degreequant.cli.program_table import cost_table, operation_table
+    from degreequant.cli.program_table import cost_table, input_text, operation_table
     from degreequant.cli.screen import OUT, kilobytes, print_json, say
     from degreequant.outline import summarize
     from degreequant.program import Program
@@ -99,7 +99,7 @@ def _inspect_program(program: Path, size: _Size, *, json: bool) -> None:
         print_json(summary | ({} if paid is None else {"costs": [asdict(cost) for cost in paid]}))
         return
     say(f"{program}: {kilobytes(summary['bytes'])} KB, from {loaded.source.get('model', 'an unnamed model')}, epilogue {loaded.epilogue}")
-    say("inputs: " + ", ".join(f"{e['name']} ({e['role']}{', ' + str(e['channels']) if e['channels'] else ''})" for e in summary["inputs"]))
+    say("inputs: " + ", ".join(map(input_text, summary["inputs"])))
     OUT.print(operation_table(summary))
     if paid is not None:
         OUT.print(cost_table(paid))

@@ -25,6 +25,16 @@ def operation_table(summary: dict[str, Any]) -> Table:
     return table("", headings, [_row(operation) for operation in summary["operations"]])
 
 
+def input_text(entry: dict[str, Any]) -> str:
+    """An input of a program's summary: its name, role, width, and the sets of nodes that it is about.
+
+    >>> input_text({"name": "edges", "role": "edge_index", "channels": None, "nodes": ("author", "paper")})
+    'edges (edge_index, author to paper)'
+    """
+    more = [*([str(entry["channels"])] if entry["channels"] else []), *([" to ".join(entry["nodes"])] if entry["nodes"] else [])]
+    return f"{entry['name']} ({', '.join([entry['role'], *more])})"
+
+
 def cost_table(costs: list[Cost]) -> Table:
     """A row for each operation, and their sum; operations are multiplications and additions."""
     headings = {"operation": "left", "rows": "right", "operations": "right", "bytes moved": "right", "share of bytes": "right"}

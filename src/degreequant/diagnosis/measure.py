@@ -13,6 +13,7 @@ from degreequant.diagnosis.tally import Tally, bucket_of
 from degreequant.errors import PrepareError
 from degreequant.nn.calls import Call, batches_of, call_of
 from degreequant.nn.prepared import SITES, PreparedModel, stored_codes, stored_floats
+from degreequant.nn.rewriting.roles import count_of
 from degreequant.nn.sites.site import Site
 from degreequant.nn.switches import Quantizer, quantizers, quantizing, settings_path
 from degreequant.operations import Rows
@@ -77,13 +78,12 @@ def _compare(model: PreparedModel, calls: list[Call]) -> tuple[tuple[Stored, ...
         with quantizing(model, _none):
             reference = stored_floats(model, *call.args, **call.kwargs)
         codes = stored_codes(model, *call.args, **call.kwargs)
-        bucket = _buckets(model, call)
+        buckets = _buckets(model, call)
         for name, found in codes.items():
-            of_nodes = bucket is not None and _site(model, name).spec.rows == "nodes" and len(found.codes) == len(bucket)
-            rows[name] = "nodes" if of_nodes else _site(model, name).spec.rows
-            tallies[name].add(
-                reference[name], found, bucket if of_nodes and bucket is not None else torch.zeros(len(found.codes), dtype=torch.long)
-            )
+            spec = _site(model, name).spec
+            rows[name] = spec.rows
+            bucket = buckets.get(spec.nodes) if spec.rows == "nodes" else None
+            tallies[name].add(reference[name], found, torch.zeros(len(found.codes), dtype=torch.long) if bucket is None else bucket)
             specs[name] = found.grid.spec
         last = next(reversed(codes))
         channels = codes[last].codes.shape[-1]
@@ -96,14 +96,16 @@ def _compare(model: PreparedModel, calls: list[Call]) -> tuple[tuple[Stored, ...
     return stored, different / max(1, answers) if channels > 1 else None
 
 
-def _buckets(model: PreparedModel, call: Call) -> Tensor | None:
-    """The bucket of each node's in-degree; None where the model reads no edges."""
+def _buckets(model: PreparedModel, call: Call) -> dict[str, Tensor]:
+    """The bucket of each node's in-degree, for every set of nodes at which edges arrive."""
     roles = model.dq.roles
-    edges, nodes = (None, None) if roles is None else (roles.name("edge_index"), roles.name("features") or roles.name("categories"))
-    if edges is None or nodes is None:
-        return None
-    values = _inputs(model, call)
-    return bucket_of(torch.bincount(edge_list(values[edges])[1], minlength=len(values[nodes])))
+    if roles is None:
+        return {}
+    values, buckets = _inputs(model, call), {}
+    for nodes, told in roles.sets().items():
+        if arriving := [edge_list(values[edges])[1] for edges in roles.edges_into(nodes)]:
+            buckets[nodes] = bucket_of(torch.bincount(torch.cat(arriving), minlength=count_of(values[told[0]])))
+    return buckets
 
 
 def _inputs(model: PreparedModel, call: Call) -> Mapping[str, Any]:

@@ -63,7 +63,7 @@ def pyg_contenders(model: nn.Module, data: Data) -> dict[str, Contender]:
     with torch.inference_mode():
         expected = model(data.x, data.edge_index)
     source, target = data.edge_index
-    matrix = csr_matrix(target, source, torch.ones(data.num_edges), data.num_nodes)
+    matrix = csr_matrix(target, source, torch.ones(data.num_edges), (data.num_nodes, data.num_nodes))
     contenders = {
         "PyG float32, edge_index": _call(_cached(model), data.x, data.edge_index),
         "PyG float32, CSR": _call(_cached(model), data.x, matrix),

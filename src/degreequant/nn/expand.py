@@ -35,7 +35,7 @@ def _expanded(step: Step, attribute: str, model: nn.Module, whole: Whole) -> lis
     if is_leaf(inner):
         return [own, Step(step.name, "module", path, (Ref(own.name),), {}, path, step.where)]
     form = Form.of(inner.forward, {})
-    plan = trace(inner, form, lambda inner_path, module: whole(f"{path}.{inner_path}", module))
+    plan = trace(inner, form, lambda inner_path, module, pair: whole(f"{path}.{inner_path}", module, pair))
     names = {inner_step.name: f"{step.name}.{inner_step.name}" for inner_step in plan.steps} | {form.live[0]: own.name}
     if not isinstance(plan.result, Ref) or plan.result.name == form.live[0]:
         return [own, Step(step.name, "module", path, (Ref(own.name),), {}, path, step.where)]

@@ -1,8 +1,9 @@
 """The prepared model: the user's own class, its layers untouched, its forward replaced by a plan with sites."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,17 +11,20 @@ from torch import Tensor, nn
 
 from degreequant.errors import InputError
 from degreequant.memo import TensorMemo
-from degreequant.nn.rewriting.roles import Roles
+from degreequant.nn.rewriting.roles import Roles, count_of
 from degreequant.nn.sites.site import Context, Site
 from degreequant.nn.tracing.plan import Plan, Step, resolve
 from degreequant.nn.tracing.symbol import COUNTS
-from degreequant.operations.base import ROWS
-from degreequant.protect import Protection
+from degreequant.protect import Protection, edge_list
 from degreequant.quant.exact import Codes
 from degreequant.scheme import Recipe
 
 SITES = "dq_sites"
 """Name of the submodule that holds the sites."""
+
+
+Ranks = Tensor | Mapping[str, Tensor] | None
+"""Ranks of the nodes' in-degrees: of those that the first input is about, or by the name of the set."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,14 @@ class PreparedModel(nn.Module):
     """Mixed in before the user's class by `prepare`.
 
     In `train()` it computes on floats with fake quantizers and protected nodes; in `eval()` on the integer codes that the engine runs,
-    and returns their float values. Besides the forward's own arguments it takes `degree_rank` `[nodes]` (see `degreequant.DegreeRank`).
+    and returns their float values. Besides the forward's own arguments it takes `degree_rank` `[nodes]` (see `degreequant.DegreeRank`);
+    where there are several sets of nodes, a dictionary of these.
     Under `torch.compile` the plan is walked as it is here, and what the sites compute in training is compiled.
     """
 
     dq: Preparation
 
-    def forward(self, *args: Any, degree_rank: Tensor | None = None, **kwargs: Any) -> Any:
+    def forward(self, *args: Any, degree_rank: Ranks = None, **kwargs: Any) -> Any:
         """The traced forward; arguments as in the original."""
         plan = self.dq.train if self.training else self.dq.eval
         values = plan.form.bind(args, kwargs)
@@ -127,13 +132,12 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @torch.compiler.disable(recursive=False)  # type: ignore[no-untyped-call, untyped-decorator]
 def _run(
-    model: PreparedModel, plan: Plan, values: dict[str, Any], context: Context, degree_rank: Tensor | None = None, *, draws: bool = False
+    model: PreparedModel, plan: Plan, values: dict[str, Any], context: Context, degree_rank: Ranks = None, *, draws: bool = False
 ) -> Any:
     with _full_precision(model):
         for step in plan.steps:
             if draws and step.kind == "site" and getattr(model, SITES)[step.target].spec.rows == "nodes":
-                nodes = values[step.reads()[0]].shape[0]
-                context, draws = replace(context, protected=_draw(model.dq, values, nodes, degree_rank)), False
+                context, draws = replace(context, protected=_draw(model.dq, values, degree_rank)), False
             values[step.name] = _call(model, step, values, context)
         return _floats(resolve(plan.result, values))
 
@@ -141,13 +145,14 @@ def _run(
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 def _check_nodes(model: PreparedModel, values: dict[str, Any]) -> None:
     """Raises `InputError` where two inputs that hold a row for each node do not have as many rows."""
-    sites, roles = getattr(model, SITES, {}), model.dq.roles
-    of_nodes = [name for name, role in roles.ordered if ROWS.get(role) == "nodes"] if roles is not None else []
-    given = {name: values.get(name) for name in of_nodes if name in sites and sites[name].spec.rows == "nodes"}
-    counts = {name: len(x) for name, x in given.items() if isinstance(x, Tensor) and x.dim()}
-    if len(set(counts.values())) > 1:
-        found = " and ".join(f"{name!r} has {count}" for name, count in counts.items())
-        raise InputError(f"{found} rows; expected one for each node, of which there is one set (no bipartite pairs of sources and targets)")
+    roles = model.dq.roles
+    for of_nodes in roles.sets().values() if roles is not None else ():
+        given = {name: values.get(name) for name in of_nodes}
+        told = {name: value for name, value in given.items() if isinstance(value, int) or (isinstance(value, Tensor) and value.dim())}
+        counts = {name: count_of(value) for name, value in told.items()}
+        if len(set(counts.values())) > 1:
+            found = " and ".join(f"{name!r} has {count}" for name, count in counts.items())
+            raise InputError(f"{found} rows; expected one for each node, and they are of one set of nodes")
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -191,13 +196,26 @@ def _floats(value: Any) -> Any:
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def _draw(state: Preparation, values: dict[str, Any], nodes: int, degree_rank: Tensor | None) -> Tensor:
+def _draw(state: Preparation, values: dict[str, Any], degree_rank: Ranks) -> dict[str, Tensor]:
+    """The protected nodes of each set: nodes that no edges arrive at are none; the first nodes of a set are protected as they are there."""
     roles = state.roles
     assert roles is not None
-    edge_index = roles.name("edge_index")
-    assert edge_index is not None
     data = values[roles.data] if roles.data else None
     if degree_rank is None:
         degree_rank = getattr(data, "degree_rank", None)
-    batch = values.get(roles.batch) if roles.batch else getattr(data, "batch", None)
-    return state.protection.draw(values[edge_index], nodes, batch, degree_rank)
+    counts = {name: count_of(values[told[0]]) for name, told in roles.sets().items()}
+    masks: dict[str, Tensor] = {}
+    for name in counts:
+        edges = tuple(edge_list(values[edges]) for edges in roles.edges_into(name))
+        rank = degree_rank.get(name) if isinstance(degree_rank, Mapping) else degree_rank if roles.first_set == name else None
+        if name not in roles.heads and edges:
+            together = edges[0] if len(edges) == 1 else state.graphs.get("edges", edges, partial(torch.cat, edges, 1))
+            masks[name] = state.protection.draw(together, counts[name], _batch(roles, values, data, name), rank)
+    return masks | {head: masks[whole][: counts[head]] for head in roles.heads if (whole := roles.whole(head)) in masks}
+
+
+def _batch(roles: Roles, values: dict[str, Any], data: Any, nodes: str) -> Tensor | None:
+    """The graph of each node of a set."""
+    if roles.batch is None:
+        return getattr(data, "batch", None)
+    return values.get(roles.batch) if roles.nodes.get(roles.batch, ("",))[0] == nodes else None

@@ -84,8 +84,8 @@ def _with_sites(model: nn.Module, plans: Mapping[bool, Plan], recipe: Recipe) ->
 
 
 def _whole(recipe: Recipe) -> Whole:
-    """Which message-passing layers are not traced into: those with a site of their own, and what stays in float."""
-    return lambda path, layer: recipe.is_float or type(layer) in LAYERS or recipe.at(path).is_float
+    """Which message-passing layers are not traced into: those with a site of their own, unless called on a pair, and floats."""
+    return lambda path, layer, pair: recipe.is_float or (type(layer) in LAYERS and not pair) or recipe.at(path).is_float
 
 
 def _traced(model: nn.Module, form: Form, training: bool, whole: Whole) -> Plan:

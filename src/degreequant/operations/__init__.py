@@ -6,19 +6,7 @@ A new operation is a dataclass here, a site's `lower` that emits it, and a step 
 docs/numerics.md. A change of meaning is a new `version`; old versions stay readable.
 """
 
-from degreequant.operations.base import (
-    ROWS,
-    AnyOperation,
-    Epilogue,
-    FloatOperation,
-    Input,
-    Operation,
-    Requantize,
-    Role,
-    Rows,
-    Values,
-    parameter_bytes,
-)
+from degreequant.operations.base import AnyOperation, Epilogue, FloatOperation, Operation, Requantize, Values, parameter_bytes
 from degreequant.operations.dense import Add, Concat, Embedding, Linear, Lookup, Multiply, Quantize, Relu, Rescale
 from degreequant.operations.edges import Degree, EdgeSet, Gather, OnEdges, Scatter, Softmax
 from degreequant.operations.floats import (
@@ -36,11 +24,12 @@ from degreequant.operations.floats import (
     FloatRelu,
     FloatRescale,
 )
-from degreequant.operations.graph import Aggregate, Attend, EdgeNorm, Pool, Reduce
+from degreequant.operations.graph import Aggregate, Attend, EdgeNorm, Head, Pool, Reduce
+from degreequant.operations.layout import NODE_SETS, ROWS, Input, Layout, Role, Rows, RowSet
 from degreequant.operations.rows import Contract, Largest, RowSoftmax, Scaling, StandardizeGraphs, StandardizeRows
 
 _KINDS: tuple[type[AnyOperation], ...] = (
-    *(Quantize, Embedding, Linear, Rescale, Add, Concat, Lookup, Relu, Aggregate, Attend, Pool),
+    *(Quantize, Embedding, Linear, Rescale, Add, Concat, Lookup, Relu, Aggregate, Attend, Pool, Head),
     *(Multiply, Gather, Scatter, Softmax, Degree),
     *(Contract, Largest, RowSoftmax, StandardizeGraphs, StandardizeRows),
     *(FloatInput, FloatEmbedding, FloatLinear, FloatRescale, FloatAdd, FloatConcat, FloatRelu, FloatActivation),
@@ -49,6 +38,7 @@ _KINDS: tuple[type[AnyOperation], ...] = (
 OPERATIONS: dict[str, type[AnyOperation]] = {operation.kind: operation for operation in _KINDS}
 
 __all__ = [
+    "NODE_SETS",
     "OPERATIONS",
     "ROWS",
     "Add",
@@ -77,8 +67,10 @@ __all__ = [
     "FloatRelu",
     "FloatRescale",
     "Gather",
+    "Head",
     "Input",
     "Largest",
+    "Layout",
     "Linear",
     "Lookup",
     "Multiply",
@@ -91,6 +83,7 @@ __all__ = [
     "Requantize",
     "Rescale",
     "Role",
+    "RowSet",
     "RowSoftmax",
     "Rows",
     "Scaling",

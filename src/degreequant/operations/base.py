@@ -9,6 +9,7 @@ import numpy as np
 
 from degreequant.errors import ProgramError
 from degreequant.fixedpoint import MAX_ADDEND, MAX_MANTISSA, IntArray, Multiplier
+from degreequant.operations.layout import Layout, Role, RowSet
 from degreequant.packing import WeightCodes, pack
 from degreequant.scheme import Grid
 
@@ -18,30 +19,7 @@ MAX_STORED_SHIFT = 2**12
 Values = Mapping[str, "Operation | FloatOperation"]
 """What the earlier steps stored, by name."""
 
-Rows = Literal["nodes", "edges", "graphs"]
-"""What the rows of a stored tensor stand for."""
-
-Role = Literal["features", "categories", "edge_index", "edge_weight", "edge_type", "edge_features", "edge_categories", "batch"]
 Epilogue = Literal["none", "log_softmax", "softmax", "sigmoid"]
-
-ROWS: dict[Role, Rows] = {"features": "nodes", "categories": "nodes", "edge_features": "edges", "edge_categories": "edges"}
-"""The rows of the inputs that an operation can bring in."""
-
-
-@dataclass(frozen=True)
-class Input:
-    """A named input of the program, in the order of the model's forward.
-
-    Attributes:
-        name: The forward's own name for it.
-        role: Node features or edge features (floats, `channels` wide), categories of nodes or of edges (integers, `channels` columns),
-            edges, edge weights, the relation of each edge (integers), or the graph of each node.
-        channels: Width of features, columns of categories; nothing for the others.
-    """
-
-    name: str
-    role: Role
-    channels: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +67,14 @@ class _Named:
         """Roles that `input` may have where it is an input of the program; none where it is a stored tensor."""
         return ()
 
-    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+    def rows(self, layout: Layout) -> RowSet:
         """What the rows of its result are, from those of the tensors that it reads.
 
         Raises:
             ProgramError: If these do not go together.
         """
-        kinds = {rows[name] for name in self.tensors()}
-        expect(len(kinds) == 1, self.name, f"reads rows of {' and of '.join(sorted(kinds))}; expected one kind")
+        kinds = {layout[name] for name in self.tensors()}
+        expect(len(kinds) == 1, self.name, f"reads rows of {' and of '.join(sorted(map(str, kinds)))}; expected one kind")
         return kinds.pop()
 
     def _stored(self, name: str, values: Values) -> "Operation | FloatOperation":
@@ -172,6 +150,25 @@ def edge_roles(edge_index: str, edge_weight: str | None) -> tuple[tuple[str, Rol
     """Edges, and edge weights if there are any, with their roles."""
     edges: tuple[str, Role] = (edge_index, "edge_index")
     return (edges,) if edge_weight is None else (edges, (edge_weight, "edge_weight"))
+
+
+def expect_rows(operation: AnyOperation, layout: Layout, name: str, wanted: RowSet) -> RowSet:
+    """`wanted`, where the rows of `name` are that."""
+    expect(layout[name] == wanted, operation.name, f"reads {name!r}, whose rows are {layout[name]}; expected {wanted}")
+    return wanted
+
+
+def expect_nodes(operation: AnyOperation, layout: Layout, name: str, batch: str | None) -> RowSet:
+    """What the rows of `name` are, where they are nodes, and those whose graphs `batch` holds, if it is given."""
+    rows, of_batch = layout[name], layout.of_batch(batch)
+    return expect_rows(operation, layout, name, of_batch or RowSet("nodes", rows.nodes))
+
+
+def expect_one_set(operation: AnyOperation, layout: Layout, name: str, edge_index: str, why: str) -> RowSet:
+    """The nodes at both ends of edges, where these are one set, and the rows of `name`."""
+    source, target = layout.end(edge_index, "source"), layout.end(edge_index, "target")
+    expect(source == target, operation.name, f"{why}, and its edges go from {source} to {target}; expected one set")
+    return expect_rows(operation, layout, name, target)
 
 
 def check_addend(addend: IntArray | None, where: str, channels: int) -> None:

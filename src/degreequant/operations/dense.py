@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from degreequant.fixedpoint import ADDEND_BITS, MAX_SHIFT, IntArray
-from degreequant.operations.base import FloatOperation, Operation, Requantize, Role, Values, check_addend, expect
+from degreequant.operations.base import FloatOperation, Operation, Requantize, Values, check_addend, expect
+from degreequant.operations.layout import Role
 from degreequant.packing import CODES, WeightCodes
 
 MAX_INPUTS = 2**24

@@ -1,19 +1,17 @@
 """Operations between nodes and edges: features gathered to edges, edges' features collected at nodes, softmax over a node's edges."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from degreequant.operations.base import Operation, Requantize, Role, Rows, Values, expect
-from degreequant.operations.graph import expect_rows
+from degreequant.operations.base import Operation, Requantize, Values, expect, expect_rows
+from degreequant.operations.layout import EDGE_ROWS, End, Layout, Role, RowSet
 from degreequant.packing import CODES
 from degreequant.scheme import CodeType, TensorSpec
 
 Loops = Literal["keep", "drop", "append", "replace"]
-End = Literal["source", "target"]
 Collect = Literal["sum", "mean", "max", "min"]
 
 LOGIT_TYPES: tuple[CodeType, ...] = ("i8", "u8")
@@ -57,6 +55,10 @@ class OnEdges(Operation):
         edges: tuple[str, Role] = (self.edges.index, "edge_index")
         return (edges,) if self.edges.types is None else (edges, (self.edges.types, "edge_type"))
 
+    def nodes_at(self, layout: Layout, end: End) -> RowSet:
+        """The nodes at one end of its edges."""
+        return layout.end(self.edges.index, end, flip=self.edges.flip)
+
 
 @dataclass(frozen=True, eq=False)
 class Gather(OnEdges):
@@ -66,10 +68,10 @@ class Gather(OnEdges):
 
     end: End
 
-    def rows(self, rows: Mapping[str, Rows]) -> Rows:
-        """Edges, of nodes."""
-        expect_rows(self, rows, self.input, "nodes")
-        return "edges"
+    def rows(self, layout: Layout) -> RowSet:
+        """Edges, of the nodes at that end."""
+        expect_rows(self, layout, self.input, self.nodes_at(layout, self.end))
+        return EDGE_ROWS
 
     def validate(self, values: Values) -> None:
         """Checks that grid and width are the input's."""
@@ -94,9 +96,11 @@ class Scatter(OnEdges):
     reduce: Collect
     requantize: Requantize | None
 
-    def rows(self, rows: Mapping[str, Rows]) -> Rows:
-        """Nodes."""
-        return expect_rows(self, rows, self.input, "nodes" if self.gathers else "edges") and "nodes"
+    def rows(self, layout: Layout) -> RowSet:
+        """The nodes at that end."""
+        other: End = "target" if self.end == "source" else "source"
+        expect_rows(self, layout, self.input, self.nodes_at(layout, other) if self.gathers else EDGE_ROWS)
+        return self.nodes_at(layout, self.end)
 
     def validate(self, values: Values) -> None:
         """Checks width and grid."""
@@ -127,9 +131,9 @@ class Softmax(OnEdges):
     table: npt.NDArray[np.int16]
     requantize: Requantize
 
-    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+    def rows(self, layout: Layout) -> RowSet:
         """Edges."""
-        return expect_rows(self, rows, self.input, "edges")
+        return expect_rows(self, layout, self.input, EDGE_ROWS)
 
     def validate(self, values: Values) -> None:
         """Checks logits and table."""
@@ -151,9 +155,9 @@ class Degree(OnEdges):
         """None."""
         return ()
 
-    def rows(self, rows: Mapping[str, Rows]) -> Rows:
-        """Nodes."""
-        return "nodes"
+    def rows(self, layout: Layout) -> RowSet:
+        """The nodes at that end."""
+        return self.nodes_at(layout, self.end)
 
     def validate(self, values: Values) -> None:
         """Checks the table against the grid."""

@@ -4,15 +4,15 @@ They mirror the integer operations, and share their names. Sums end alike: times
 `max(y, 0)` with `relu`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from degreequant.operations.base import FloatOperation, Role, Rows, Values, edge_roles, expect
-from degreequant.operations.graph import EdgeNorm, Reduce, expect_rows
+from degreequant.operations.base import FloatOperation, Values, edge_roles, expect, expect_nodes, expect_one_set, expect_rows
+from degreequant.operations.graph import EdgeNorm, Reduce
+from degreequant.operations.layout import EDGE_ROWS, GRAPH_ROWS, Layout, Role, RowSet
 
 FloatArray32 = npt.NDArray[np.float32]
 
@@ -109,9 +109,9 @@ class FloatAggregate(FloatOperation):
         """Edges, and edge weights if it takes any."""
         return edge_roles(self.edge_index, self.edge_weight)
 
-    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+    def rows(self, layout: Layout) -> RowSet:
         """Nodes, which is what it gathers."""
-        return expect_rows(self, rows, self.input, "nodes")
+        return expect_one_set(self, layout, self.input, self.edge_index, "sums among nodes in float")
 
     def validate(self, values: Values) -> None:
         """Checks the width and the constants."""
@@ -157,12 +157,12 @@ class FloatAttend(FloatOperation):
         """Edges."""
         return ((self.edge_index, "edge_index"),)
 
-    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+    def rows(self, layout: Layout) -> RowSet:
         """Nodes; the edge logits have a row for each edge."""
-        expect_rows(self, rows, self.logits, "nodes")
+        nodes = expect_one_set(self, layout, self.input, self.edge_index, "attends among nodes")
         if self.edge_logits is not None:
-            expect_rows(self, rows, self.edge_logits, "edges")
-        return expect_rows(self, rows, self.input, "nodes")
+            expect_rows(self, layout, self.edge_logits, EDGE_ROWS)
+        return expect_rows(self, layout, self.logits, nodes)
 
     def validate(self, values: Values) -> None:
         """Checks widths and constants."""
@@ -201,10 +201,10 @@ class FloatPool(FloatOperation):
         """The graph of each node, if it is given."""
         return () if self.batch is None else ((self.batch, "batch"),)
 
-    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+    def rows(self, layout: Layout) -> RowSet:
         """Graphs."""
-        expect_rows(self, rows, self.input, "nodes")
-        return "graphs"
+        expect_nodes(self, layout, self.input, self.batch)
+        return GRAPH_ROWS
 
     def validate(self, values: Values) -> None:
         """Checks the width and the constants."""

@@ -1,13 +1,13 @@
 """Operations that follow the graph: neighbour sums, attention, readout."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from degreequant.operations.base import AnyOperation, Operation, Requantize, Role, Rows, Values, edge_roles, expect
+from degreequant.operations.base import Operation, Requantize, Values, edge_roles, expect, expect_nodes, expect_one_set, expect_rows
+from degreequant.operations.layout import EDGE_ROWS, GRAPH_ROWS, Layout, Role, RowSet
 
 Reduce = Literal["sum", "mean", "max"]
 
@@ -55,9 +55,12 @@ class Aggregate(Operation):
         """Edges, and edge weights if it takes any."""
         return edge_roles(self.edge_index, self.edge_weight)
 
-    def rows(self, rows: Mapping[str, Rows]) -> Rows:
-        """Nodes, which is what it gathers."""
-        return expect_rows(self, rows, self.input, "nodes")
+    def rows(self, layout: Layout) -> RowSet:
+        """The nodes at the targets; it gathers those at the sources."""
+        if self.norm.normalize or self.self_coefficient:
+            return expect_one_set(self, layout, self.input, self.edge_index, "weighs by the degrees of both ends, or adds the node itself")
+        expect_rows(self, layout, self.input, layout.end(self.edge_index, "source"))
+        return layout.end(self.edge_index, "target")
 
     def validate(self, values: Values) -> None:
         """Checks that the gathered tensor has zero point 0 and the width of the output."""
@@ -109,12 +112,12 @@ class Attend(Operation):
         """Edges."""
         return ((self.edge_index, "edge_index"),)
 
-    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+    def rows(self, layout: Layout) -> RowSet:
         """Nodes; the edge logits have a row for each edge."""
-        expect_rows(self, rows, self.logits, "nodes")
+        nodes = expect_one_set(self, layout, self.input, self.edge_index, "attends among nodes")
         if self.edge_logits is not None:
-            expect_rows(self, rows, self.edge_logits, "edges")
-        return expect_rows(self, rows, self.input, "nodes")
+            expect_rows(self, layout, self.edge_logits, EDGE_ROWS)
+        return expect_rows(self, layout, self.logits, nodes)
 
     def validate(self, values: Values) -> None:
         """Checks widths, grids and the table."""
@@ -156,10 +159,10 @@ class Pool(Operation):
         """The graph of each node, if it is given."""
         return () if self.batch is None else ((self.batch, "batch"),)
 
-    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+    def rows(self, layout: Layout) -> RowSet:
         """Graphs."""
-        expect_rows(self, rows, self.input, "nodes")
-        return "graphs"
+        expect_nodes(self, layout, self.input, self.batch)
+        return GRAPH_ROWS
 
     def validate(self, values: Values) -> None:
         """Checks width and grid."""
@@ -172,7 +175,21 @@ class Pool(Operation):
             self.requantize.validate(self.name, self.channels)
 
 
-def expect_rows(operation: AnyOperation, rows: Mapping[str, Rows], name: str, wanted: Rows) -> Rows:
-    """`wanted`, where the rows of `name` are that."""
-    expect(rows[name] == wanted, operation.name, f"reads {name!r}, whose rows are {rows[name]}; expected {wanted}")
-    return wanted
+@dataclass(frozen=True, eq=False)
+class Head(Operation):
+    """`y[i] = x[i]` for the first rows of `input`: as many as the set `nodes` has, whose nodes they are. The grid is that of `input`."""
+
+    kind = "head"
+
+    nodes: str
+
+    def rows(self, layout: Layout) -> RowSet:
+        """Nodes of that set."""
+        expect(self.nodes in layout.counted, self.name, f"no input tells the number of nodes of {self.nodes!r}")
+        expect(layout[self.input].kind == "nodes", self.name, f"reads {self.input!r}, whose rows are {layout[self.input]}; expected nodes")
+        return RowSet("nodes", self.nodes)
+
+    def validate(self, values: Values) -> None:
+        """Checks that grid and width are the input's."""
+        super().validate(values)
+        expect(self.same_width(values).grid == self.grid, self.name, "the first rows keep their grid")

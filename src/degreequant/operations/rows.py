@@ -1,6 +1,5 @@
 """Operations that bring channels of one row, or rows of one graph, together: means taken away, shares, matrix products, the largest."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 
@@ -8,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from degreequant.fixedpoint import IntArray
-from degreequant.operations.base import Operation, Requantize, Role, Rows, Values, expect
+from degreequant.operations.base import Operation, Requantize, Values, expect, expect_nodes
 from degreequant.operations.edges import expect_weighable
-from degreequant.operations.graph import expect_rows
+from degreequant.operations.layout import Layout, Role, RowSet
 
 CENTRE_BITS = 14
 """A centre counts `2**-CENTRE_BITS` of the mean."""
@@ -82,9 +81,9 @@ class StandardizeGraphs(Operation):
         """The graph of each node, if it is given."""
         return () if self.batch is None else ((self.batch, "batch"),)
 
-    def rows(self, rows: Mapping[str, Rows]) -> Rows:
+    def rows(self, layout: Layout) -> RowSet:
         """Nodes."""
-        return expect_rows(self, rows, self.input, "nodes")
+        return expect_nodes(self, layout, self.input, self.batch)
 
     def validate(self, values: Values) -> None:
         """Checks width and constants."""

@@ -34,16 +34,18 @@ class Csr:
         self_loops: Literal["keep", "replace"],
         edge_ids: bool,
         threads: int = 1,
+        num_sources: int | None = None,
     ) -> Csr:
         """Group the edges `edge_index[0, e] -> edge_index[1, e]` by destination.
 
         Args:
             edge_index: shape (2, edges), fewer than 2^31 edges.
-            num_nodes: rows, and the bound of every index; at most 2^31 - 1.
+            num_nodes: rows, and the bound of every destination; at most 2^31 - 1.
             self_loops: "keep" leaves them as they come. "replace" drops all of them and gives each node one, the last edge of its row
                 (PyG's add_remaining_self_loops).
             edge_ids: whether to keep each edge's position in `edge_index`.
             threads: at most so many; they change nothing but the time.
+            num_sources: the bound of every source, where sources are other nodes than destinations; these have no self loops to replace.
         """
 
     @property
@@ -64,7 +66,7 @@ class Csr:
 
     @property
     def sources(self) -> int:
-        """Number of nodes that the rows may gather; `rows`, but for the result of `segments`."""
+        """Number of nodes that the rows may gather; `rows`, but for the result of `segments` and where `num_sources` was given."""
 
     @property
     def num_edges(self) -> int:

@@ -1,5 +1,6 @@
 """What a caller hands in, as numpy arrays: numpy or torch (never imported here), checked for kind and shape."""
 
+import operator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -70,6 +71,17 @@ def batch(value: Any, name: str, nodes: int) -> npt.NDArray[np.int64]:
         raise InputError(f"{name} has shape {array.shape}; expected one graph number for each of the {nodes} nodes")
     _check_integers(array, name)
     return _ready(array, np.int64)
+
+
+def count(value: Any, name: str) -> int:
+    """A number of nodes."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InputTypeError(f"{name} is a {type(value).__name__}; expected an integer, a number of nodes") from None
+    if number < 0:
+        raise InputError(f"{name} is {number}; expected a number of nodes, at least 0")
+    return number
 
 
 def _is_ready(value: Any, dtype: type[np.generic]) -> bool:

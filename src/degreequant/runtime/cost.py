@@ -22,9 +22,9 @@ from degreequant.operations import (
     FloatPool,
     FloatRescale,
     Gather,
+    Layout,
     Linear,
     Multiply,
-    OnEdges,
     Pool,
     Quantize,
     Rescale,
@@ -73,12 +73,14 @@ class Sizes:
     """How large the inputs of a call are.
 
     Attributes:
+        nodes: Number of nodes of each set.
         rows: Rows of each input that has values, by name.
         nbytes: Bytes of the same.
         graphs: Rows of a readout, by the name of the input that holds the graph of each node; None where all are one graph.
         edges: Edges that an operation walks over, added self loops among them; None where it walks over none.
     """
 
+    nodes: Mapping[str, int]
     rows: Mapping[str, int]
     nbytes: Mapping[str, int]
     graphs: Mapping[str | None, int]
@@ -100,16 +102,17 @@ def costs(program: Program, **inputs: Any) -> list[Cost]:
     """
     call = Binder(program).bind((), inputs)
     sizes = Sizes(
+        nodes=call.nodes,
         rows={name: len(value) for name, value in call.values.items()},
         nbytes={name: int(value.nbytes) for name, value in call.values.items()},
-        graphs={name: call.batch(name, mean=False).rows for name in call.batches},
-        edges=partial(_edges_of_call, call),
+        graphs={of.batch: call.batch(of, mean=False).rows for of in call.batches},
+        edges=partial(_edges_of_call, call, program.layout()),
     )
     return [_cost(operation, program, sizes) for operation in program.operations]
 
 
 def costs_at(program: Program, *, nodes: int, edges: int, graphs: int = 1) -> list[Cost]:
-    """The same for a graph of which only the size is known: directed edges, without self loops.
+    """The same for a graph of which only the size is known: directed edges, without self loops, and so many nodes in every set.
 
     >>> from degreequant.operations import Input, Quantize
     >>> from degreequant.scheme import Grid, TensorSpec
@@ -121,6 +124,7 @@ def costs_at(program: Program, *, nodes: int, edges: int, graphs: int = 1) -> li
     rows = {entry.name: edges if entry.role.startswith("edge") else nodes for entry in valued}
     width = {entry.name: (8 if entry.role.endswith("categories") else 4) * (entry.channels or 1) for entry in valued}
     sizes = Sizes(
+        nodes=dict.fromkeys(Layout({entry.name: entry for entry in program.inputs}).counted, nodes),
         rows=rows,
         nbytes={name: count * width[name] for name, count in rows.items()},
         graphs={None: 1, **{entry.name: graphs for entry in program.inputs if entry.role == "batch"}},
@@ -153,11 +157,10 @@ def _rows(operation: AnyOperation, program: Program, sizes: Sizes) -> int:
         return sizes.graphs[operation.batch]
     if isinstance(operation, Gather | Softmax):
         return sizes.edges(operation) or 0
-    if isinstance(operation, OnEdges):
-        return next(sizes.rows[entry.name] for entry in program.inputs if ROWS.get(entry.role) == "nodes")
     if program.reads_input(operation):
         return sizes.rows[operation.input]
-    return _rows(program[operation.input], program, sizes)
+    rows = program.layout()[operation.name]
+    return sizes.nodes[rows.nodes] if rows.kind == "nodes" else _rows(program[operation.input], program, sizes)
 
 
 def _rows_read(name: str, program: Program, sizes: Sizes, rows: int) -> int:
@@ -167,7 +170,7 @@ def _rows_read(name: str, program: Program, sizes: Sizes, rows: int) -> int:
     return rows * stored_bytes(program[name])
 
 
-def _edges_of_call(call: Call, operation: AnyOperation) -> int | None:
+def _edges_of_call(call: Call, layout: Layout, operation: AnyOperation) -> int | None:
     if isinstance(operation, Aggregate | FloatAggregate):
         graph = call.graphs[operation.edge_index, operation.edge_weight, None]
         loops = operation.norm.normalize and operation.norm.add_self_loops
@@ -180,7 +183,7 @@ def _edges_of_call(call: Call, operation: AnyOperation) -> int | None:
         more = (isinstance(operation, Scatter) and operation.gathers, isinstance(operation, Scatter) and operation.reduce == "mean")
         graph = call.graphs[edges.index, None, edges.types]
         return graph.form(form(edges, operation.end, *(more if form is Collects else ()))).num_edges
-    return call.nodes if isinstance(operation, Pool | FloatPool) else None
+    return call.nodes[layout[operation.input].nodes] if isinstance(operation, Pool | FloatPool) else None
 
 
 def _edges_at(nodes: int, edges: int, operation: AnyOperation) -> int | None:

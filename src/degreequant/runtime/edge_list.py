@@ -16,13 +16,14 @@ from degreequant.runtime.kernels import native, usable_threads
 
 @dataclass(frozen=True)
 class EdgeList:
-    """Edges `[2, edges]` (int32 or int64, contiguous) between `num_nodes` nodes, with weights and relations if there are any.
+    """Edges `[2, edges]` (int32 or int64, contiguous) with weights and relations if there are any, between so many nodes: `sizes` are the
+    numbers of sources and of targets, which are the same nodes where the numbers are one.
 
     Every method raises `GraphError` where an end of an edge is not a node.
     """
 
     edges: npt.NDArray[Any]
-    num_nodes: int
+    sizes: tuple[int, int]
     weight: npt.NDArray[np.float32] | None
     types: npt.NDArray[np.int64] | None = None
     _made: dict[tuple[bool, bool], native.Csr] = field(default_factory=dict, repr=False)
@@ -33,7 +34,8 @@ class EdgeList:
             if key in self._made:
                 return self._made[key]
         try:
-            csr = native.Csr(self.edges, self.num_nodes, "replace" if self_loops else "keep", ids, usable_threads())
+            sources, targets = self.sizes
+            csr = native.Csr(self.edges, targets, "replace" if self_loops else "keep", ids, usable_threads(), sources)
         except ValueError:
             self.check()
             raise
@@ -41,12 +43,16 @@ class EdgeList:
 
     def check(self) -> None:
         """Raises `GraphError` for the first edge that has an end outside the graph."""
-        edges, nodes = self.edges, self.num_nodes
-        if edges.size == 0 or (edges.min() >= 0 and edges.max() < nodes):
+        edges, (sources, targets) = self.edges, self.sizes
+        if edges.size == 0 or (edges.min() >= 0 and edges.max() < min(self.sizes)):
             return
-        edge = int(np.flatnonzero(((edges < 0) | (edges >= nodes)).any(axis=0))[0])
+        outside = (edges < 0) | (edges >= np.array([[sources], [targets]]))
+        if not outside.any():
+            return
+        edge = int(np.flatnonzero(outside.any(axis=0))[0])
         source, target = edges[:, edge]
-        raise GraphError(f"edge {edge} goes from node {source} to {target}; expected numbers of at least 0 and below num_nodes = {nodes}")
+        below = f"num_nodes = {targets}" if sources == targets else f"{sources} sources and {targets} targets"
+        raise GraphError(f"edge {edge} goes from node {source} to {target}; expected numbers of at least 0 and below {below}")
 
     def integer_sum(self, norm: EdgeNorm, *, weighted: bool) -> native.Edges:
         """The edges with the integer coefficients of `norm`, which come of the edge weights or of the edges alone.
@@ -54,21 +60,21 @@ class EdgeList:
         Raises:
             GraphError: If the weights into a node sum to less than 0.
         """
-        csr, weight, root = self._normalized(norm, weighted=weighted)
+        csr, weight, roots = self._normalized(norm, weighted=weighted)
         if weight is not None:
-            of_edges = per_edge(root, csr.indices, _targets(csr), weight)
+            of_edges = per_edge(roots, csr.indices, _targets(csr), weight)
             row = from_real(of_edges.row_factor)
             return native.Edges(csr, coefficient=of_edges.value, row_mantissa=row.mantissa, row_shift=row.shift)
         if not norm.normalize:
             return native.Edges(csr)
-        of_nodes = per_source(root)
+        of_nodes = per_source(roots[0])
         row = from_real(of_nodes.row_factor)
         # Laid out edge by edge: read in order, they cost a kernel less than a look into those of the sources would.
         return native.Edges(csr, coefficient=of_nodes.value[csr.indices], row_mantissa=row.mantissa, row_shift=row.shift)
 
     def real_sum(self, norm: EdgeNorm, *, weighted: bool) -> native.Edges:
         """The same with real factors, for operations in float32."""
-        csr, weight, root = self._normalized(norm, weighted=weighted)
+        csr, weight, (root, _) = self._normalized(norm, weighted=weighted)
         if not norm.normalize:
             return native.Edges(csr, edge_factor=None if weight is None else weight.astype(np.float32))
         factor = root.astype(np.float32)
@@ -87,21 +93,22 @@ class EdgeList:
         if by.types is not None:
             assert self.types is not None
             edges = edges[:, self.types == by.relation]
-        nodes = self.num_nodes if by.everywhere else int(edges.max(initial=-1)) + 1
+        nodes = min(self.sizes) if by.everywhere else int(edges.max(initial=-1)) + 1
         if by.loops in ("drop", "replace"):
             edges = edges[:, edges[0] != edges[1]]
         if by.loops in ("append", "replace"):
             edges = np.concatenate([edges, np.tile(np.arange(nodes, dtype=np.int32), (2, 1))], axis=1)
         return np.ascontiguousarray(edges)
 
-    def _normalized(self, norm: EdgeNorm, *, weighted: bool) -> tuple[native.Csr, FloatArray | None, FloatArray]:
-        """The edges by destination, their weights in that order, and `d^-1/2` of each node (1 without normalization)."""
+    def _normalized(self, norm: EdgeNorm, *, weighted: bool) -> tuple[native.Csr, FloatArray | None, tuple[FloatArray, FloatArray]]:
+        """The edges by destination, their weights in that order, and `d^-1/2` of each source and target (1 without normalization)."""
         csr = self.csr(self_loops=norm.normalize and norm.add_self_loops, ids=weighted)
         weight = self._ordered(csr, 2.0 if norm.improved else 1.0) if weighted else None
         if not norm.normalize:
-            return csr, weight, np.ones(self.num_nodes)
-        degrees = np.diff(csr.indptr).astype(np.float64) if weight is None else degree(_targets(csr), weight, self.num_nodes)
-        return csr, weight, inverse_root(degrees)
+            return csr, weight, (np.ones(csr.sources), np.ones(csr.rows))
+        degrees = np.diff(csr.indptr).astype(np.float64) if weight is None else degree(_targets(csr), weight, csr.rows)
+        root = inverse_root(degrees)
+        return csr, weight, (root, root)
 
     def _ordered(self, csr: native.Csr, loop_weight: float) -> FloatArray:
         """The weights in the order of the CSR; an added self loop weighs what the node's own last one did, else `loop_weight`."""

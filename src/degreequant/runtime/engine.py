@@ -14,7 +14,7 @@ from degreequant.packing import unpack
 from degreequant.program import Program
 from degreequant.runtime.call import Binder, EdgeInputs
 from degreequant.runtime.forms import EdgeForm
-from degreequant.runtime.graph import Graph
+from degreequant.runtime.graph import Graph, NodeCount
 from degreequant.runtime.kernels import MAX_THREADS, choose_isa, native, usable_threads
 from degreequant.runtime.steps import EdgeSlot, build
 
@@ -74,7 +74,7 @@ class Engine:
             raise InputError(str(error)) from None
         return {op.name: unpack(codes, op.grid.spec.code_type, op.channels) for op, codes in zip(integers, stored, strict=True)}
 
-    def graph(self, edge_index: Any, num_nodes: int | None = None, edge_weight: Any = None, edge_type: Any = None) -> Graph:
+    def graph(self, edge_index: Any, num_nodes: NodeCount = None, edge_weight: Any = None, edge_type: Any = None) -> Graph:
         """A graph for calls of this engine that holds only what its program reads, in less memory than a `Graph`, which any engine takes.
 
         `edge_index` is read where it lies, and not kept. Where the program reads several graphs, each is made by a call of its own.
@@ -100,13 +100,7 @@ class Engine:
     def _bind(self, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> tuple[list[npt.NDArray[Any]], list[native.Edges]]:
         """What the plan reads: the values of the inputs, and the graphs in the forms that its steps need."""
         call = self._binder.bind(args, inputs)
-        edges = [
-            call.graphs[slot.edge_index, slot.edge_weight, slot.edge_type].form(slot.form)
-            if isinstance(slot, EdgeSlot)
-            else call.batch(slot.batch, mean=slot.mean)
-            for slot in self._slots
-        ]
-        return list(call.values.values()), edges
+        return list(call.values.values()), [slot.of(call) for slot in self._slots]
 
 
 def _program(program: Any) -> Program:

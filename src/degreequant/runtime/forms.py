@@ -7,7 +7,8 @@ import numpy as np
 
 from degreequant.coefficients import reciprocal
 from degreequant.operations import EdgeNorm
-from degreequant.operations.edges import EdgeSet, End
+from degreequant.operations.edges import EdgeSet
+from degreequant.operations.layout import End
 from degreequant.runtime.edge_list import EdgeList
 from degreequant.runtime.kernels import native, usable_threads
 
@@ -66,7 +67,8 @@ class Picks:
 
     def of(self, edges: EdgeList) -> native.Edges:
         """See `EdgeList.changed`."""
-        return native.Edges(native.picks(edges.changed(self.edges)[_row(self.end, self.edges.flip)], edges.num_nodes))
+        at = _row(self.end, self.edges.flip)
+        return native.Edges(native.picks(edges.changed(self.edges)[at], edges.sizes[at]))
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,11 @@ class Collects:
         """See `EdgeList.changed`."""
         ends, at = edges.changed(self.edges), _row(self.end, self.edges.flip)
         if self.gathers:
-            csr = native.Csr(np.ascontiguousarray(ends[[1 - at, at]]), edges.num_nodes, "keep", False, usable_threads())
+            csr = native.Csr(
+                np.ascontiguousarray(ends[[1 - at, at]]), edges.sizes[at], "keep", False, usable_threads(), edges.sizes[1 - at]
+            )
         else:
-            csr = native.segments(ends[at], edges.num_nodes)
+            csr = native.segments(ends[at], edges.sizes[at])
         if not self.mean:
             return native.Edges(csr)
         share = reciprocal(np.diff(csr.indptr))

@@ -16,6 +16,8 @@ from degreequant.runtime.kernels import native
 
 MAX_NODES = 2**31 - 1
 
+NodeCount = int | tuple[int, int] | None
+
 
 class Graph:
     """A graph that many calls can share. Immutable: it keeps nothing of what it is given, but a copy of it as 32-bit integers.
@@ -26,7 +28,8 @@ class Graph:
     Args:
         edge_index: Integers `[2, edges]`, numpy or torch; `edge_index[0]` are sources, `edge_index[1]` destinations, as in PyG.
             Duplicate edges count each, nodes without edges are fine.
-        num_nodes: Number of nodes; by default the largest node number plus one.
+        num_nodes: Number of nodes; by default the largest node number plus one. Where sources and destinations are different nodes, two
+            numbers, that of the sources first.
         edge_weight: Finite floats `[edges]`, or nothing.
         edge_type: The relation of each edge, integers `[edges]`, or nothing.
 
@@ -36,21 +39,23 @@ class Graph:
 
     >>> Graph([[0, 1], [1, 2]], num_nodes=4)
     Graph(num_nodes=4, num_edges=2)
+    >>> Graph([[0, 1], [0, 0]], num_nodes=(3, 1)).sizes
+    (3, 1)
     """
 
-    num_nodes: int
+    sizes: tuple[int, int]
     num_edges: int
     weighted: bool
     typed: bool
 
-    def __init__(self, edge_index: Any, num_nodes: int | None = None, edge_weight: Any = None, edge_type: Any = None) -> None:
+    def __init__(self, edge_index: Any, num_nodes: NodeCount = None, edge_weight: Any = None, edge_type: Any = None) -> None:
         edges = _edge_list(edge_index, num_nodes, edge_weight, edge_type)
         edges.check()
         self._describe(replace(edges, edges=edges.edges.astype(np.int32)))
 
     @classmethod
     def of_forms(
-        cls, forms: Iterable[EdgeForm], edge_index: Any, num_nodes: int | None = None, edge_weight: Any = None, edge_type: Any = None
+        cls, forms: Iterable[EdgeForm], edge_index: Any, num_nodes: NodeCount = None, edge_weight: Any = None, edge_type: Any = None
     ) -> Self:
         """A graph that holds these forms and nothing else; it reads `edge_index` where it lies."""
         graph = cls.__new__(cls)
@@ -73,12 +78,18 @@ class Graph:
             made = self._forms[form] = form.of(self._edges)
         return made
 
+    @property
+    def num_nodes(self) -> int:
+        """Number of nodes; of destinations where sources are different nodes."""
+        return self.sizes[1]
+
     def __repr__(self) -> str:
         more = [name for name, has in (("weighted", self.weighted), ("typed", self.typed)) if has]
-        return f"Graph({', '.join([f'num_nodes={self.num_nodes}', f'num_edges={self.num_edges}', *more])})"
+        nodes = self.num_nodes if self.sizes[0] == self.sizes[1] else self.sizes
+        return f"Graph({', '.join([f'num_nodes={nodes}', f'num_edges={self.num_edges}', *more])})"
 
     def _describe(self, edges: EdgeList) -> None:
-        self.num_nodes = edges.num_nodes
+        self.sizes = edges.sizes
         self.num_edges = edges.edges.shape[1]
         self.weighted = edges.weight is not None
         self.typed = edges.types is not None
@@ -86,11 +97,19 @@ class Graph:
         self._forms: dict[EdgeForm, native.Edges] = {}
 
 
-def _edge_list(edge_index: Any, num_nodes: int | None, edge_weight: Any, edge_type: Any) -> EdgeList:
+def _edge_list(edge_index: Any, num_nodes: NodeCount, edge_weight: Any, edge_type: Any) -> EdgeList:
     edges = arrays.edges(edge_index)
     weight = None if edge_weight is None else arrays.edge_weights(edge_weight, edges.shape[1])
     types = None if edge_type is None else arrays.edge_types(edge_type, edges.shape[1])
-    return EdgeList(edges, _node_count(num_nodes, edges), weight, types)
+    return EdgeList(edges, _sizes(num_nodes, edges), weight, types)
+
+
+def _sizes(num_nodes: Any, edges: npt.NDArray[Any]) -> tuple[int, int]:
+    """The numbers of sources and of destinations."""
+    if isinstance(num_nodes, tuple | list) and len(num_nodes) == 2:
+        return _node_count(num_nodes[0], edges), _node_count(num_nodes[1], edges)
+    count = _node_count(num_nodes, edges)
+    return count, count
 
 
 def _node_count(num_nodes: Any, edges: npt.NDArray[Any]) -> int:
@@ -99,7 +118,7 @@ def _node_count(num_nodes: Any, edges: npt.NDArray[Any]) -> int:
     try:
         count = operator.index(num_nodes)
     except TypeError:
-        raise InputTypeError(f"num_nodes is {num_nodes!r}; expected an integer") from None
+        raise InputTypeError(f"num_nodes is {num_nodes!r}; expected an integer, or two of them: sources and destinations") from None
     if not 0 <= count <= MAX_NODES:
         raise GraphError(f"num_nodes is {count}; expected 0 to 2^31 - 1")
     return count

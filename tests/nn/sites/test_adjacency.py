@@ -10,14 +10,22 @@ from torch_geometric.nn import GCNConv
 from degreequant.errors import GraphError
 from degreequant.memo import TensorMemo
 from degreequant.nn.sites import adjacency
-from degreequant.nn.sites.adjacency import float_adjacency, float_edges
+from degreequant.nn.sites.adjacency import WeighedEdges
 from degreequant.operations import EdgeNorm
 
 NORMS = [EdgeNorm(*options) for options in ((True, True, False), (True, True, True), (True, False, False), (False, False, False))]
 
 
 def integer_adjacency(edge_index, edge_weight, nodes, norm):
-    return adjacency.integer_adjacency(edge_index, edge_weight, nodes, norm, TensorMemo())
+    return adjacency.integer_adjacency(WeighedEdges.among(nodes, edge_index, edge_weight), norm, TensorMemo())
+
+
+def float_adjacency(edge_index, edge_weight, nodes, norm):
+    return adjacency.float_adjacency(WeighedEdges.among(nodes, edge_index, edge_weight), norm)
+
+
+def float_edges(edge_index, edge_weight, nodes, norm):
+    return adjacency.float_edges(WeighedEdges.among(nodes, edge_index, edge_weight), norm)
 
 
 @st.composite
@@ -50,7 +58,7 @@ def test_floats_are_those_of_pyg(graph, norm):
 def test_a_sum_and_its_gradient_are_products_with_the_matrix(graph, norm, channels):
     x = torch.randn(graph[2], channels, requires_grad=True)
     dense = float_adjacency(*graph, norm).forward.to_dense()
-    found = adjacency.neighbour_sum(x, *graph[:2], norm, TensorMemo())
+    found = adjacency.neighbour_sum(x, WeighedEdges.among(graph[2], *graph[:2]), norm, TensorMemo())
     torch.testing.assert_close(found, dense @ x, rtol=1e-4, atol=1e-4)
     back = torch.randn_like(found)
     (gradient,) = torch.autograd.grad(found, x, back)
@@ -61,10 +69,10 @@ def test_a_sum_and_its_gradient_are_products_with_the_matrix(graph, norm, channe
 def test_the_matrix_of_a_device_is_that_of_the_cpu(graph, norm):
     edge_index, edge_weight, nodes = graph
     edges, weight = float_edges(edge_index, edge_weight, nodes, norm)
-    expected = adjacency.csr_matrix(edges[1], edges[0], weight, nodes)
+    expected = adjacency.csr_matrix(edges[1], edges[0], weight, (nodes, nodes))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        found = adjacency.sorted_csr(edges[1], edges[0], weight, nodes)
+        found = adjacency.sorted_csr(edges[1], edges[0], weight, (nodes, nodes))
     torch.testing.assert_close(found.to_dense(), expected.to_dense())
     torch.testing.assert_close(found @ torch.eye(nodes), expected @ torch.eye(nodes))
 

@@ -21,7 +21,7 @@ every_recipe = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 
 
 def context(protected=None):
-    return Context(TensorMemo(), {}.__getitem__, protected)
+    return Context(TensorMemo(), {}.__getitem__, {} if protected is None else {"": protected})
 
 
 def site(recipe, kind=InputSite):

@@ -18,13 +18,14 @@ def inverse_root(degrees: Any) -> Any:
 
 
 @register_lowering(MFConv)
-def molecular_fingerprint(layer: Any, x: Tensor, edge_index: Tensor, size: Any = None) -> Any:
+def molecular_fingerprint(layer: Any, x: Any, edge_index: Tensor, size: Any = None) -> Any:
     """The results of the weights for every degree, of which a node takes those for its own: a product with a row of zeros and a one."""
-    nodes, degrees = x.size(0), range(layer.max_degree + 1)
-    neighbours = layer.propagate(edge_index, x=x)
+    of_sources, of_targets = (x, x) if isinstance(x, Tensor) else x
+    nodes, degrees = of_targets.size(0), range(layer.max_degree + 1)
+    neighbours = layer.propagate(edge_index, x=(of_sources, of_targets))
     own = degree(edge_index[1], nodes).clamp(max=layer.max_degree)
     choice = torch.cat([1.0 * (own == number).view(-1, 1) for number in degrees], dim=-1)
-    results = torch.stack([layer.lins_l[number](neighbours) + layer.lins_r[number](x) for number in degrees], dim=1)
+    results = torch.stack([layer.lins_l[number](neighbours) + layer.lins_r[number](of_targets) for number in degrees], dim=1)
     return (choice.unsqueeze(1) @ results).squeeze(1)
 
 

@@ -24,7 +24,7 @@ from degreequant.nn.sites.channels import CHAINED, TERMS, Chain
 from degreequant.nn.sites.embedding import EmbeddingSite, Table
 from degreequant.nn.sites.pointwise import POINTWISE, Pointwise
 from degreequant.nn.tracing.plan import Ref, Step
-from degreequant.nn.tracing.symbol import count_edges, count_rows
+from degreequant.nn.tracing.symbol import COUNTS, count_edges, count_rows
 
 # PyG puts a function of its own in the place of torch.index_select, which hands symbols to the original.
 _GATHERS = ("index_select", torch.index_select, torch._C._VariableFunctions.index_select, operator.getitem)
@@ -58,6 +58,8 @@ class Composer:
             return False
         if self.structure.has(step.name):
             self._of_graph(step)
+        elif step.name in self.structure.heads:
+            self.edges.head(step, self.structure.heads[step.name])
         elif step.target is scatter:
             return self.edges.scatter(step)
         elif step.target is softmax:
@@ -115,7 +117,7 @@ class Composer:
 
     def _on_rows(self, step: Step) -> Step:
         """A step that counts rows, of what is not lazy and has as many."""
-        if step.name not in self.structure.counts:
+        if step.target not in COUNTS:
             return step
         name = self.values.name(cast(Ref, step.args[0]))
         if isinstance(self.emitter.lazy(Ref(name)), Pointwise):

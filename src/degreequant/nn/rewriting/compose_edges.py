@@ -10,7 +10,7 @@ from degreequant.nn.rewriting.structure import Normed
 from degreequant.nn.rewriting.vocabulary import describe
 from degreequant.nn.sites.channels import FACTORS, RESHAPES
 from degreequant.nn.sites.degree import DegreeSite, OfDegrees
-from degreequant.nn.sites.message import Collecting, EdgeEnd, ExtremeSite, GatherSite, ScatterSite, SoftmaxSite, WeighedSumSite
+from degreequant.nn.sites.message import Collecting, EdgeEnd, ExtremeSite, GatherSite, HeadSite, ScatterSite, SoftmaxSite, WeighedSumSite
 from degreequant.nn.sites.pointwise import Pointwise
 from degreequant.nn.sites.product import MultiplySite, Repeats
 from degreequant.nn.sites.site import SiteSpec
@@ -48,6 +48,23 @@ class EdgeSteps:
             raise PrepareError(f"{describe(step)} gathers along another dimension than the first, which holds the nodes")
         self.emitter.be_lazy(step, Gathered(self.emitter.stored_for(step, step.args[0]).name, edges, end))
 
+    def head(self, step: Step, count: str) -> None:
+        """The first rows of nodes."""
+        x = self.emitter.stored_for(step, step.args[0])
+        if self.values.rows[x.name] != "nodes":
+            raise PrepareError(f"{describe(step)} takes the first rows of {self.values.rows[x.name]}; prepare takes that of nodes")
+        self.count(Ref(count), step)
+        draft = Draft(self.emitter.named(step, "head"), HeadSite, (x, Ref(count)), "nodes", finishes=False)
+        self.emitter.site(step, draft)
+        self.values.heads[self.values.nodes[step.name]] = self.values.nodes[x.name]
+
+    def count(self, nodes: Ref, step: Step) -> Ref:
+        """A number of nodes; one that is an input is noted as that."""
+        named = cast(Ref, self.values.renamed(nodes))
+        if self.values.kinds.get(named.name) == "input":
+            self.values.assign_role(named, "count", step)
+        return named
+
     def scatter(self, step: Step) -> bool:
         """What arrives at each node."""
         given = step.by_name(("src", "index", "dim", "dim_size", "reduce"))
@@ -62,12 +79,12 @@ class EdgeSteps:
             raise PrepareError(f"{describe(step)} is called without dim_size; expected the number of nodes, x.size(0)")
         of, lazy = self._edge_set(edges, step), self.emitter.lazy(source)
         if isinstance(lazy, Weighed) and self._weighs(lazy, of, end, reduce):
-            self._weighed_sum(step, lazy)
+            self._weighed_sum(step, lazy, self.count(nodes, step))
             return True
         other_end = lazy.x if isinstance(lazy, Gathered) and lazy.end != end and self.structure.edges[lazy.edges] == of else None
         gathers = other_end is not None
         x = self.emitter.stored_for(step, source) if other_end is None else Ref(other_end)
-        args, options = (x, Ref(edges), self.values.renamed(nodes)), Collecting(of, end, gathers, reduce)
+        args, options = (x, Ref(edges), self.count(nodes, step)), Collecting(of, end, gathers, reduce)
         name = self.emitter.named(step, reduce)
         if reduce in ("sum", "mean"):
             self.emitter.site(step, Draft(name, ScatterSite, args, "nodes", "all", options=options))
@@ -83,7 +100,7 @@ class EdgeSteps:
             raise PrepareError(f"{describe(step)} is not over the edges of each node; expected softmax(src, edge_index[i], num_nodes=...)")
         edges, end = self.structure.ends[index.name]
         of, logits = self._edge_set(edges, step), self.emitter.logits(step, given["src"])
-        args = (logits, Ref(edges), self.values.renamed(nodes))
+        args = (logits, Ref(edges), self.count(nodes, step))
         self.emitter.site(step, Draft(self.emitter.named(step, "softmax"), SoftmaxSite, args, "edges", "all", options=EdgeEnd(of, end)))
 
     def degree(self, step: Step) -> None:
@@ -143,7 +160,7 @@ class EdgeSteps:
         nodes = step.by_name(("index", "num_nodes")).get("num_nodes")
         if not isinstance(nodes, Ref):
             raise PrepareError(f"{describe(step)} is called without num_nodes; expected the number of nodes, x.size(0)")
-        return cast(Ref, self.values.renamed(nodes))
+        return self.count(nodes, step)
 
     def _edge_set(self, name: str, step: Step) -> EdgeSet:
         edges = self.structure.edges[name]
@@ -167,7 +184,7 @@ class EdgeSteps:
             return forward and lazy.weight.edge_index == edges.index
         return forward and edges.loops == "keep" and self.values.kind(lazy.weight) == "input"
 
-    def _weighed_sum(self, step: Step, lazy: Weighed) -> None:
+    def _weighed_sum(self, step: Step, lazy: Weighed, nodes: Ref) -> None:
         normed = lazy.weight if isinstance(lazy.weight, Normed) else None
         index = normed.edge_index if normed else self.structure.edges[lazy.gathered.edges].index
         weight = normed.edge_weight if normed else cast(Ref, lazy.weight)
@@ -176,5 +193,5 @@ class EdgeSteps:
                 raise PrepareError(f"{describe(step)}: the weights of its edges are computed in the forward; expected an input")
             self.values.assign_role(weight, "edge_weight", step)
             weight = Ref(self.values.input_name(weight))
-        args, norm = (Ref(lazy.gathered.x), Ref(index), weight), normed.norm if normed else PLAIN_SUM
+        args, norm = (Ref(lazy.gathered.x), Ref(index), weight, nodes), normed.norm if normed else PLAIN_SUM
         self.emitter.site(step, Draft(self.emitter.named(step, "sum"), WeighedSumSite, args, "nodes", "all", options=norm))

@@ -14,7 +14,7 @@ from degreequant.nn.sites.join import AddSite
 from degreequant.nn.sites.mix import AffineSite
 from degreequant.nn.sites.parts import Part
 from degreequant.nn.sites.site import Site, SiteSpec
-from degreequant.nn.tracing.plan import CallNames, Ref, Step
+from degreequant.nn.tracing.plan import CallNames, Ref, Step, references
 from degreequant.operations import Rows
 from degreequant.quant.grid import GridKind
 from degreequant.scheme import Recipe
@@ -142,7 +142,9 @@ class Emitter:
         """
         if spec.rows == "graphs":
             spec = replace(spec, recipe=_at_least(spec.recipe, spec.recipe.readout_bits))
-        elif site is AddSite:
+        elif spec.rows == "nodes":
+            spec = replace(spec, nodes=self._nodes(step, args))
+        if site is AddSite:
             spec = replace(spec, recipe=_at_least(spec.recipe, spec.recipe.skip_bits))
         known = self.sites.setdefault(spec.name, site(spec))
         if known.spec != spec or type(known) is not site:
@@ -153,12 +155,23 @@ class Emitter:
         self.values.rows[step.name] = spec.rows
         self.values.bits[step.name] = spec.recipe.activation_bits or 0
 
+    def _nodes(self, step: Step, args: tuple[Any, ...]) -> str:
+        """The set of nodes that a site has rows for: that of the step, or of what it reads where it is a part of one."""
+        found = self.outlook.rows.nodes(step.name)
+        read = [name for name in references(args) if name in self.values.rows or self.values.kinds.get(name) == "input"]
+        known = [self.values.nodes.get(name, self.outlook.rows.nodes(self.values.input_name(Ref(name)))) for name in read]
+        nodes = found if found is not None else next((of for of in known if of is not None), "")
+        self.values.nodes[step.name] = nodes
+        return nodes
+
     def keep(self, step: Step, kind: ValueKind) -> None:
         """A step that stays as it is."""
         step = replace(step, args=self.values.renamed(step.args), kwargs=self.values.renamed(dict(step.kwargs)))
         self.append(step, kind)
-        known = [self.values.rows[name] for name in step.reads() if name in self.values.rows]
-        self.values.rows.update({step.name: known[0]} if known else {})
+        known = [name for name in step.reads() if name in self.values.rows]
+        if known:
+            self.values.rows[step.name] = self.values.rows[known[0]]
+            self.values.nodes[step.name] = self.values.nodes.get(known[0], "")
 
     def append(self, step: Step, kind: ValueKind) -> None:
         """A step, whose result is of that kind."""
@@ -198,7 +211,7 @@ class Emitter:
     def rows(self, value: Ref) -> Rows:
         """What the rows of an input, or of what a skipped layer left in float, are."""
         name = self.values.input_name(value)
-        return self.outlook.rows.get(name) or self.values.rows.get(name, "nodes")
+        return self.outlook.rows.of(name) or self.values.rows.get(name, "nodes")
 
 
 def _at_least(recipe: Recipe, bits: int | None) -> Recipe:

@@ -8,7 +8,7 @@ from torch_geometric.utils import scatter, softmax
 
 from degreequant.nn.rewriting.affine import keeps_channels, parts_of
 from degreequant.nn.rewriting.registry import FUNCTIONS, LAYERS, Entry, altered
-from degreequant.nn.rewriting.rows import infer_rows
+from degreequant.nn.rewriting.rows import RowKinds
 from degreequant.nn.rewriting.structure import Structure
 from degreequant.nn.rewriting.vocabulary import SOFTMAXES, Meaning, activation, epilogue, meaning
 from degreequant.nn.sites.activation import Activation, activation_problem
@@ -49,7 +49,7 @@ class Outlook:
         self.model = model
         self.recipe = recipe
         self.structure = Structure(plan)
-        self.rows = infer_rows(plan, self.structure, model.get_submodule)
+        self.rows = RowKinds(plan, self.structure, model.get_submodule)
         self._tails = {step.name: step.tail for step in (*plan.arguments, *plan.steps)}
 
     def meaning(self, step: Step) -> Meaning:
@@ -116,6 +116,8 @@ class Outlook:
             by_ends = any(read in self.structure.ends for read in step.reads())
             if by_ends and (step.target is not scatter or self.gathered(step.name)):
                 return True
+            if step.name in self.structure.heads and self.gathered(step.name):
+                return True
             clamps = what == "activation" and activation(step, self.model).clamps
             if (clamps or keeps_channels(step, name, tail)) and self.gathered(step.name):
                 return True
@@ -126,7 +128,7 @@ class Outlook:
 
     def feeds_edges(self, name: str) -> bool:
         """Whether the rows of an input or a result are edges."""
-        return self.rows.get(name) == "edges"
+        return self.rows.of(name) == "edges"
 
     def recipe_after(self, name: str, default: Recipe) -> Recipe:
         """The settings of the first layer that reads a result, one that is not left in float before others."""

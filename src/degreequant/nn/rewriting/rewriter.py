@@ -22,7 +22,7 @@ from degreequant.nn.sites.activation import activation_problem
 from degreequant.nn.sites.elementwise import ReluSite, TableSite
 from degreequant.nn.sites.site import Site, SiteSpec
 from degreequant.nn.tracing.plan import Form, Plan, Ref, Step, references
-from degreequant.operations import Role
+from degreequant.operations import NODE_SETS, ROWS, Role
 from degreequant.scheme import Recipe
 
 
@@ -96,7 +96,7 @@ class Rewriter:
         batch = next((name for name, role in ordered if role == "batch"), None)
         if batch is None and self.values.kinds.get("batch") == "input" and data != "batch":
             batch = "batch"
-        roles = Roles(ordered, batch, data)
+        roles = Roles(ordered, batch, data, self._node_sets(ordered), self.values.heads)
         if not self.sites:
             raise PrepareError("nothing to quantize: the forward calls no layer that prepare knows and the recipe does not skip")
         if self.recipe.protects and roles.name("edge_index") is None:
@@ -104,6 +104,21 @@ class Rewriter:
                 "no layer reads an edge_index to tell a node's degree from: use a recipe without protection (p_min = p_max = 0)"
             )
         return roles
+
+    def _node_sets(self, ordered: tuple[tuple[str, Role], ...]) -> dict[str, tuple[str, ...]]:
+        """The sets of nodes that each input is about, where there are several."""
+        rows = self.outlook.rows
+        found: dict[str, tuple[str, ...]] = {}
+        for name, role in ordered:
+            if role in NODE_SETS:
+                found[name] = rows.ends(name) if role == "edge_index" else (rows.nodes(name) or "",)
+        if len({name for names in found.values() for name in names}) == 1:
+            return {}
+        counted = {found[name][0] for name, role in ordered if role == "count" or ROWS.get(role) == "nodes"}
+        for name, names in found.items():
+            if not counted.issuperset(names):
+                raise PrepareError(f"no input tells how many nodes {name!r} is about: give these nodes features, or their number in a size")
+        return found
 
     # -- one handler for each meaning of a step
 

@@ -13,7 +13,7 @@ from torch_geometric.utils import add_remaining_self_loops, add_self_loops, remo
 
 from degreequant.errors import PrepareError
 from degreequant.nn.tracing.plan import Plan, Ref, Step, references
-from degreequant.nn.tracing.symbol import COUNTS
+from degreequant.nn.tracing.symbol import COUNTS, least
 from degreequant.operations import EdgeNorm
 from degreequant.operations.edges import EdgeSet, Loops
 
@@ -50,13 +50,15 @@ class Structure:
         normed: Normalized coefficients of edges.
         looped: Features of edges with other loops.
         masks: Edges of one relation: the input with the relation of each edge, and which one.
+        heads: First rows of a result: the number of nodes that says how many.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.static: set[str] = set()
         self.edges: dict[str, EdgeSet] = {name: EdgeSet(name) for name in plan.edges}
         self.ends: dict[str, tuple[str, int]] = {}
-        self.counts: set[str] = set()
+        self.counts: set[str] = {item.name for item in plan.arguments if item.sort == "count"}
+        self.heads: dict[str, str] = {}
         self.pairs: dict[str, tuple[EdgeSet, Normed | Looped | None]] = {}
         self.normed: dict[str, Normed] = {}
         self.looped: dict[str, Looped] = {}
@@ -75,8 +77,10 @@ class Structure:
         first = step.args[0].name if step.args and isinstance(step.args[0], Ref) else ""
         if plan.reads_argument(step):
             self.edges.update({step.name: EdgeSet(step.name)} if step.sort == "edges" else {})
-        elif step.target in COUNTS:
+        elif step.target in COUNTS or step.target is least:
             self.counts.add(step.name)
+        elif step.target is operator.getitem and (count := self._count_of_first(step.args[1])) is not None:
+            self.heads[step.name] = count
         elif step.target in _PAIRS and first in self.edges:
             self.pairs[step.name] = self._pair(step, self.edges[first])
         elif first in self.pairs and step.target is operator.getitem:
@@ -87,6 +91,11 @@ class Structure:
             self.masks[step.name] = (first, step.args[1])
         elif step.kind not in ("module", "site") and all(name in self.static for name in step.reads()):
             self.static.add(step.name)
+
+    def _count_of_first(self, index: Any) -> str | None:
+        """The number of nodes `n` where rows are picked by `[:n]`."""
+        first = isinstance(index, slice) and index.start in (None, 0) and index.step in (None, 1) and isinstance(index.stop, Ref)
+        return index.stop.name if first and index.stop.name in self.counts else None
 
     def _pair(self, step: Step, edges: EdgeSet) -> tuple[EdgeSet, Normed | Looped | None]:
         if step.target is gcn_norm:

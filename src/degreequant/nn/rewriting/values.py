@@ -20,8 +20,10 @@ class Values:
         live: Names of the forward's arguments, in order.
         kinds: Kind of each result.
         rows: What the rows of each stored tensor are.
+        nodes: The set of nodes that those are, which are nodes.
         origin: The input that a column or a cast of it comes from.
         columns: What is no input as it was given, but a column of one or another shape of it.
+        heads: Sets of nodes that are the first of another, and which.
         alias: The result that stands for one that is no step of its own.
         role: Role of each input.
         bits: Bits of each stored tensor.
@@ -32,6 +34,8 @@ class Values:
         self.live = live
         self.kinds: dict[str, ValueKind] = dict.fromkeys(live, "input")
         self.rows: dict[str, Rows] = {}
+        self.nodes: dict[str, str] = {}
+        self.heads: dict[str, str] = {}
         self.origin: dict[str, str] = {}
         self.columns: set[str] = set()
         self.alias: dict[str, str] = {}

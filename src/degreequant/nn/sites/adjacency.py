@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -17,6 +17,19 @@ from degreequant.errors import GraphError
 from degreequant.fixedpoint import FloatArray, Multiplier, from_real
 from degreequant.memo import TensorMemo
 from degreequant.operations import EdgeNorm
+
+
+class WeighedEdges(NamedTuple):
+    """Edges `[2, edges]`, their weights `[edges]` if they have any, and the numbers of nodes that are sources and targets."""
+
+    ends: Tensor
+    weight: Tensor | None
+    sizes: tuple[int, int]
+
+    @classmethod
+    def among(cls, nodes: int, ends: Tensor, weight: Tensor | None = None) -> Self:
+        """Edges whose ends are nodes of one set."""
+        return cls(ends, weight, (nodes, nodes))
 
 
 class FloatAdjacency(NamedTuple):
@@ -34,21 +47,19 @@ class IntegerAdjacency(NamedTuple):
     row: Multiplier | None
 
 
-def neighbour_sum(x: Tensor, edge_index: Tensor, edge_weight: Tensor | None, norm: EdgeNorm, memo: TensorMemo) -> Tensor:
-    """`sum over edges j -> i of coefficient * x[j]`, float32 `[nodes, channels]`, differentiable in `x` and in `edge_weight`."""
-    nodes = x.shape[0]
-    if edge_weight is not None and edge_weight.requires_grad:
-        edges, weight = float_edges(edge_index, edge_weight, nodes, norm)
-        return torch.zeros_like(x).index_add(0, edges[1], x[edges[0]] * weight.unsqueeze(-1))
-    adjacency = _remembered(memo, edge_index, edge_weight, nodes, norm)
+def neighbour_sum(x: Tensor, edges: WeighedEdges, norm: EdgeNorm, memo: TensorMemo) -> Tensor:
+    """`sum over edges j -> i of coefficient * x[j]`, float32 `[targets, channels]`, differentiable in `x` and in the weights."""
+    if edges.weight is not None and edges.weight.requires_grad:
+        index, weight = float_edges(edges, norm)
+        return x.new_zeros(edges.sizes[1], x.shape[1]).index_add(0, index[1], x[index[0]] * weight.unsqueeze(-1))
+    adjacency = _remembered(memo, edges, norm)
     result: Tensor = _SparseMatmul.apply(x, adjacency)  # type: ignore[no-untyped-call]
     return result
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def _remembered(memo: TensorMemo, edge_index: Tensor, edge_weight: Tensor | None, nodes: int, norm: EdgeNorm) -> FloatAdjacency:
-    key = ("floats", nodes, norm)
-    return memo.get(key, (edge_index, edge_weight), lambda: float_adjacency(edge_index, edge_weight, nodes, norm))
+def _remembered(memo: TensorMemo, edges: WeighedEdges, norm: EdgeNorm) -> FloatAdjacency:
+    return memo.get(("floats", edges.sizes, norm), (edges.ends, edges.weight), lambda: float_adjacency(edges, norm))
 
 
 class _SparseMatmul(torch.autograd.Function):
@@ -72,18 +83,19 @@ def _product(matrix: Tensor, x: Tensor) -> Tensor:
     return F.embedding_bag(columns, x.detach(), begins, mode="sum", per_sample_weights=weights, include_last_offset=True)
 
 
-def float_adjacency(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm) -> FloatAdjacency:
+def float_adjacency(edges: WeighedEdges, norm: EdgeNorm) -> FloatAdjacency:
     """The matrix that PyG's `GCNConv` propagates with."""
-    edge_index, weight = float_edges(edge_index, edge_weight, num_nodes, norm)
-    source, target = edge_index[0], edge_index[1]
-    return FloatAdjacency(sorted_csr(target, source, weight, num_nodes), sorted_csr(source, target, weight, num_nodes))
+    (source, target), weight = float_edges(edges, norm)
+    sources, targets = edges.sizes
+    return FloatAdjacency(sorted_csr(target, source, weight, (targets, sources)), sorted_csr(source, target, weight, (sources, targets)))
 
 
-def float_edges(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm) -> tuple[Tensor, Tensor]:
-    """Edges and their float32 coefficients, self loops included, differentiable in `edge_weight`."""
-    if edge_weight is None:
+def float_edges(edges: WeighedEdges, norm: EdgeNorm) -> tuple[Tensor, Tensor]:
+    """Edges and their float32 coefficients, self loops included, differentiable in the weights."""
+    edge_index, num_nodes = edges.ends, edges.sizes[1]
+    if edges.weight is None:
         return _unweighted_edges(edge_index, num_nodes, norm)
-    edge_weight = edge_weight.reshape(-1).float()
+    edge_weight = edges.weight.reshape(-1).float()
     if norm.normalize:
         edge_index, weight = gcn_norm(edge_index, edge_weight, num_nodes, norm.improved, norm.add_self_loops, dtype=torch.float32)
         if bool(weight.isnan().any()):
@@ -109,24 +121,21 @@ def _unweighted_edges(edge_index: Tensor, num_nodes: int, norm: EdgeNorm) -> tup
     return torch.stack([source, target]), root[source] * weight * root[target]
 
 
-def integer_adjacency(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm, memo: TensorMemo) -> IntegerAdjacency:
+def integer_adjacency(edges: WeighedEdges, norm: EdgeNorm, memo: TensorMemo) -> IntegerAdjacency:
     """The integers that the engine sums with; computed on the CPU in the normative order, on every device the same."""
-    key = ("integers", num_nodes, norm)
-    return memo.get(key, (edge_index, edge_weight), lambda: _integer_adjacency(edge_index, edge_weight, num_nodes, norm))
+    return memo.get(("integers", edges.sizes, norm), (edges.ends, edges.weight), lambda: _integer_adjacency(edges, norm))
 
 
-def _integer_adjacency(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm) -> IntegerAdjacency:
-    source, target = edge_index.detach().cpu().numpy()
-    weight = None if edge_weight is None else edge_weight.detach().cpu().float().double().numpy().reshape(-1)
+def _integer_adjacency(edges: WeighedEdges, norm: EdgeNorm) -> IntegerAdjacency:
+    source, target = edges.ends.detach().cpu().numpy()
+    weight = None if edges.weight is None else edges.weight.detach().cpu().float().double().numpy().reshape(-1)
     if weight is not None and not np.isfinite(weight).all():
         raise GraphError("edge_weight holds NaN or infinite values; expected finite weights")
     if norm.normalize and norm.add_self_loops:
-        source, target, weight = _replace_self_loops(source, target, weight, num_nodes, norm.improved)
-    coefficient, factor = _coefficients(source, target, weight, num_nodes, norm.normalize)
-    device = edge_index.device
-    matrix = csr_matrix(
-        torch.from_numpy(target).to(device), torch.from_numpy(source).to(device), torch.from_numpy(coefficient).to(device), num_nodes
-    )
+        source, target, weight = _replace_self_loops(source, target, weight, edges.sizes[1], norm.improved)
+    coefficient, factor = _coefficients(source, target, weight, edges.sizes, norm.normalize)
+    row, column, value = (torch.from_numpy(values).to(edges.ends.device) for values in (target, source, coefficient))
+    matrix = csr_matrix(row, column, value, edges.sizes[::-1])
     return IntegerAdjacency(matrix, None if factor is None else from_real(factor[:, None]))
 
 
@@ -143,32 +152,35 @@ def _replace_self_loops(
 
 
 def _coefficients(
-    source: Indices, target: Indices, weight: FloatArray | None, num_nodes: int, normalize: bool
+    source: Indices, target: Indices, weight: FloatArray | None, sizes: tuple[int, int], normalize: bool
 ) -> tuple[FloatArray, FloatArray | None]:
-    root = inverse_root(degree(target, weight, num_nodes)) if normalize else np.ones(num_nodes)
+    roots = np.ones(sizes[0]), np.ones(sizes[1])
+    if normalize:
+        root = inverse_root(degree(target, weight, sizes[1]))
+        roots = root, root
     if weight is not None:
-        edges = per_edge(root, source, target, weight)
+        edges = per_edge(roots, source, target, weight)
         return edges.value.astype(np.float64), edges.row_factor
     if normalize:
-        nodes = per_source(root)
+        nodes = per_source(roots[0])
         return nodes.value.astype(np.float64)[source], nodes.row_factor
     return np.ones(len(source)), None
 
 
-def csr_matrix(row: Tensor, column: Tensor, value: Tensor, size: int) -> Tensor:
-    """The sparse matrix `[size, size]` of these entries, in CSR form; on a CPU entries of one place are one."""
+def csr_matrix(row: Tensor, column: Tensor, value: Tensor, shape: tuple[int, int]) -> Tensor:
+    """The sparse matrix of these entries, in CSR form; on a CPU entries of one place are one."""
     if row.device.type != "cpu":
-        return sorted_csr(row, column, value, size)
+        return sorted_csr(row, column, value, shape)
     with _beta():
-        return torch.sparse_coo_tensor(torch.stack([row, column]), value, (size, size)).coalesce().to_sparse_csr()
+        return torch.sparse_coo_tensor(torch.stack([row, column]), value, shape).coalesce().to_sparse_csr()
 
 
-def sorted_csr(row: Tensor, column: Tensor, value: Tensor, size: int) -> Tensor:
+def sorted_csr(row: Tensor, column: Tensor, value: Tensor, shape: tuple[int, int]) -> Tensor:
     """The same without asking how many places there are: entries of one place stay apart, in their order."""
     order = _stable_order(row)
-    begins = torch.searchsorted(row[order], torch.arange(size + 1, dtype=row.dtype, device=row.device))
+    begins = torch.searchsorted(row[order], torch.arange(shape[0] + 1, dtype=row.dtype, device=row.device))
     with _beta():
-        return torch.sparse_csr_tensor(begins, column[order], value[order], (size, size), check_invariants=False)
+        return torch.sparse_csr_tensor(begins, column[order], value[order], shape, check_invariants=False)
 
 
 def _stable_order(row: Tensor) -> Tensor:

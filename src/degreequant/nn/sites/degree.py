@@ -43,7 +43,7 @@ class DegreeSite(Site):
 
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` are the edges `[2, edges]` and the number of nodes."""
-        stored: Tensor = self.output(self.function(self._degrees(*args).float(), context.values), context.protected)
+        stored: Tensor = self.output(self.function(self._degrees(*args).float(), context.values), self.protected(context))
         return context.keep(self.spec.name, stored)
 
     def exact(self, context: Context, *args: Any) -> Codes:

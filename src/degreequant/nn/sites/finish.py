@@ -42,7 +42,7 @@ class Finish(nn.Module):
     def forward(self, context: Context, y: Tensor) -> Tensor:
         """The stored tensor, for training, from `y` `[rows, channels]`, whose bias is added."""
         spec = self.spec
-        protected = context.protected if spec.rows == "nodes" else None
+        protected = spec.protected(context)
         for part in spec.parts:
             y = part.apply(context.module, context.values, y)
         if self.before is not None:

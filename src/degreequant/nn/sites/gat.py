@@ -65,7 +65,7 @@ class GATSite(Site):
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` are `x` `[nodes, channels]`, `edge_index` `[2, edges]` and maybe `edge_attr` `[edges, channels]`."""
         x, edge_index, edge_attr, *_ = args
-        layer, protected = self.layer(context), context.protected
+        layer, protected = self.layer(context), self.protected(context)
         features = context.keep(self.features.name, self.features(F.linear(x, self.weight(layer.lin.weight)), protected))
         halves = F.linear(features, _by_head(self.attention(_halves(layer)), layer.heads))
         logits = context.keep(self.logits.name, self.logits(halves, protected))

@@ -13,7 +13,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from degreequant.nn.sites.adjacency import integer_adjacency, neighbour_sum
+from degreequant.nn.sites.adjacency import WeighedEdges, integer_adjacency, neighbour_sum
 from degreequant.nn.sites.finish import Finish
 from degreequant.nn.sites.linear import float_weight, weight_integers
 from degreequant.nn.sites.site import Context, Site, SiteSpec
@@ -39,9 +39,9 @@ class GCNSite(Site):
         """`args` are `x` `[nodes, channels]`, `edge_index` `[2, edges]` and maybe `edge_weight` `[edges]`."""
         x, edge_index, edge_weight = args
         layer = self.layer(context)
-        features = self.features(F.linear(x, self.weight(layer.lin.weight)), context.protected)
+        features = self.features(F.linear(x, self.weight(layer.lin.weight)), self.protected(context))
         context.keep(self.features.name, features)
-        y = neighbour_sum(features, edge_list(edge_index), edge_weight, edge_norm(layer), context.graphs)
+        y = neighbour_sum(features, WeighedEdges.among(len(x), edge_list(edge_index), edge_weight), edge_norm(layer), context.graphs)
         return self.finish(context, y if layer.bias is None else y + layer.bias)  # type: ignore[no-any-return]
 
     def exact(self, context: Context, *args: Any) -> Codes:
@@ -51,7 +51,8 @@ class GCNSite(Site):
         weight, to_features = self._features(layer, x.grid)
         features = exact.requantize(exact.linear(x, weight), to_features.multiplier, to_features.addend, self.features.grid())
         context.keep(self.features.name, features)
-        adjacency = integer_adjacency(edge_list(edge_index), edge_weight, x.codes.shape[0], edge_norm(layer), context.graphs)
+        edges = WeighedEdges.among(len(x.codes), edge_list(edge_index), edge_weight)
+        adjacency = integer_adjacency(edges, edge_norm(layer), context.graphs)
         acc = exact.aggregate(adjacency.matrix, features)
         return self.finish.exact(context, acc, self._rule(context, layer), adjacency.row)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from degreequant.errors import ConvertError
 from degreequant.fixedpoint import round_half_away
-from degreequant.nn.sites.adjacency import integer_adjacency, neighbour_sum
+from degreequant.nn.sites.adjacency import WeighedEdges, integer_adjacency, neighbour_sum
 from degreequant.nn.sites.finish import Finish
 from degreequant.nn.sites.gcn import propagation_problem
 from degreequant.nn.sites.site import Context, Site, SiteSpec
@@ -35,13 +35,13 @@ class GINSite(Site):
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` are `x` `[nodes, channels]` and `edge_index` `[2, edges]`."""
         x, edge_index, _ = args
-        neighbours = neighbour_sum(x, edge_list(edge_index), None, PLAIN_SUM, context.graphs)
+        neighbours = neighbour_sum(x, WeighedEdges.among(len(x), edge_list(edge_index)), PLAIN_SUM, context.graphs)
         return self.finish(context, neighbours + (1 + self.layer(context).eps) * x)  # type: ignore[no-any-return]
 
     def exact(self, context: Context, *args: Any) -> Codes:
         """The sum's codes."""
         x, edge_index, _ = args
-        adjacency = integer_adjacency(edge_list(edge_index), None, x.codes.shape[0], PLAIN_SUM, context.graphs)
+        adjacency = integer_adjacency(WeighedEdges.among(len(x.codes), edge_list(edge_index)), PLAIN_SUM, context.graphs)
         coefficient, shift = self._self_term(context)
         acc = (exact.aggregate(adjacency.matrix, x) << shift) + coefficient * x.codes.long()
         return self.finish.exact(context, acc, self._rule(context, x.grid, shift, x.codes.shape[1]))

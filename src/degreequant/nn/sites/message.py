@@ -13,12 +13,13 @@ from torch import Tensor
 from torch_geometric.utils import scatter, softmax
 
 from degreequant.coefficients import reciprocal
-from degreequant.nn.sites.adjacency import integer_adjacency, neighbour_sum
+from degreequant.nn.sites.adjacency import WeighedEdges, integer_adjacency, neighbour_sum
 from degreequant.nn.sites.attention import exp_table
 from degreequant.nn.sites.finish import Finish
 from degreequant.nn.sites.site import Context, Site, SiteSpec
-from degreequant.operations import Aggregate, AnyOperation, EdgeNorm, Gather, Operation, Requantize, Scatter, Softmax
-from degreequant.operations.edges import WEIGHTS, Collect, EdgeSet, End
+from degreequant.operations import Aggregate, AnyOperation, EdgeNorm, Gather, Head, Operation, Requantize, Scatter, Softmax
+from degreequant.operations.edges import WEIGHTS, Collect, EdgeSet
+from degreequant.operations.layout import End
 from degreequant.protect import edge_list
 from degreequant.quant import exact
 from degreequant.quant.exact import Codes
@@ -65,6 +66,27 @@ class GatherSite(Site):
         of: EdgeEnd = self.spec.options
         gathered: Operation = Gather(self.spec.name, x.name, x.grid, x.channels, of.edges, ENDS[of.end])
         return [gathered]
+
+
+class HeadSite(Site):
+    """The first rows of `x`: those nodes of a set that are another's, as in a batch of sampled neighbours. They keep their codes."""
+
+    def forward(self, context: Context, *args: Any) -> Tensor:
+        """`args` are `x` `[nodes, channels]` and how many rows are meant."""
+        x, count = args
+        first: Tensor = x[:count]
+        return context.keep(self.spec.name, first)
+
+    def exact(self, context: Context, *args: Any) -> Codes:
+        """The codes of these rows."""
+        x, count = args
+        return context.keep(self.spec.name, Codes(x.codes[:count], x.grid))
+
+    def lower(self, context: Context, *args: Any) -> list[AnyOperation]:
+        """One operation."""
+        x, _ = args
+        first: Operation = Head(self.spec.name, x.name, x.grid, x.channels, self.spec.nodes)
+        return [first]
 
 
 class ScatterSite(Site):
@@ -147,20 +169,22 @@ class WeighedSumSite(Site):
         self.norm: EdgeNorm = spec.options
 
     def forward(self, context: Context, *args: Any) -> Tensor:
-        """`args` are `x` `[nodes, channels]`, the edges `[2, edges]` and maybe their weights `[edges]`."""
-        x, edge_index, edge_weight = args
-        return self.finish(context, neighbour_sum(x, edge_list(edge_index), edge_weight, self.norm, context.graphs))  # type: ignore[no-any-return]
+        """`args` are `x` `[sources, channels]`, the edges `[2, edges]`, maybe their weights `[edges]`, and the number of targets."""
+        x, edge_index, edge_weight, nodes = args
+        edges = WeighedEdges(edge_list(edge_index), edge_weight, (len(x), nodes))
+        return self.finish(context, neighbour_sum(x, edges, self.norm, context.graphs))  # type: ignore[no-any-return]
 
     def exact(self, context: Context, *args: Any) -> Codes:
         """The codes of the nodes."""
-        x, edge_index, edge_weight = args
-        adjacency = integer_adjacency(edge_list(edge_index), edge_weight, x.codes.shape[0], self.norm, context.graphs)
+        x, edge_index, edge_weight, nodes = args
+        edges = WeighedEdges(edge_list(edge_index), edge_weight, (len(x.codes), nodes))
+        adjacency = integer_adjacency(edges, self.norm, context.graphs)
         acc = exact.aggregate(adjacency.matrix, x)
         return self.finish.exact(context, acc, self._rule(context, x.grid, acc.shape[1]), adjacency.row)
 
     def lower(self, context: Context, *args: Any) -> list[AnyOperation]:
         """One aggregation."""
-        x, edge_index, edge_weight = args
+        x, edge_index, edge_weight, _ = args
         rule, weighed = self._rule(context, x.grid, x.channels), (edge_index, edge_weight, self.norm)
         return self.finish.lower(context, lambda name, grid: Aggregate(name, x.name, grid, x.channels, *weighed, rule))
 

@@ -35,7 +35,7 @@ class Context:
     Attributes:
         graphs: What is remembered of the graph.
         module: The user's module at a path.
-        protected: The protected nodes (bool `[nodes]`), or none.
+        protected: The protected nodes of each set (bool `[nodes]`), as far as any are.
         stored: Where every stored tensor is put by name, when somebody asked for them.
         exact: Whether it computes on integer codes.
         values: The results of the forward so far by name; parts read those that follow from parameters.
@@ -43,7 +43,7 @@ class Context:
 
     graphs: TensorMemo
     module: Callable[[str], nn.Module]
-    protected: Tensor | None = None
+    protected: Mapping[str, Tensor] = field(default_factory=dict)
     stored: dict[str, Any] | None = None
     exact: bool = False
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -67,6 +67,7 @@ class SiteSpec:
         parts: What directly follows and joins the accumulator: factors, addends, BatchNorms.
         activation: The activation that directly follows, if any.
         rows: What the rows of the stored tensor are.
+        nodes: Of which set of nodes they are, where the model has several.
         options: What else the class of the site needs to know, a frozen value.
     """
 
@@ -78,6 +79,11 @@ class SiteSpec:
     activation: Activation | None = None
     rows: Rows = "nodes"
     options: Any = None
+    nodes: str = ""
+
+    def protected(self, context: Context) -> Tensor | None:
+        """The protected rows of the stored tensor, if any are."""
+        return context.protected.get(self.nodes) if self.rows == "nodes" else None
 
     def reads(self) -> set[str]:
         """Names of the results, besides the arguments of the call, that the site reads: they follow from parameters."""
@@ -128,7 +134,7 @@ class Site(nn.Module):
 
     def protected(self, context: Context) -> Tensor | None:
         """The protected rows of what it stores."""
-        return context.protected if self.spec.rows == "nodes" else None
+        return self.spec.protected(context)
 
     def extra_repr(self) -> str:
         """Name and fusion, for `print`."""

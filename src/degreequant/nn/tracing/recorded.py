@@ -1,5 +1,6 @@
 """Functions of PyG that are one step each, because no trace can follow what they do, or because an engine has a form of the whole."""
 
+import builtins
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import add_remaining_self_loops, add_self_loops, degree, remove_self_loops, scatter, softmax
 
 from degreequant.errors import PrepareError
-from degreequant.nn.tracing.symbol import Symbol
+from degreequant.nn.tracing.symbol import Count, Symbol
 
 POOLS: tuple[Callable[..., Any], ...] = (global_add_pool, global_mean_pool, global_max_pool)
 LOOPS: tuple[Callable[..., Any], ...] = (add_remaining_self_loops, add_self_loops, remove_self_loops)
@@ -24,10 +25,15 @@ _ORIGINALS = tuple(
 )
 
 
+_MINIMUM = builtins.min
+
+
 @contextmanager
 def functions_as_steps() -> Iterator[None]:
     """While it lasts, the functions of `RECORDED` record their calls. They have other code meanwhile, so it does not matter how a forward
     reaches them: by a global of any module, an attribute of the model, or a list."""
+    # Layers that take pairs give self loops to as many nodes as are both sources and targets.
+    builtins.min = _least
     kept: list[tuple[Any, CodeType, Any]] = [(function, function.__code__, function.__defaults__) for function in RECORDED]
     try:
         for index, (function, _, _) in enumerate(kept):
@@ -35,9 +41,18 @@ def functions_as_steps() -> Iterator[None]:
             function.__code__ = _recording(index)
         yield
     finally:
+        builtins.min = _MINIMUM
         for function, code, defaults in kept:
             function.__code__ = code
             function.__defaults__ = defaults
+
+
+def _least(*values: Any, **options: Any) -> Any:
+    """`min`, also of numbers of rows."""
+    among = values[0] if len(values) == 1 and isinstance(values[0], tuple | list) else values
+    if not any(isinstance(value, Count) for value in among):
+        return _MINIMUM(*values, **options)
+    return Count.least(tuple(among))
 
 
 def _recording(index: int) -> CodeType:

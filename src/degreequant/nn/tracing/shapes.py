@@ -9,6 +9,7 @@ import torch_geometric.nn
 from torch import Tensor, fx, nn
 from torch_geometric.nn import MessagePassing, global_add_pool
 
+from degreequant.nesting import argument_of
 from degreequant.nn.tracing.symbol import EDGES, EXAMPLE, GRAPHS, GUESSED, NODES, example_result
 
 Given = tuple[tuple[int, ...], torch.dtype]
@@ -21,7 +22,7 @@ _OF_EDGES = ("edge_weight", "edge_attr", "edge_type")
 def example_of_argument(name: str, given: Given | None) -> tuple[Tensor | None, bool]:
     """The example of a forward's argument, and whether its width is a guess; none for an argument that is no tensor."""
     if given is not None:
-        return _like(name, *given), False
+        return _like(argument_of(name), *given), False
     if name in ("edge_index", "adj_t"):
         return _edges(), False
     if name == "edge_weight":
@@ -45,9 +46,10 @@ def bind(layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     given = dict(zip(names, args, strict=False)) | dict(kwargs)
     if isinstance(given.get("edge_index"), fx.Proxy) and given["edge_index"].node.meta.get(EXAMPLE) is None:
         given["edge_index"].node.meta[EXAMPLE] = _edges()
-    for name in ("x", "edge_attr"):
-        width = getattr(layer, "in_channels" if name == "x" else "edge_dim", None)
-        _width(given.get(name), NODES if name == "x" else EDGES, width[0] if isinstance(width, tuple | list) else width)
+    _width(given.get("edge_attr"), EDGES, getattr(layer, "edge_dim", None))
+    x, width = given.get("x"), getattr(layer, "in_channels", None)
+    for position, value in enumerate(x if isinstance(x, tuple | list) else (x,)):
+        _width(value, NODES, width[position] if isinstance(width, tuple | list) else width)
     return None
 
 

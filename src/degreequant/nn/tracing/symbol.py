@@ -46,6 +46,11 @@ def count_edges(edge_index: Tensor) -> int:
 COUNTS = (count_rows, count_edges)
 
 
+def least(*counts: int) -> int:
+    """The smallest of some numbers of rows."""
+    return min(counts)
+
+
 class Symbol(fx.Proxy):
     """A traced value."""
 
@@ -70,7 +75,7 @@ class Symbol(fx.Proxy):
         if dim is None:
             return tuple(self.size(index) for index in range(example.dim()))
         index = dim % example.dim()
-        return Count(self) if index == _row_dimension(example) else self._width(example.shape[index])
+        return Count.of(self) if index == _row_dimension(example) else self._width(example.shape[index])
 
     def _width(self, size: int) -> int:
         if self.node.meta.get(GUESSED):
@@ -109,12 +114,20 @@ class Symbol(fx.Proxy):
 
 
 class Count(fx.Proxy):
-    """A number of rows. Where a forward compares two of them, they are equal: the ends of all edges are the same nodes."""
+    """A number of rows. Where a forward compares two of them, it asks whether they fit: they are equal."""
 
-    def __init__(self, of: Symbol) -> None:
-        function = count_rows if _row_dimension(of.example) == 0 else count_edges
-        made = of.tracer.create_node("call_function", function, (of.node,), {})
-        super().__init__(made, of.tracer)
+    @classmethod
+    def of(cls, symbol: Symbol) -> "Count":
+        """The number of rows of a symbol."""
+        function = count_rows if _row_dimension(symbol.example) == 0 else count_edges
+        made = symbol.tracer.create_node("call_function", function, (symbol.node,), {})
+        return cls(made, symbol.tracer)
+
+    @classmethod
+    def least(cls, counts: tuple["Count", ...]) -> "Count":
+        """The smallest of some."""
+        tracer = counts[0].tracer
+        return cls(tracer.create_node("call_function", least, tuple(count.node for count in counts), {}), tracer)
 
     def __eq__(self, other: object) -> bool:
         return True
@@ -163,9 +176,13 @@ def _examples(value: Any) -> Any:
             assert isinstance(counted, fx.Node)
             assert callable(value.target)
             return value.target(counted.meta[EXAMPLE])
+        if value.target is least:
+            return least(*_examples(value.args))
         example = value.meta[EXAMPLE]
         return example.clone() if isinstance(example, Tensor) else example
     if isinstance(value, list | tuple):
         items = [_examples(item) for item in value]
         return items if isinstance(value, list) else type(value)(items)
+    if isinstance(value, slice):
+        return slice(*(_examples(part) for part in (value.start, value.stop, value.step)))
     return {key: _examples(item) for key, item in value.items()} if isinstance(value, dict) else value

@@ -19,23 +19,25 @@ from torch import fx, nn
 from torch_geometric.nn import MessagePassing
 
 from degreequant.errors import PrepareError
+from degreequant.nesting import rebuilt
 from degreequant.nn.lowering import LOWERINGS
 from degreequant.nn.tracing.obstacle import location, obstacle
 from degreequant.nn.tracing.plan import Form, Plan, Ref, Sort, Step, StepKind
 from degreequant.nn.tracing.recorded import functions_as_steps
 from degreequant.nn.tracing.shapes import bind, example_of_argument, example_of_module
 from degreequant.nn.tracing.standard import Standard
-from degreequant.nn.tracing.symbol import EXAMPLE, GUESSED, Symbol, example_result, guessed
+from degreequant.nn.tracing.symbol import EXAMPLE, GUESSED, NODES, Count, Symbol, example_result, guessed
 
 _KINDS: dict[str, StepKind] = {"call_module": "module", "call_function": "function", "call_method": "method", "get_attr": "attribute"}
 _LIBRARIES = (*(str(Path(file).parent) for file in (torch.__file__, torch_geometric.__file__)), str(Path(__file__).parents[1]))
 _FRAME = re.compile(r'File "(?P<file>.+)", line (?P<line>\d+), in .*\n(?:    (?P<code>.*))?')
 
-Whole = Callable[[str, nn.Module], bool]
-"""Whether the message-passing layer at a path is one step, and not traced into."""
+Whole = Callable[[str, nn.Module, bool], bool]
+"""Whether the message-passing layer at a path is one step, and not traced into; the last argument says whether it is called on a pair, of
+the features of sources and those of targets."""
 
 
-def every_layer(path: str, module: nn.Module) -> bool:
+def every_layer(path: str, module: nn.Module, pair: bool) -> bool:
     """Every message-passing layer stays whole."""
     return True
 
@@ -99,9 +101,10 @@ class _Tracer(fx.Tracer):
         self._form = form
         self._whole = whole
         self._opened: dict[str, MessagePassing] = {}
+        self._on_pair = False
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if self._whole(module_qualified_name, m):
+        if self._whole(module_qualified_name, m, self._on_pair):
             return is_leaf(m)
         if not isinstance(m, MessagePassing):
             return is_leaf(m) and type(m) not in LOWERINGS
@@ -127,7 +130,8 @@ class _Tracer(fx.Tracer):
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         bind(m, args, kwargs)
-        lowering = None if self._whole(self.path_of_module(m), m) else LOWERINGS.get(type(m))
+        self._on_pair = isinstance(kwargs.get("x", args[0] if args else None), tuple | list)
+        lowering = None if self._whole(self.path_of_module(m), m, self._on_pair) else LOWERINGS.get(type(m))
         if lowering is not None:
             forward = partial(lowering, m)
         return super().call_module(m, forward, args, kwargs)
@@ -167,12 +171,21 @@ class _Tracer(fx.Tracer):
         proxies = [self._placeholder(name) for name in live]
 
         def call(*values: Any) -> Any:
-            return self.root.forward(**self._form.constants, **dict(zip(live, values, strict=True)))
+            by_name = dict(zip(live, values, strict=True))
+            given = {
+                name: rebuilt(name, nesting, lambda place, value: by_name.get(place, value))
+                for name, nesting in self._form.nestings.items()
+            }
+            given |= {name: value for name, value in by_name.items() if name in self._form.names}
+            return self.root.forward(**self._form.constants, **given)
 
         return call, proxies
 
     def _placeholder(self, name: str) -> Any:
         made = self.create_proxy("placeholder", name, (), {})
+        if name in self._form.counts:
+            made.node.meta[EXAMPLE] = NODES
+            return Count(made.node, self)
         made.node.meta[EXAMPLE], made.node.meta[GUESSED] = example_of_argument(name, self._form.shapes.get(name))
         return made
 
@@ -197,6 +210,8 @@ def _argument(node: fx.Node) -> Step:
 
 def _sort(node: fx.Node) -> Sort:
     example = node.meta.get(EXAMPLE)
+    if type(example) is int and node.op == "placeholder":
+        return "count"
     if not isinstance(example, torch.Tensor):
         return "other"
     if example.is_floating_point():

@@ -25,6 +25,7 @@ from degreequant.operations import (
     FloatRelu,
     FloatRescale,
     Gather,
+    Head,
     Largest,
     Linear,
     Lookup,
@@ -42,9 +43,9 @@ from degreequant.operations import (
 from degreequant.program import Program
 from degreequant.runtime.kernels import native
 from degreequant.runtime.steps import dense, edges, floats, graph, rows
-from degreequant.runtime.steps.base import BatchSlot, EdgeSlot, PlanBuilder
+from degreequant.runtime.steps.base import EdgeSlot, PlanBuilder
 
-__all__ = ["BatchSlot", "EdgeSlot", "PlanBuilder", "build"]
+__all__ = ["EdgeSlot", "PlanBuilder", "build"]
 
 
 def build(program: Program, isa: str, threads: int) -> PlanBuilder:
@@ -76,6 +77,7 @@ _STEPS: dict[type[AnyOperation], Callable[[PlanBuilder, Any], int]] = {
     Aggregate: graph.aggregate,
     Attend: graph.attend,
     Pool: graph.pool,
+    Head: graph.head,
     Gather: edges.gather,
     Scatter: edges.scatter,
     Multiply: edges.multiply,

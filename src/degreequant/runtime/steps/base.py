@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from degreequant.operations import ROWS, AnyOperation, FloatOperation, Operation, Requantize
-from degreequant.operations.edges import EdgeSet, End
+from degreequant.operations.edges import EdgeSet
+from degreequant.operations.layout import End
 from degreequant.program import Program
+from degreequant.runtime.call import Call, Grouping
 from degreequant.runtime.forms import Collects, EdgeForm, Picks
 from degreequant.runtime.kernels import native
 from degreequant.scheme import Grid
@@ -14,22 +17,51 @@ AddStep = Callable[["PlanBuilder", AnyOperation], int]
 """Adds what an operation does to a plan, and gives the number of the tensor that it stores."""
 
 
+class Slot(Protocol):
+    """A form of a graph that a plan reads in each call."""
+
+    def __hash__(self) -> int: ...
+
+    def of(self, call: Call) -> native.Edges:
+        """That of one call."""
+
+
 @dataclass(frozen=True)
 class EdgeSlot:
-    """A form of a graph that a plan reads in each call: of which inputs of the program."""
+    """Edges: of which inputs of the program, in which form."""
 
     edge_index: str
     edge_weight: str | None
     form: EdgeForm
     edge_type: str | None = None
 
+    def of(self, call: Call) -> native.Edges:
+        """See `Graph.form`."""
+        return call.graphs[self.edge_index, self.edge_weight, self.edge_type].form(self.form)
+
 
 @dataclass(frozen=True)
 class BatchSlot:
-    """The nodes of each graph, as a plan reads them: of which input (none: all nodes are one graph), and whether their mean is wanted."""
+    """The nodes of each graph, and whether their mean is wanted."""
 
-    batch: str | None
+    grouping: Grouping
     mean: bool
+
+    def of(self, call: Call) -> native.Edges:
+        """See `Call.batch`."""
+        return call.batch(self.grouping, mean=self.mean)
+
+
+@dataclass(frozen=True)
+class HeadSlot:
+    """The first nodes of a set, as many as the set `head` has."""
+
+    nodes: str
+    head: str
+
+    def of(self, call: Call) -> native.Edges:
+        """See `Call.head`."""
+        return call.head(self.nodes, self.head)
 
 
 @dataclass
@@ -48,18 +80,25 @@ class PlanBuilder:
     plan: native.Plan
     inputs: dict[str, int] = field(default_factory=dict)
     stored: dict[str, int] = field(default_factory=dict)
-    slots: dict[EdgeSlot | BatchSlot, int] = field(default_factory=dict)
+    slots: dict[Slot, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._nodes = self.plan.space()
+        self._layout = self.program.layout()
+        self._nodes: dict[str, int] = {}
         self._graphs: dict[str | None, int] = {}
         self._edge_spaces: dict[EdgeSet, int] = {}
         self._reals: dict[str, int] = {}
         for entry in self.program.inputs:
             if entry.role in ROWS:
-                space = self._nodes if ROWS[entry.role] == "nodes" else self.plan.space()
+                space = self.nodes(entry.sets[0]) if ROWS[entry.role] == "nodes" else self.plan.space()
                 add = self.plan.features if entry.role in ("features", "edge_features") else self.plan.categories
                 self.inputs[entry.name] = add(space, entry.channels or 0)
+
+    def nodes(self, of: str) -> int:
+        """The rows of what has one for each node of a set."""
+        if of not in self._nodes:
+            self._nodes[of] = self.plan.space()
+        return self._nodes[of]
 
     def codes(self, name: str) -> int:
         """The tensor of codes that an operation stored."""
@@ -76,7 +115,7 @@ class PlanBuilder:
 
     def edges(self, edge_index: str, edge_weight: str | None, form: EdgeForm) -> int:
         """The graph of these inputs, in a form that an operation needs."""
-        return self._slot(EdgeSlot(edge_index, edge_weight, form), self._nodes, self._nodes)
+        return self._slot(EdgeSlot(edge_index, edge_weight, form), self._at(edge_index, "target"), self._at(edge_index, "source"))
 
     def edge_rows(self, edges: EdgeSet) -> int:
         """The rows of what has one for each of these edges."""
@@ -86,20 +125,31 @@ class PlanBuilder:
 
     def picks(self, edges: EdgeSet, end: End) -> int:
         """What gathers nodes to one end of the edges."""
-        return self._slot(EdgeSlot(edges.index, None, Picks(edges, end), edges.types), self.edge_rows(edges), self._nodes)
+        nodes = self._at(edges.index, end, flip=edges.flip)
+        return self._slot(EdgeSlot(edges.index, None, Picks(edges, end), edges.types), self.edge_rows(edges), nodes)
 
     def collects(self, edges: EdgeSet, end: End, *, gathers: bool, mean: bool) -> int:
         """What collects edges, or with `gathers` the nodes at their other ends, at one end."""
-        form = Collects(edges, end, gathers, mean)
-        return self._slot(EdgeSlot(edges.index, None, form, edges.types), self._nodes, self._nodes if gathers else self.edge_rows(edges))
+        slot = EdgeSlot(edges.index, None, Collects(edges, end, gathers, mean), edges.types)
+        sources = self._at(edges.index, end, flip=not edges.flip) if gathers else self.edge_rows(edges)
+        return self._slot(slot, self._at(edges.index, end, flip=edges.flip), sources)
 
-    def batch(self, name: str | None, *, mean: bool) -> int:
-        """The nodes of each graph; with `mean` a sum of them is divided by their number."""
+    def batch(self, name: str | None, of: str, *, mean: bool) -> int:
+        """The nodes that `of` has rows for, by graph; with `mean` a sum of them is divided by their number."""
+        nodes = self._layout[of].nodes
         if name not in self._graphs:
             self._graphs[name] = self.plan.space()
-        return self._slot(BatchSlot(name, mean), self._graphs[name], self._nodes)
+        return self._slot(BatchSlot(Grouping(name, nodes), mean), self._graphs[name], self.nodes(nodes))
 
-    def _slot(self, slot: EdgeSlot | BatchSlot, rows: int, sources: int) -> int:
+    def head(self, of: str, head: str) -> int:
+        """The first nodes that `of` has rows for, as many as the set `head` has."""
+        nodes = self._layout[of].nodes
+        return self._slot(HeadSlot(nodes, head), self.nodes(head), self.nodes(nodes))
+
+    def _at(self, edge_index: str, end: End, *, flip: bool = False) -> int:
+        return self.nodes(self._layout.end(edge_index, end, flip=flip).nodes)
+
+    def _slot(self, slot: Slot, rows: int, sources: int) -> int:
         if slot not in self.slots:
             self.slots[slot] = self.plan.edges(rows, sources)
         return self.slots[slot]

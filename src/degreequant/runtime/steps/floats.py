@@ -62,7 +62,7 @@ def float_attend(builder: PlanBuilder, operation: FloatAttend) -> int:
 
 def float_pool(builder: PlanBuilder, operation: FloatPool) -> int:
     """Readout."""
-    nodes = builder.batch(operation.batch, mean=operation.reduce == "mean")
+    nodes = builder.batch(operation.batch, operation.input, mean=operation.reduce == "mean")
     x = builder.reals(operation.input)
     if operation.reduce == "max":
         return builder.plan.float_maximum(x, nodes)

@@ -1,6 +1,6 @@
 """The steps that follow the graph."""
 
-from degreequant.operations import Aggregate, Attend, Pool
+from degreequant.operations import Aggregate, Attend, Head, Pool
 from degreequant.runtime.forms import IntegerSum, Neighbours
 from degreequant.runtime.steps.base import PlanBuilder, requantize
 
@@ -16,12 +16,17 @@ def aggregate(builder: PlanBuilder, operation: Aggregate) -> int:
 
 def pool(builder: PlanBuilder, operation: Pool) -> int:
     """Readout."""
-    nodes = builder.batch(operation.batch, mean=operation.reduce == "mean")
+    nodes = builder.batch(operation.batch, operation.input, mean=operation.reduce == "mean")
     x = builder.codes(operation.input)
     if operation.requantize is None:
         return builder.plan.maximum(x, nodes)
     rule = requantize(operation.requantize, operation.grid)
     return builder.plan.aggregate(x, nodes, 0, 0, rule, operation.grid.spec.code_type)
+
+
+def head(builder: PlanBuilder, operation: Head) -> int:
+    """The first rows."""
+    return builder.plan.gather(builder.codes(operation.input), builder.head(operation.input, operation.nodes))
 
 
 def attend(builder: PlanBuilder, operation: Attend) -> int:

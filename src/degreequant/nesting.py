@@ -1,0 +1,53 @@
+"""Values that lie in dictionaries, lists and tuples, by the names that a program has for their places: `x_dict/paper`."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+SEPARATOR = "/"
+
+
+def items_of(value: Any) -> list[tuple[str, Any]] | None:
+    """What lies directly in a dictionary, a list or a tuple, with the names of the places; none for anything else.
+
+    A key of several parts, such as the relation `("author", "writes", "paper")`, is written with two underscores between them; what lies in
+    a named tuple is named by its field, what lies in a list by its number.
+    """
+    if isinstance(value, Mapping):
+        return [("__".join(map(str, key)) if isinstance(key, tuple) else str(key), inner) for key, inner in value.items()]
+    if isinstance(value, tuple | list):
+        return list(zip(getattr(value, "_fields", map(str, range(len(value)))), value, strict=False))
+    return None
+
+
+def flattened(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Every value in a nesting, named by its place.
+
+    >>> dict(flattened("x_dict", {"paper": 1, ("a", "to", "b"): [2]}))
+    {'x_dict/paper': 1, 'x_dict/a__to__b/0': 2}
+    """
+    items = items_of(value)
+    if items is None:
+        yield name, value
+        return
+    for key, inner in items:
+        yield from flattened(f"{name}{SEPARATOR}{key}", inner)
+
+
+def rebuilt(name: str, value: Any, leaf: Callable[[str, Any], Any]) -> Any:
+    """The nesting `value` with each value in it replaced by what `leaf` gives for the name of its place and itself.
+
+    >>> rebuilt("x", {"a": [1, 2]}, lambda name, value: f"{name} {value}")
+    {'a': ['x/a/0 1', 'x/a/1 2']}
+    """
+    items = items_of(value)
+    if items is None:
+        return leaf(name, value)
+    inner = [rebuilt(f"{name}{SEPARATOR}{key}", item, leaf) for key, item in items]
+    if isinstance(value, Mapping):
+        return dict(zip(value, inner, strict=True))
+    return inner if isinstance(value, list) else type(value)(*inner) if hasattr(value, "_fields") else tuple(inner)
+
+
+def argument_of(name: str) -> str:
+    """The argument in which a place lies."""
+    return name.partition(SEPARATOR)[0]

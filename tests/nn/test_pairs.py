@@ -1,0 +1,283 @@
+"""Layers called on pairs: the features of sources and those of targets, which are other nodes, or the first nodes of a sampled batch."""
+
+from functools import cache, partial
+from typing import NamedTuple
+
+import nets
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import torch_geometric.nn as pyg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import degreequant as dq
+from degreequant.errors import InputError, PrepareError
+from degreequant.nn.prepared import observe
+from degreequant.nn.sites.site import SiteSpec
+from degreequant.protect import Protection
+
+DQ8 = dq.Recipe.degree_quant(bits=8)
+FINE = dq.Recipe.qat(8, ranges="minmax").replace(activation_bits=16)
+WIDTH = 6
+PAIR = (WIDTH, WIDTH)
+CONVOLUTIONS = {
+    "SAGE, mean": lambda: pyg.SAGEConv(PAIR, 8),
+    "SAGE, maximum": lambda: pyg.SAGEConv(PAIR, 8, aggr="max"),
+    "SAGE, projected": lambda: pyg.SAGEConv(PAIR, 8, project=True),
+    "GraphConv": lambda: pyg.GraphConv(PAIR, 8),
+    "GIN": lambda: pyg.GINConv(nn.Sequential(nn.Linear(WIDTH, 8), nn.ReLU(), nn.Linear(8, 8)), train_eps=True),
+    "ResGatedGraph": lambda: pyg.ResGatedGraphConv(PAIR, 8),
+    "Transformer": lambda: pyg.TransformerConv(PAIR, 4, heads=2, beta=True),
+    "GAT": lambda: pyg.GATConv(PAIR, 4, heads=2, add_self_loops=False),
+    "GAT, loops": lambda: pyg.GATConv(PAIR, 8, concat=False),
+    "GATv2": lambda: pyg.GATv2Conv(PAIR, 4, heads=2, add_self_loops=False),
+    "GATv2, loops": lambda: pyg.GATv2Conv(PAIR, 8),
+    "FiLM": lambda: pyg.FiLMConv(PAIR, 8),
+    "LE": lambda: pyg.LEConv(PAIR, 8),
+    "CG": lambda: pyg.CGConv(PAIR),
+    "EdgeConv": lambda: pyg.EdgeConv(nn.Linear(2 * WIDTH, 8)),
+    "MF": lambda: pyg.MFConv(PAIR, 8, max_degree=3),
+    "Simple": lambda: pyg.SimpleConv(),
+    "General": lambda: pyg.GeneralConv(PAIR, 8),
+    "GEN": lambda: pyg.GENConv(PAIR, 8),
+}
+
+
+class Pair(nn.Module):
+    """A layer between two sets of nodes, whose features are of different widths."""
+
+    def __init__(self, conv):
+        super().__init__()
+        self.of_sources, self.of_targets = nn.Linear(5, WIDTH), nn.Linear(4, WIDTH)
+        self.conv = conv
+        self.out = nn.Linear(WIDTH if isinstance(conv, pyg.CGConv | pyg.SimpleConv) else 8, 3)
+
+    def forward(self, x_source, x_target, edge_index):
+        pair = (self.of_sources(x_source), self.of_targets(x_target))
+        return self.out(self.conv(pair, edge_index).relu())
+
+
+def world(sources=9, targets=5, edges=24, seed=0):
+    """Edges with duplicates; the last target has none."""
+    generator = torch.Generator().manual_seed(seed)
+    ends = [torch.randint(count, (edges if count else 0,), generator=generator) for count in (sources, max(targets - 1, 1))]
+    x_source, x_target = (torch.randn(rows, width, generator=generator) for rows, width in ((sources, 5), (targets, 4)))
+    return {"x_source": x_source, "x_target": x_target, "edge_index": torch.stack(ends)}
+
+
+WORLDS = {
+    "usual": world(),
+    "more targets": world(4, 11, 30),
+    "no edges": world(3, 4, 0),
+    "one of each": world(1, 1, 2),
+    "one of each, alone": world(1, 1, 0),
+    "one target": world(6, 1, 9),
+}
+
+
+@cache
+def trained(name, recipe):
+    model = dq.prepare(Pair(CONVOLUTIONS[name]()), recipe, example_inputs=WORLDS["usual"])
+    model = nets.train(model, **WORLDS["usual"], steps=2).eval()
+    return model, dq.convert(model)
+
+
+def engine_is_model(model, program, call, isa=None):
+    expected, engine = nets.codes(model, **call), dq.Engine(program, threads=1, isa=isa)
+    found = engine.codes(**call)
+    assert list(found) == list(expected)
+    for key, stored in expected.items():
+        np.testing.assert_array_equal(found[key], stored.codes.numpy(), err_msg=key)
+    np.testing.assert_allclose(engine(**call), model(**call).detach(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_codes_of_engine_and_model_are_identical(name, isa):
+    for call in WORLDS.values():
+        engine_is_model(*trained(name, DQ8), call, isa)
+
+
+@given(st.sampled_from(sorted(CONVOLUTIONS)), st.integers(1, 12), st.integers(1, 12), st.integers(0, 40), st.integers(0, 2**31))
+@settings(max_examples=25)
+def test_on_any_two_sets(name, sources, targets, edges, seed):
+    engine_is_model(*trained(name, DQ8), world(sources, targets, edges, seed))
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_what_is_computed_is_what_pyg_computes(name):
+    call = WORLDS["usual"]
+    model = dq.prepare(Pair(CONVOLUTIONS[name]()), FINE, example_inputs=call)
+    observe(model, **call)
+    twin = Pair(CONVOLUTIONS[name]())
+    twin.load_state_dict({key: value for key, value in model.state_dict().items() if not key.startswith("dq_sites")})
+    expected, found = twin.eval()(**call), model.eval()(**call)
+    assert (found - expected).abs().max() < 0.1 * expected.abs().max()
+
+
+def test_one_graph_for_many_calls():
+    _, program = trained("GraphConv", DQ8)
+    call, engine = WORLDS["usual"], dq.Engine(program, threads=1)
+    expected = engine(**call)
+    for graph in (dq.Graph(call["edge_index"], (9, 5)), engine.graph(call["edge_index"], (9, 5))):
+        np.testing.assert_array_equal(engine(call["x_source"], call["x_target"], graph), expected)
+    with pytest.raises(InputError, match=r"has 9 sources and 9 targets, and the features have rows for 9 sources and 5 targets"):
+        engine(call["x_source"], call["x_target"], dq.Graph(call["edge_index"], 9))
+    with pytest.raises(dq.DegreeQuantError, match="below 9 sources and 5 targets"):
+        engine(call["x_source"], call["x_target"], torch.tensor([[8], [5]]))
+
+
+def test_a_file_says_which_nodes_are_meant(tmp_path):
+    _, program = trained("SAGE, mean", DQ8)
+    program.save(tmp_path / "model.dq")
+    loaded = dq.Program.load(tmp_path / "model.dq")
+    assert [entry.nodes for entry in loaded.inputs] == [("x_source",), ("x_target",), ("x_source", "x_target")]
+
+
+def test_edge_weights_between_two_sets():
+    class Weighed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = pyg.GraphConv((5, 4), 3)
+
+        def forward(self, x_source, x_target, edge_index, edge_weight):
+            return self.conv((x_source, x_target), edge_index, edge_weight)
+
+    call = WORLDS["usual"] | {"edge_weight": torch.rand(24)}
+    model = nets.train(dq.prepare(Weighed(), DQ8, example_inputs=call), **call, steps=2).eval()
+    engine_is_model(model, dq.convert(model), call)
+
+
+# -- batches of sampled neighbours
+
+
+class Adjacency(NamedTuple):
+    """What PyG's `NeighborSampler` gives for one layer: `size` counts sources and targets, and the targets are the first sources."""
+
+    edge_index: torch.Tensor
+    e_id: torch.Tensor
+    size: tuple[int, int]
+
+
+def sample(edge_index, seeds, layers, most, generator):
+    """The nodes that a batch of seeds reads, seeds first, and an `Adjacency` for each layer, the widest first."""
+    nodes, adjacencies = seeds, []
+    for _ in range(layers):
+        sources, targets = [], []
+        for position, node in enumerate(nodes.tolist()):
+            found = (edge_index[1] == node).nonzero().squeeze(1)
+            picked = found[torch.randperm(len(found), generator=generator)[:most]]
+            sources.append(picked)
+            targets += [position] * len(picked)
+        ids, known = torch.cat(sources), nodes
+        new = [node for node in dict.fromkeys(edge_index[0][ids].tolist()) if node not in set(known.tolist())]
+        nodes = torch.cat([known, torch.tensor(new, dtype=torch.long)])
+        place = {node: position for position, node in enumerate(nodes.tolist())}
+        local = torch.tensor([[place[node] for node in edge_index[0][ids].tolist()], targets], dtype=torch.long)
+        adjacencies.insert(0, Adjacency(local.reshape(2, -1), ids, (len(nodes), len(known))))
+    return nodes, adjacencies
+
+
+class Sampled(nn.Module):
+    """As PyG's examples have it."""
+
+    def __init__(self, conv):
+        super().__init__()
+        self.convs = nn.ModuleList([conv(5, 8), conv(8, 3)])
+
+    def forward(self, x, adjs):
+        for i, (edge_index, _, size) in enumerate(adjs):
+            x_target = x[: size[1]]
+            x = self.convs[i]((x, x_target), edge_index)
+            if i != len(self.convs) - 1:
+                x = F.dropout(F.relu(x), p=0.5, training=self.training)
+        return x.log_softmax(dim=-1)
+
+
+def batch(seeds, seed=0, most=3):
+    generator = torch.Generator().manual_seed(seed)
+    x, edge_index = torch.randn(40, 5, generator=generator), torch.randint(40, (2, 160), generator=generator)
+    nodes, adjacencies = sample(edge_index, torch.tensor(seeds), 2, most, generator)
+    return {"x": x[nodes], "adjs": adjacencies}
+
+
+SAMPLED = {
+    "SAGE": pyg.SAGEConv,
+    "GraphConv": pyg.GraphConv,
+    "GAT": pyg.GATConv,
+    "GATv2": partial(pyg.GATv2Conv, heads=1),
+    "GIN": lambda inputs, outputs: pyg.GINConv(nn.Linear(inputs, outputs)),
+    "Transformer": pyg.TransformerConv,
+}
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_a_model_of_sampled_neighbours(name):
+    model = dq.prepare(Sampled(SAMPLED[name]), DQ8, example_inputs=batch([3, 7, 30, 12])).train()
+    for seed in range(3):
+        model(**batch([seed, 7, 9, 20 + seed], seed)).square().sum().backward()
+    program = dq.convert(model.eval())
+    for call in (batch([3, 7, 30, 12]), batch([5], seed=4), batch(list(range(40)), most=1), batch([1, 2], most=0)):
+        engine_is_model(model, program, call)
+
+
+def test_a_node_is_protected_in_all_layers_or_in_none_by_all_edges_that_reach_it(monkeypatch):
+    call = batch([3, 7, 30, 12])
+    drawn, first = [], torch.rand(len(call["x"])) < 0.5
+
+    def draw(self, edge_index, nodes, batch, rank):
+        drawn.append((edge_index.shape[1], nodes))
+        return first
+
+    seen = {}
+    monkeypatch.setattr(Protection, "draw", draw)
+    monkeypatch.setattr(SiteSpec, "protected", lambda spec, context: seen.setdefault(spec.name, context.protected.get(spec.nodes)))
+    dq.prepare(Sampled(pyg.SAGEConv), DQ8, example_inputs=call).train()(**call)
+    assert drawn == [(sum(adjacency.edge_index.shape[1] for adjacency in call["adjs"]), len(first))]
+    assert torch.equal(seen["x"], first)
+    assert torch.equal(seen["convs.1.lin_l"], first[:4])
+
+
+def test_more_targets_than_nodes_are_refused():
+    call = batch([3, 7])
+    model = nets.train(dq.prepare(Sampled(pyg.SAGEConv), DQ8, example_inputs=call), **call, steps=1).eval()
+    engine, (first, second) = dq.Engine(dq.convert(model)), call["adjs"]
+    with pytest.raises(InputError, match=r"adjs/0/size/1 is 99, and counts the first nodes of 'x', which has"):
+        engine(call["x"], [first._replace(size=(99, 99)), second])
+    with pytest.raises(InputError, match="missing adjs/1/edge_index"):
+        engine(call["x"], [first])
+    with pytest.raises(PrepareError, match="adjs does not hold what it held in example_inputs"):
+        model(call["x"], [first])
+
+
+def test_the_seeds_of_a_batch_are_the_first_rows():
+    class Seeds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = pyg.SAGEConv(5, 8), pyg.GCNConv(8, 3)
+
+        def forward(self, x, edge_index, batch_size):
+            return self.second(self.first(x, edge_index).relu(), edge_index)[:batch_size]
+
+    def call(size):
+        return {"x": torch.randn(20, 5), "edge_index": torch.randint(20, (2, 50)), "batch_size": size}
+
+    model = nets.train(dq.prepare(Seeds(), DQ8, example_inputs=call(6)), **call(6), steps=2).eval()
+    for size in (1, 20, 0):
+        engine_is_model(model, dq.convert(model), call(size))
+
+
+def test_batches_of_the_loader_of_pyg():
+    pytest.importorskip("pyg_lib")
+    from torch_geometric.data import Data
+    from torch_geometric.loader import NeighborLoader
+
+    x, edge_index = torch.randn(60, 5), torch.randint(60, (2, 300))
+    model = dq.prepare(pyg.GraphSAGE(5, 8, 2, 3), DQ8).train()
+    for part in NeighborLoader(Data(x=x, edge_index=edge_index), num_neighbors=[3, 3], batch_size=8):
+        model(part.x, part.edge_index)[: part.batch_size].square().sum().backward()
+    program = dq.convert(model.eval())
+    for part in NeighborLoader(Data(x=x, edge_index=edge_index), num_neighbors=[3, 3], batch_size=16):
+        engine_is_model(model, program, {"x": part.x, "edge_index": part.edge_index})
