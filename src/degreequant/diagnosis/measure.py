@@ -124,7 +124,8 @@ def _sources(model: PreparedModel, calls: list[Call]) -> tuple[tuple[Source, ...
         outputs = (_output(model, call, chosen) for call in calls)
         return sum(float((output - exact).square().sum()) for output, exact in zip(outputs, reference, strict=True))
 
-    keys = list(dict.fromkeys(key for key, _ in quantizers(model)))
+    used = {step.target for step in model.dq.eval.steps if step.kind == "site"}
+    keys = list(dict.fromkeys(key for key, _ in quantizers(model) if key in used))
     alone = {key: [noise(_only(key, weights)) for weights in (False, True)] for key in keys}
     total = sum(map(sum, alone.values())) or 1.0
     found = []

@@ -11,9 +11,9 @@ from degreequant.nn.lowering import register_lowering
 REASONS: dict[type[nn.Module], str] = {
     pyg.DNAConv: "its softmax is not one over the edges of a node or over channels: a margin is added below",
     pyg.GPSConv: "it attends between all nodes of a graph, which is no sum over edges: use its convolution alone",
-    pyg.HANConv: "its types of nodes and relations are dictionaries: use an RGCNConv, or a HeteroConv on one type of node",
+    pyg.HANConv: "it weighs relations by a mean over all nodes, which a trace has no step for: use a HeteroConv of GATConv",
     pyg.HEATConv: "its linear layers are chosen by the type of each node",
-    pyg.HGTConv: "its types of nodes and relations are dictionaries: use an RGCNConv, or a HeteroConv on one type of node",
+    pyg.HGTConv: "its softmax is one over the edges of all relations together: use a HeteroConv of TransformerConv",
     pyg.HypergraphConv: "hyperedges are rows that are neither nodes nor edges",
     pyg.MeshCNNConv: "it expects four ordered neighbours of each edge of a mesh",
     pyg.PANConv: "PyG computes it with sparse matrices of its own",
