@@ -13,7 +13,7 @@ void aggregate(const NeighbourSum& sum, const Requantize& requantize, MutableCod
     case CodeType::u8:
       return aggregate_bytes_with<Simd>(sum, requantize, out, begin, end);
     default:
-      return reference::aggregate(sum, requantize, out, begin, end);
+      return aggregate_words(sum, requantize, out, begin, end);
   }
 }
 

@@ -7,6 +7,7 @@ namespace degreequant::avx512 {
 namespace {
 
 struct AttendSimd : Lanes {
+  using Estimates = EstimateLanes;
   static constexpr int kTileVectors = PairSimd::kTileVectors;
   template <bool kSigned>
   using Bytes = PairedBytes<kSigned>;

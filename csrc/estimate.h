@@ -13,6 +13,7 @@ namespace degreequant {
 // rule for codes of 16 bits stays below.
 constexpr float kEstimateError = 0x1p-21F;
 constexpr float kLargestError = 0x1p-6F;
+constexpr int32_t kMaxEstimateShift = kMaxShift + 6;  // what bounding a multiplier of such a shift rounds away is at most 2^-24 of it
 
 // Beyond it everything is clamped.
 DEGREEQUANT_INLINE constexpr int32_t largest_value(Clamp clamp) noexcept {

@@ -1,5 +1,6 @@
 // x @ w^T with vpmaddwd on codes widened to 16 bits: vpmaddubsw would saturate. The zero point is subtracted on the way, so nothing has to
-// be taken back.
+// be taken back. Codes of 16 bits are two planes of bytes, whose products are added with the weights 256 and 1; sums may wrap around on
+// their way, but the result, which fits, has not.
 #include "kernels_reference.h"
 #include "kernels_x86.h"
 #include "requantize_avx2.h"
@@ -64,6 +65,25 @@ DEGREEQUANT_INLINE void unpack_row(const Linear& a, int64_t row, int64_t first, 
   }
 }
 
+// A plane of as many codes of 16 bits, less that of the zero point: their upper bytes, which have the sign, or their lower ones.
+DEGREEQUANT_INLINE void unpack_words(const Linear& a, int64_t row, int64_t first, int64_t count, bool upper, int16_t* target) noexcept {
+  const uint8_t* source = a.x.row(row) + row_bytes(a.x.type, first);
+  const __m256i zero = _mm256_set1_epi16(static_cast<int16_t>(upper ? a.zero_point >> 8 : a.zero_point & 255));
+  for (int64_t k = 0; k < count; k += 16) {
+    alignas(32) uint8_t bytes[32] = {};
+    const int64_t size = 2 * (count - k < 16 ? count - k : 16);
+    if (size == 32) {
+      __builtin_memcpy(bytes, source + 2 * k, 32);
+    } else {
+      for (int64_t i = 0; i < size; ++i) bytes[i] = source[2 * k + i];
+    }
+    const __m256i words = _mm256_load_si256(reinterpret_cast<const __m256i*>(bytes));
+    const __m256i high = a.x.type == CodeType::i16 ? _mm256_srai_epi16(words, 8) : _mm256_srli_epi16(words, 8);
+    const __m256i plane = upper ? high : _mm256_and_si256(words, _mm256_set1_epi16(255));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(target + k), _mm256_sub_epi16(plane, zero));
+  }
+}
+
 struct Tile {
   __m256i acc[kRows][kQuarters];  // two 32-bit lanes for each of a quarter's four outputs
 };
@@ -106,37 +126,64 @@ DEGREEQUANT_INLINE void store_tile(const Linear& a, Requantizer& rule, const Til
   }
 }
 
-// Outputs [output, output + 16) of `rows` rows. The panel holds the rows already where all inputs fit it at once.
-DEGREEQUANT_INLINE void compute_tile(const Linear& a, Requantizer& rule, Panel& panel, int64_t row, int64_t rows, int64_t output) noexcept {
+// Adds the products of all inputs of `rows` rows with the outputs [output, output + 16). Rows beyond the last repeat it; they are computed
+// and not stored.
+template <typename Unpack>
+DEGREEQUANT_INLINE void multiply_rows(const Linear& a, Panel& panel, int64_t row, int64_t rows, int64_t output, Unpack unpack,
+                                      Tile& tile) noexcept {
   const int64_t block_stride = (a.x.cols + kWeightGroup - 1) / kWeightGroup * kBlockBytes;
   const int8_t* weights = a.weight.packed + output / kWeightBlock * block_stride;
-  Tile tile = {};
   for (int64_t first = 0; first < a.x.cols; first += kPanel) {
     const int64_t count = a.x.cols - first < kPanel ? a.x.cols - first : kPanel;
-    if (output == 0 || a.x.cols > kPanel) {
-      // Rows beyond the last repeat it; they are computed and not stored.
-      for (int64_t r = 0; r < kRows; ++r) unpack_row(a, row + (r < rows ? r : rows - 1), first, count, panel.rows[r]);
-    }
+    for (int64_t r = 0; r < kRows; ++r) unpack(row + (r < rows ? r : rows - 1), first, count, panel.rows[r]);
     multiply(panel, (count + kWeightGroup - 1) / kWeightGroup, weights + first * kWeightBlock, tile);
   }
+}
+
+// Outputs [output, output + 16) of `rows` rows. The panel holds rows of bytes already where all inputs fit it at once.
+template <bool kWords>
+DEGREEQUANT_INLINE void compute_tile(const Linear& a, Requantizer& rule, Panel& panel, int64_t row, int64_t rows, int64_t output) noexcept {
+  Tile tile = {};
+  if constexpr (kWords) {
+    const auto plane = [&](bool upper) DEGREEQUANT_INLINE_LAMBDA {
+      const auto unpack = [&](int64_t r, int64_t first, int64_t count, int16_t* target)
+                              DEGREEQUANT_INLINE_LAMBDA { unpack_words(a, r, first, count, upper, target); };
+      multiply_rows(a, panel, row, rows, output, unpack, tile);
+    };
+    plane(true);
+    for (auto& sums : tile.acc) {
+      for (__m256i& sum : sums) sum = _mm256_slli_epi32(sum, 8);
+    }
+    plane(false);
+  } else {
+    const bool is_there = output > 0 && a.x.cols <= kPanel;
+    const auto unpack = [&](int64_t r, int64_t first, int64_t count, int16_t* target) DEGREEQUANT_INLINE_LAMBDA {
+      if (!is_there) unpack_row(a, r, first, count, target);
+    };
+    multiply_rows(a, panel, row, rows, output, unpack, tile);
+  }
   store_tile(a, rule, tile, row, rows, output);
+}
+
+template <bool kWords>
+[[gnu::noinline]] void compute_rows(const Linear& a, const Requantize& requantize, int64_t begin, int64_t end) noexcept {
+  Requantizer rule(requantize);
+  Panel panel;
+  for (int64_t row = begin; row < end; row += kRows) {
+    const int64_t rows = end - row < kRows ? end - row : kRows;
+    for (int64_t output = 0; output < a.weight.out; output += kWeightBlock) compute_tile<kWords>(a, rule, panel, row, rows, output);
+  }
 }
 
 }  // namespace
 
 void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
             int64_t end) noexcept {
-  if (weight.wide || x.type == CodeType::i16 || x.type == CodeType::u16) {
-    return reference::linear(x, zero_point, weight, requantize, out, begin, end);
-  }
+  if (weight.wide) return reference::linear(x, zero_point, weight, requantize, out, begin, end);
   const Linear a = {x, weight, out, zero_point};
   if (begin == end || weight.out == 0) return;
-  Requantizer rule(requantize);
-  Panel panel;
-  for (int64_t row = begin; row < end; row += kRows) {
-    const int64_t rows = end - row < kRows ? end - row : kRows;
-    for (int64_t output = 0; output < weight.out; output += kWeightBlock) compute_tile(a, rule, panel, row, rows, output);
-  }
+  const bool is_word = x.type == CodeType::i16 || x.type == CodeType::u16;
+  is_word ? compute_rows<true>(a, requantize, begin, end) : compute_rows<false>(a, requantize, begin, end);
 }
 
 }  // namespace degreequant::avx2

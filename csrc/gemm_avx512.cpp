@@ -1,6 +1,6 @@
 // x @ w^T with vpdpbusd, which multiplies unsigned by signed bytes: signed codes are offset to unsigned ones, and the offset, like the zero
 // point, is taken back with the column sums. It adds without saturating, so an intermediate may wrap around: the result, which fits, has
-// not.
+// not. Codes of 16 bits are two planes of bytes, whose products are added with the weights 256 and 1.
 #include "kernels_reference.h"
 #include "kernels_x86.h"
 #include "requantize_avx512.h"
@@ -26,7 +26,11 @@ struct Linear {
   bool by_estimates;
 };
 
-DEGREEQUANT_INLINE int32_t offset_of(CodeType type) noexcept { return type == CodeType::i8 ? 128 : type == CodeType::i4 ? 8 : 0; }
+DEGREEQUANT_INLINE bool is_word(CodeType type) noexcept { return type == CodeType::i16 || type == CodeType::u16; }
+
+DEGREEQUANT_INLINE int32_t offset_of(CodeType type) noexcept {
+  return type == CodeType::i16 ? 32768 : type == CodeType::i8 ? 128 : type == CodeType::i4 ? 8 : 0;
+}
 
 // `count` codes of one row from column `first` (even) on, as unsigned bytes, padded to a whole vector with bytes that meet zero weights.
 DEGREEQUANT_INLINE void unpack_row(Codes x, int64_t row, int64_t first, int64_t count, uint8_t* target) noexcept {
@@ -46,6 +50,18 @@ DEGREEQUANT_INLINE void unpack_row(Codes x, int64_t row, int64_t first, int64_t 
   }
 }
 
+// A plane of as many codes of 16 bits: their lower bytes, or their upper ones.
+DEGREEQUANT_INLINE void unpack_words(Codes x, int64_t row, int64_t first, int64_t count, bool upper, uint8_t* target) noexcept {
+  const uint8_t* source = x.row(row) + row_bytes(x.type, first);
+  const __m512i flip = _mm512_set1_epi16(static_cast<int16_t>(offset_of(x.type)));
+  for (int64_t k = 0; k < count; k += 32) {
+    const __mmask32 mask = static_cast<__mmask32>(first_lanes(count - k));
+    const __m512i words = _mm512_xor_si512(_mm512_maskz_loadu_epi16(mask, source + 2 * k), flip);
+    const __m256i bytes = _mm512_cvtepi16_epi8(upper ? _mm512_srli_epi16(words, 8) : words);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(target + k), bytes);
+  }
+}
+
 // Adds the products of bytes, four in each lane. The intrinsic lets GCC copy the accumulator to and fro in the innermost loop.
 DEGREEQUANT_INLINE void add_products(__m512i& acc, __m512i unsigned_bytes, __m512i signed_bytes) noexcept {
   asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(unsigned_bytes), "v"(signed_bytes));
@@ -53,7 +69,15 @@ DEGREEQUANT_INLINE void add_products(__m512i& acc, __m512i unsigned_bytes, __m51
 
 template <int kRows, int kBlocks>
 struct Tile {
-  __m512i acc[kRows][kBlocks];
+  __m512i acc[kRows][kBlocks] = {};
+
+  // f(sum, block) in place of each sum.
+  template <typename F>
+  DEGREEQUANT_INLINE void update(F f) noexcept {
+    for (int b = 0; b < kBlocks; ++b) {
+      for (int r = 0; r < kRows; ++r) acc[r][b] = f(acc[r][b], b);
+    }
+  }
 };
 
 // Adds the products of `groups` groups of inputs to the tile; `weights` is where they begin in its first block. Meanwhile the rows that
@@ -108,16 +132,11 @@ DEGREEQUANT_INLINE bool store_estimates(const Linear& a, const Requantizer& rule
   return unsure == 0;
 }
 
-// Outputs [output, output + 16 * kBlocks) of kRows rows. The panel holds the rows already where all inputs fit it at once.
+// Adds the products of all inputs of kRows rows with the outputs [output, output + 16 * kBlocks). The panel holds the rows already where
+// all inputs fit it at once.
 template <int kRows, int kBlocks>
-DEGREEQUANT_INLINE void compute_tile(const Linear& a, const Requantizer& rule, Panel& panel, int64_t row, int64_t output) noexcept {
+DEGREEQUANT_INLINE void multiply_bytes(const Linear& a, Panel& panel, int64_t row, int64_t output, Tile<kRows, kBlocks>& tile) noexcept {
   const int8_t* weights = a.weight.packed + output / kWeightBlock * a.block_stride;
-  Tile<kRows, kBlocks> tile;
-  for (int b = 0; b < kBlocks; ++b) {
-    const __m512i sums = _mm512_loadu_si512(a.weight.column_sums + output + b * kWeightBlock);
-    const __m512i start = _mm512_mullo_epi32(sums, _mm512_set1_epi32(-a.taken_back));
-    for (int r = 0; r < kRows; ++r) tile.acc[r][b] = start;
-  }
   for (int64_t first = 0; first < a.x.cols; first += kPanel) {
     const int64_t count = a.x.cols - first < kPanel ? a.x.cols - first : kPanel;
     if (output == 0 || a.x.cols > kPanel) {
@@ -126,38 +145,73 @@ DEGREEQUANT_INLINE void compute_tile(const Linear& a, const Requantizer& rule, P
     const uint8_t* next = a.x.row(row + kRows) + kRows * first;
     multiply(panel, (count + kWeightGroup - 1) / kWeightGroup, weights + first * kWeightBlock, a.block_stride, next, tile);
   }
+}
+
+// The same of one plane of codes of 16 bits.
+template <int kRows, int kBlocks>
+DEGREEQUANT_INLINE void multiply_plane(const Linear& a, Panel& panel, int64_t row, int64_t output, bool upper,
+                                       Tile<kRows, kBlocks>& tile) noexcept {
+  const int8_t* weights = a.weight.packed + output / kWeightBlock * a.block_stride;
+  for (int64_t first = 0; first < a.x.cols; first += kPanel) {
+    const int64_t count = a.x.cols - first < kPanel ? a.x.cols - first : kPanel;
+    for (int r = 0; r < kRows; ++r) unpack_words(a.x, row + r, first, count, upper, panel.rows[r]);
+    const uint8_t* next = a.x.row(row + kRows);
+    multiply(panel, (count + kWeightGroup - 1) / kWeightGroup, weights + first * kWeightBlock, a.block_stride, next, tile);
+  }
+}
+
+// Outputs [output, output + 16 * kBlocks) of kRows rows.
+template <bool kWords, int kRows, int kBlocks>
+DEGREEQUANT_INLINE void compute_tile(const Linear& a, const Requantizer& rule, Panel& panel, int64_t row, int64_t output) noexcept {
+  Tile<kRows, kBlocks> tile;
+  if constexpr (kWords) {
+    multiply_plane(a, panel, row, output, true, tile);
+    tile.update([](__m512i sum, int) DEGREEQUANT_INLINE_LAMBDA { return _mm512_slli_epi32(sum, 8); });
+  }
+  tile.update([&](__m512i sum, int b) DEGREEQUANT_INLINE_LAMBDA {
+    const __m512i sums = _mm512_loadu_si512(a.weight.column_sums + output + b * kWeightBlock);
+    return _mm512_add_epi32(sum, _mm512_mullo_epi32(sums, _mm512_set1_epi32(-a.taken_back)));
+  });
+  if constexpr (kWords) {
+    multiply_plane(a, panel, row, output, false, tile);
+  } else {
+    multiply_bytes(a, panel, row, output, tile);
+  }
   if (a.by_estimates && store_estimates(a, rule, tile, row, output)) return;
   const Tile<kRows, kBlocks> copy = tile;
   store_tile(a, rule, copy, row, output);
 }
 
 // All outputs of the rows [begin, end), as many as whole tiles take; returns the first row that is left.
-template <int kRows>
+template <bool kWords, int kRows>
 DEGREEQUANT_INLINE int64_t compute_rows(const Linear& a, const Requantizer& rule, Panel& panel, int64_t begin, int64_t end) noexcept {
   for (; end - begin >= kRows; begin += kRows) {
     int64_t output = 0;
-    for (; output + kWeightBlock < a.weight.out; output += 2 * kWeightBlock) compute_tile<kRows, 2>(a, rule, panel, begin, output);
-    if (output < a.weight.out) compute_tile<kRows, 1>(a, rule, panel, begin, output);
+    for (; output + kWeightBlock < a.weight.out; output += 2 * kWeightBlock) compute_tile<kWords, kRows, 2>(a, rule, panel, begin, output);
+    if (output < a.weight.out) compute_tile<kWords, kRows, 1>(a, rule, panel, begin, output);
   }
   return begin;
+}
+
+template <bool kWords>
+[[gnu::noinline]] void compute_all(const Linear& a, const Requantize& requantize, int64_t begin, int64_t end) noexcept {
+  const Requantizer rule(requantize);
+  Panel panel;
+  begin = compute_rows<kWords, kMaxRows>(a, rule, panel, begin, end);
+  begin = compute_rows<kWords, 2>(a, rule, panel, begin, end);
+  compute_rows<kWords, 1>(a, rule, panel, begin, end);
 }
 
 }  // namespace
 
 void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
             int64_t end) noexcept {
-  if (weight.wide || x.type == CodeType::i16 || x.type == CodeType::u16) {
-    return reference::linear(x, zero_point, weight, requantize, out, begin, end);
-  }
+  if (weight.wide) return reference::linear(x, zero_point, weight, requantize, out, begin, end);
   const int64_t block_stride = (x.cols + kWeightGroup - 1) / kWeightGroup * kBlockBytes;
   const Linear a = {
       x, weight, out, zero_point + offset_of(x.type), block_stride, requantize.row.count == 0 && requantize.prepared.estimate.possible};
   if (begin == end || weight.out == 0) return;
-  const Requantizer rule(requantize);
-  Panel panel;
-  begin = compute_rows<kMaxRows>(a, rule, panel, begin, end);
-  begin = compute_rows<2>(a, rule, panel, begin, end);
-  compute_rows<1>(a, rule, panel, begin, end);
+  is_word(x.type) ? compute_all<true>(a, requantize, begin, end) : compute_all<false>(a, requantize, begin, end);
 }
 
 }  // namespace degreequant::avx512

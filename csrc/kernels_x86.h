@@ -12,7 +12,9 @@ void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize&
             int64_t end) noexcept;
 void aggregate(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void aggregate_nibbles(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin,
-                       int64_t end) noexcept;  // what aggregate calls where these are the codes of x
+                       int64_t end) noexcept;  // what aggregate calls for codes of 4 bits
+void aggregate_words(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin,
+                     int64_t end) noexcept;  // the same for 16
 void maximum(Codes x, const Csr& csr, int32_t empty, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void attend(const Attention& attention, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void edge_softmax(const EdgeSoftmax& softmax, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
@@ -29,7 +31,9 @@ void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize&
             int64_t end) noexcept;
 void aggregate(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void aggregate_nibbles(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin,
-                       int64_t end) noexcept;  // what aggregate calls where these are the codes of x
+                       int64_t end) noexcept;  // what aggregate calls for codes of 4 bits
+void aggregate_words(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin,
+                     int64_t end) noexcept;  // the same for 16
 void maximum(Codes x, const Csr& csr, int32_t empty, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void attend(const Attention& attention, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;
 void edge_softmax(const EdgeSoftmax& softmax, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept;

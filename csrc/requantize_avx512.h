@@ -103,6 +103,7 @@ struct EstimateLanes : FloatLanes {
   DEGREEQUANT_INLINE static Integers set_integer(int32_t value) noexcept { return _mm512_set1_epi32(value); }
   DEGREEQUANT_INLINE static Vector to_floats(Integers v) noexcept { return _mm512_cvtepi32_ps(v); }
   DEGREEQUANT_INLINE static Integers bits(Vector v) noexcept { return _mm512_castps_si512(v); }
+  DEGREEQUANT_INLINE static Vector as_floats(Integers v) noexcept { return _mm512_castsi512_ps(v); }
   DEGREEQUANT_INLINE static Integers subtract_integers(Integers a, Integers b) noexcept { return _mm512_sub_epi32(a, b); }
   // The lanes whose magnitude is above the limit, a bit each.
   DEGREEQUANT_INLINE static uint32_t lanes_beyond(Vector v, Vector limit) noexcept {

@@ -13,6 +13,9 @@ CodeType = Literal["i4", "u4", "i8", "u8", "i16", "u16"]
 
 BITS = (2, 3, 4, 5, 6, 7, 8, 16)
 
+WIDEN_BELOW = 20.0
+"""Decibels that post-training quantization wants of what a layer stores: a hundredth of its energy is noise."""
+
 
 @dataclass(frozen=True)
 class TensorSpec:
@@ -96,6 +99,10 @@ class Recipe:
         quant_noise: Share of the weights that a training forward quantizes (Quant-Noise, Fan et al. 2020); 1 quantizes all.
         readout_bits: Least bits of what is stored once a graph: the readout, and all that is computed of it. There is little of it, and a
             sum over a whole graph spans more than its nodes do. `None` (the paper) treats it like the rest.
+        skip_bits: Least bits of the sum of two tensors, such as a layer's result and what it skips: every layer adds to it, and what one
+            rounds away is gone for all that follow. `None` treats it like the rest. (In the paper's code such sums are in float.)
+        widen_below: Signal to noise (dB) of a stored tensor below which `degreequant.calibrate` gives its layer activations of 16 bits,
+            if the layer has no settings of its own. Training adapts a model to its bits and never does; nor does `None`.
         overrides: `(module path, settings)` pairs; use `override`.
 
     Raises:
@@ -116,12 +123,15 @@ class Recipe:
     p_max: float = 0.0
     quant_noise: float = 1.0
     readout_bits: int | None = None
+    skip_bits: int | None = None
+    widen_below: float | None = None
     overrides: tuple[tuple[str, "Override"], ...] = ()
 
     def __post_init__(self) -> None:
         _check_bits(self)
         _check_ranges(self)
         _check_protection(self)
+        _check_widening(self)
 
     @classmethod
     def fp32(cls) -> Self:
@@ -161,8 +171,10 @@ class Recipe:
         """Post-training quantization, for `degreequant.calibrate`: nothing is protected, and no gradient is asked for.
 
         Ranges of least squared error keep the few large values of hubs where they matter; percentiles cut them off whatever they cost.
+        At 8 bits, layers that store what spans too much for them get 16: sums over the neighbours of hubs, layer after layer. `inspect`
+        and `degreequant.summary` show them; `replace(widen_below=None)` has none.
         """
-        return cls.qat(bits, ranges=ranges)
+        return dataclasses.replace(cls.qat(bits, ranges=ranges), widen_below=WIDEN_BELOW if bits == 8 else None)
 
     @property
     def is_float(self) -> bool:
@@ -193,7 +205,7 @@ class Recipe:
         if not changes:
             raise RecipeError(f"override of {path!r} changes nothing: give 'skip' or settings such as weight_bits=8")
         _check_names(changes)
-        for name in ("p_min", "p_max", "overrides"):
+        for name in ("p_min", "p_max", "widen_below", "overrides"):
             if name in changes:
                 raise RecipeError(f"override of {path!r}: {name} belongs to the whole model, not to one module")
         settings = tuple(sorted(changes.items()))
@@ -242,7 +254,7 @@ def _check_bits(recipe: Recipe) -> None:
         raise RecipeError(
             f"weight_bits is {recipe.weight_bits} and activation_bits is {recipe.activation_bits}: set both, or neither to stay in float"
         )
-    for name, choices in (("weight_bits", BITS[:-1]), ("activation_bits", BITS), ("readout_bits", BITS)):
+    for name, choices in (("weight_bits", BITS[:-1]), ("activation_bits", BITS), ("readout_bits", BITS), ("skip_bits", BITS)):
         value = getattr(recipe, name)
         if value is not None and (type(value) is not int or value not in choices):
             raise RecipeError(f"{name} is {value!r}; expected one of {', '.join(map(str, choices))}")
@@ -280,6 +292,12 @@ def _check_protection(recipe: Recipe) -> None:
         raise RecipeError("a float recipe protects nothing: set weight_bits and activation_bits, or p_min = p_max = 0")
     if not _in(recipe.quant_noise, 0, 1, open_low=True):
         raise RecipeError(f"quant_noise is {recipe.quant_noise!r}; expected the share of weights to quantize, in (0, 1]")
+
+
+def _check_widening(recipe: Recipe) -> None:
+    value = recipe.widen_below
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)):
+        raise RecipeError(f"widen_below is {value!r}; expected a number of decibels, or None")
 
 
 def _in(value: object, low: float, high: float, *, open_low: bool = False) -> bool:

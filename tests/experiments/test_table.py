@@ -122,3 +122,12 @@ def test_a_narrower_grid(cells):
 def test_an_unknown_table():
     with pytest.raises(ExperimentError, match="unknown table 'mian'; expected one of main, reddit-binary"):
         table("mian")
+
+
+def test_readouts_and_skipped_sums_of_graph_data_keep_8_bits_at_4():
+    cells = {cell.name: cell.candidates[0].recipe for cell in table("main").cells}
+    assert [cells[f"zinc/gin/{method}"].skip_bits for method in ("fp32", "degree-quant-int8", "degree-quant-int4")] == [None, None, 8]
+    assert cells["mnist/gcn/qat-int4"].readout_bits == 8
+    assert cells["cora/gcn/degree-quant-int4"] == Recipe.degree_quant(4)
+    narrow = {cell.name: cell.candidates[0].recipe for cell in table("readout").cells}["zinc/gin/degree-quant-int4-narrow"]
+    assert (narrow.readout_bits, narrow.skip_bits) == (4, 4)

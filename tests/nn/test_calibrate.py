@@ -72,8 +72,8 @@ def ends(model, name="x"):
     ("recipe", "expected"),
     [
         (dq.Recipe.ptq(ranges="minmax"), 3.0),
-        (dq.Recipe.ptq(ranges="ema"), 2.0),
-        (dq.Recipe.ptq(ranges="percentile").replace(percentile=0.25), 2.0),
+        (dq.Recipe.ptq(ranges="ema").replace(widen_below=None), 2.0),
+        (dq.Recipe.ptq(ranges="percentile").replace(percentile=0.25, widen_below=None), 2.0),
         (dq.Recipe.ptq(4, ranges="percentile").replace(percentile=0.25), 2.0),
     ],
     ids=["all that was seen", "mean of extremes", "mean of percentiles", "with few bits"],

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from degreequant.runtime import _kernels
+
 HALF = 1 << 30
 BYTES = oracle.CODE_RANGES["i8"]
 
@@ -56,3 +58,22 @@ def test_sums_near_halves(isa, a, b, shift, data):
     rule = oracle.Rule([], addends, 5, -100, 127)
     got = call.add(isa, terms, shift, 256, rule, "i8")
     np.testing.assert_array_equal(got, call.add("reference", terms, shift, 256, rule, "i8"))
+
+
+@pytest.mark.parametrize("nudge", [-1, 0, 1, 12345])
+@pytest.mark.parametrize("weight", [1, 3, 32767])
+@pytest.mark.parametrize("heads", [1, 5])
+def test_attention_near_halves(isa, heads, weight, nudge):
+    """Every weight is the same; rows of one edge have exact values within 2^-30 of a half, the multipliers of long rows are bounded."""
+    cols, nodes = 40, 256
+    target = np.repeat(np.arange(nodes), np.arange(nodes) // 2)  # of in-degree 0 to 127
+    source = np.where(np.arange(len(target)) % 2, target, (target * 7 + 3) % nodes)
+    csr = _kernels.Csr(np.stack([source, target]), nodes, "keep", False)
+    x = np.resize(np.arange(-128, 128), (nodes, cols)).astype(np.int8)
+    logits = np.zeros((nodes, 2 * heads), int).tolist()
+    for channels in (1, cols):
+        for addends in (None, [2**13 - 1] * cols):
+            rule = oracle.Rule([(HALF + nudge, 31 + k % 15 - 1) for k in range(channels)], addends, 0, *BYTES)
+            attention = oracle.Attention(heads, logits, None, 32768, [weight] * 256)
+            got = call.attend(isa, x, "i8", cols, csr, attention, False, rule, "i8", threads=1)
+            np.testing.assert_array_equal(got, call.attend("reference", x, "i8", cols, csr, attention, False, rule, "i8"))

@@ -77,7 +77,7 @@ def _experiments(
     usual = protocol(entry, arch)
     settings = usual.settings if epochs is None else replace(usual.settings, epochs=epochs)
     length = f"-{epochs}epochs" if settings != usual.settings else ""
-    first = Experiment(entry.name, usual.architecture, label, recipe, 0, usual.hidden_channels, usual.dropout, settings)
+    first = Experiment(entry.name, usual.architecture, label, usual.recipe(recipe), 0, usual.hidden_channels, usual.dropout, settings)
     if label.startswith("ptq"):
         first = replace(first, start="calibrated")
     experiments = [replace(first, seed=seed, fold=seed % entry.folds) for seed in range(seeds)]

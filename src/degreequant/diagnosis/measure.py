@@ -9,17 +9,17 @@ from torch import Tensor, nn
 
 from degreequant.diagnosis.advice import advise
 from degreequant.diagnosis.result import Diagnosis, Source, Stored
-from degreequant.diagnosis.tally import Tally, bucket_of, decibels
+from degreequant.diagnosis.tally import Tally, bucket_of
 from degreequant.errors import PrepareError
 from degreequant.nn.calls import Call, batches_of, call_of
 from degreequant.nn.prepared import SITES, PreparedModel, stored_codes, stored_floats
 from degreequant.nn.rewriting.roles import count_of
-from degreequant.nn.sites.input import InputSite
 from degreequant.nn.sites.site import Site
-from degreequant.nn.switches import Quantizer, quantizers, quantizing
+from degreequant.nn.switches import Quantizer, quantizers, quantizing, settings_path
 from degreequant.operations import Rows
 from degreequant.protect import edge_list
 from degreequant.quant.fake import WeightQuantizer
+from degreequant.quant.signal import decibels
 from degreequant.scheme import TensorSpec
 
 Chosen = Callable[[str, Quantizer], bool]
@@ -132,7 +132,7 @@ def _sources(model: PreparedModel, calls: list[Call]) -> tuple[tuple[Source, ...
     for key in keys:
         site, (activations, weights) = getattr(model, SITES)[key], (part / total for part in alone[key])
         without = decibels(signal, noise(_all_but(key)))
-        found.append(Source(_layer(site), _override(model, key), _bits(site), activations, weights, without))
+        found.append(Source(_layer(site), settings_path(model, key), _bits(site), activations, weights, without))
     return tuple(sorted(found, key=lambda source: -source.share)), decibels(signal, noise(lambda site, quantizer: True))
 
 
@@ -168,12 +168,3 @@ def _codes(spec: TensorSpec) -> str:
 def _bits(site: Site) -> tuple[int | None, int | None]:
     weights = any(isinstance(module, WeightQuantizer) for module in site.modules())
     return site.spec.recipe.activation_bits, site.spec.recipe.weight_bits if weights else None
-
-
-def _override(model: PreparedModel, key: str) -> str:
-    """The module whose settings a site has: its own, that of the layer that calls it, or for an input that of its first reader."""
-    plan, sites = model.dq.eval, getattr(model, SITES)
-    step = next(step for step in plan.steps if step.kind == "site" and step.target == key)
-    if isinstance(sites[key], InputSite):
-        step = next((reader for reader in plan.readers(step.name) if reader.kind == "site"), step)
-    return step.path or step.scope

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from degreequant.diagnosis.result import Bucket, Measure
 from degreequant.quant.exact import Codes, quantize
+from degreequant.quant.signal import decibels
 
 BUCKETS = 33
 """In-degree 0, then 1, 2 to 3, 4 to 7, ...; rows that are no nodes are in the first alone."""
@@ -61,14 +62,3 @@ def _bounds(bucket: int) -> tuple[int, int]:
 def _measure(sums: Tensor) -> Measure:
     _, values, signal, noise, own, clipped = sums.tolist()
     return Measure(decibels(signal, noise), decibels(signal, own), clipped / max(1.0, values))
-
-
-def decibels(signal: float, noise: float) -> float:
-    """The ratio in decibels; infinite without noise, 0 where there is neither.
-
-    >>> decibels(100.0, 1.0), decibels(1.0, 0.0), decibels(0.0, 0.0)
-    (20.0, inf, 0.0)
-    """
-    if signal == 0 or noise == 0:
-        return float("inf") if signal > 0 else float("-inf") if noise > 0 else 0.0
-    return float(10 * torch.log10(torch.tensor(signal / noise, dtype=torch.float64)))

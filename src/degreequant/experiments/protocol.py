@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -10,6 +10,7 @@ from typing import Any
 
 from degreequant.data import Dataset
 from degreequant.errors import DatasetError
+from degreequant.scheme import Recipe
 from degreequant.train.settings import Settings
 
 SETTINGS = {field.name for field in fields(Settings)}
@@ -26,6 +27,7 @@ class Protocol:
         dropout: Its dropout.
         settings: Hyperparameters.
         seeds: How many runs a published figure is a mean over.
+        low_bits: Settings of recipes whose activations have fewer than 8 bits, of every method.
     """
 
     architecture: str
@@ -33,6 +35,12 @@ class Protocol:
     dropout: float
     settings: Settings
     seeds: int
+    low_bits: Mapping[str, Any] = field(default_factory=dict)
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """A method's recipe as the data set has it."""
+        few = recipe.activation_bits is not None and recipe.activation_bits < 8
+        return recipe.replace(**self.low_bits) if few else recipe
 
 
 def protocols(dataset: Dataset) -> Mapping[str, Protocol]:

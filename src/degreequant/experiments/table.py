@@ -178,9 +178,9 @@ def _experiment(dataset: str, arch: str, given: Settings) -> Experiment:
     settings = dict(given)
     preset, bits, start = settings.pop("preset"), settings.pop("bits", None), settings.pop("start", "scratch")
     baseline = {name: settings.pop(name, None) for name in ("ranges", "estimator")} if preset in ("qat", "nqat", "ptq") else {}
-    recipe = recipe_for(preset, bits, **baseline)
-    recipe = recipe.replace(**{name: settings.pop(name) for name in RECIPE & set(settings)})
     usual = protocol(find(dataset), arch)
+    recipe = usual.recipe(recipe_for(preset, bits, **baseline))
+    recipe = recipe.replace(**{name: settings.pop(name) for name in RECIPE & set(settings)})
     return Experiment(
         dataset=dataset,
         architecture=usual.architecture,

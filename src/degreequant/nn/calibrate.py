@@ -9,6 +9,8 @@ from degreequant.nn.bias_correction import correct_biases
 from degreequant.nn.calls import Call, batches_of, call_of, example_of
 from degreequant.nn.prepared import PreparedModel, observe
 from degreequant.nn.rewrite import prepare
+from degreequant.nn.switches import quantizing
+from degreequant.nn.widening import widened
 from degreequant.quant.observers import INPUT_SAMPLE, RangeObserver
 from degreequant.scheme import Recipe
 
@@ -21,7 +23,8 @@ def calibrate(
     Nothing is trained: weights and statistics of BatchNorms are those of `model`, dropout is off. The ranges of a recipe mean here:
     `"minmax"` all that was seen; `"ema"`, `"percentile"` and `"mse"` the mean over the batches of each one's extremes, percentiles, or
     range of least squared error. A recipe that protects nodes leaves them out of the ranges, so that hubs, whose sums are largest, have
-    less say. The result does not depend on torch's random state.
+    less say. With `widen_below`, a look at the model in float says which layers get 16 bits. The result does not depend on torch's random
+    state.
 
     Args:
         model: A trained model in float, which stays as it is.
@@ -49,19 +52,28 @@ def calibrate(
     """
     recipe = recipe or Recipe.ptq()
     found = batches_of(data, batches)
-    prepared = prepare(model, recipe, example_inputs=example_of(model, found[0]))
-    assert isinstance(prepared, PreparedModel)
-    prepared.eval()
-    if not recipe.is_float:
-        calls = [call_of(prepared, batch) for batch in found]
-        _observe_all(prepared, calls)
-        if bias_correction:
-            correct_biases(prepared, calls)
+    prepared = _prepared(model, recipe, found)
+    if recipe.is_float:
+        return prepared
+    calls = [call_of(prepared, batch) for batch in found]
+    if recipe.widen_below is not None:
+        with quantizing(prepared, lambda site, quantizer: False):
+            _observe_all(prepared, calls)
+        prepared = _prepared(model, widened(prepared, calls, recipe.widen_below), found)
+    _observe_all(prepared, calls)
+    if bias_correction:
+        correct_biases(prepared, calls)
     return prepared
 
 
+def _prepared(model: nn.Module, recipe: Recipe, batches: list[Any]) -> PreparedModel:
+    prepared = prepare(model, recipe, example_inputs=example_of(model, batches[0]))
+    assert isinstance(prepared, PreparedModel)
+    return prepared.eval()
+
+
 def _observe_all(model: PreparedModel, calls: list[Call]) -> None:
-    """Observes every batch once; each layer sees what the quantized layers before it give.
+    """Observes every batch once; each layer sees what those before it give, quantized where they are on.
 
     A moving average whose newest batch counts `1 / k` is the mean of k batches. Larger samples than in training cost little here.
     """
@@ -72,7 +84,7 @@ def _observe_all(model: PreparedModel, calls: list[Call]) -> None:
         for number, call in enumerate(calls, start=1):
             for observer in observers:
                 observer.sample = INPUT_SAMPLE
-                observer.momentum = None if model.dq.recipe.ranges == "minmax" else 1 / number
+                observer.momentum = None if observer.ranges == "minmax" else 1 / number
             observe(model, *call.args, **call.kwargs)
     for observer, (sample, momentum) in zip(observers, usual, strict=True):
         observer.sample, observer.momentum = sample, momentum

@@ -1,9 +1,10 @@
-"""Quantizers switched off for a while: what a prepared model computes with only some of them is how the error of each is told apart."""
+"""The quantizers of a prepared model: switched off for a while, so that the error of each is told apart, and where their settings are."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from degreequant.nn.prepared import SITES, PreparedModel
+from degreequant.nn.sites.input import InputSite
 from degreequant.quant.fake import ActivationQuantizer, WeightQuantizer
 
 Quantizer = ActivationQuantizer | WeightQuantizer
@@ -30,3 +31,12 @@ def quantizers(model: PreparedModel) -> Iterator[tuple[str, Quantizer]]:
         for module in site.modules():
             if isinstance(module, Quantizer):
                 yield key, module
+
+
+def settings_path(model: PreparedModel, key: str) -> str:
+    """The module whose settings a site has: its own, that of the layer that calls it, or for an input that of its first reader."""
+    plan, sites = model.dq.eval, getattr(model, SITES)
+    step = next(step for step in plan.steps if step.kind == "site" and step.target == key)
+    if isinstance(sites[key], InputSite):
+        step = next((reader for reader in plan.readers(step.name) if reader.kind == "site"), step)
+    return step.path or step.scope

@@ -46,7 +46,7 @@ class Requantize:
 
 
 @dataclass(frozen=True, eq=False)
-class _Named:
+class BaseOperation:
     """What integer and float operations share: they read `input`, maybe more, and store their result under `name`."""
 
     kind: ClassVar[str]
@@ -83,7 +83,7 @@ class _Named:
 
 
 @dataclass(frozen=True, eq=False)
-class Operation(_Named):
+class Operation(BaseOperation):
     """An integer step: reads codes and stores codes on `grid`, one row per node, edge or graph, and `channels` columns."""
 
     grid: Grid
@@ -116,7 +116,7 @@ class Operation(_Named):
 
 
 @dataclass(frozen=True, eq=False)
-class FloatOperation(_Named):
+class FloatOperation(BaseOperation):
     """A float32 step, `channels` columns; reads floats, or codes by their real values."""
 
     channels: int
@@ -146,25 +146,19 @@ def parameter_bytes(value: Any) -> int:
     return 0
 
 
-def edge_roles(edge_index: str, edge_weight: str | None) -> tuple[tuple[str, Role], ...]:
-    """Edges, and edge weights if there are any, with their roles."""
-    edges: tuple[str, Role] = (edge_index, "edge_index")
-    return (edges,) if edge_weight is None else (edges, (edge_weight, "edge_weight"))
-
-
-def expect_rows(operation: AnyOperation, layout: Layout, name: str, wanted: RowSet) -> RowSet:
+def expect_rows(operation: BaseOperation, layout: Layout, name: str, wanted: RowSet) -> RowSet:
     """`wanted`, where the rows of `name` are that."""
     expect(layout[name] == wanted, operation.name, f"reads {name!r}, whose rows are {layout[name]}; expected {wanted}")
     return wanted
 
 
-def expect_nodes(operation: AnyOperation, layout: Layout, name: str, batch: str | None) -> RowSet:
+def expect_nodes(operation: BaseOperation, layout: Layout, name: str, batch: str | None) -> RowSet:
     """What the rows of `name` are, where they are nodes, and those whose graphs `batch` holds, if it is given."""
     rows, of_batch = layout[name], layout.of_batch(batch)
     return expect_rows(operation, layout, name, of_batch or RowSet("nodes", rows.nodes))
 
 
-def expect_one_set(operation: AnyOperation, layout: Layout, name: str, edge_index: str, why: str) -> RowSet:
+def expect_one_set(operation: BaseOperation, layout: Layout, name: str, edge_index: str, why: str) -> RowSet:
     """The nodes at both ends of edges, where these are one set, and the rows of `name`."""
     source, target = layout.end(edge_index, "source"), layout.end(edge_index, "target")
     expect(source == target, operation.name, f"{why}, and its edges go from {source} to {target}; expected one set")

@@ -10,9 +10,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from degreequant.operations.base import FloatOperation, Values, edge_roles, expect, expect_nodes, expect_one_set, expect_rows
+from degreequant.operations.along import AlongEdges, Attention, Readout
+from degreequant.operations.base import FloatOperation, Values, expect, expect_one_set
 from degreequant.operations.graph import EdgeNorm, Reduce
-from degreequant.operations.layout import EDGE_ROWS, GRAPH_ROWS, Layout, Role, RowSet
+from degreequant.operations.layout import Layout, Role, RowSet
 
 FloatArray32 = npt.NDArray[np.float32]
 
@@ -91,7 +92,7 @@ class FloatLinear(FloatOperation):
 
 
 @dataclass(frozen=True, eq=False)
-class FloatAggregate(FloatOperation):
+class FloatAggregate(AlongEdges, FloatOperation):
     """A neighbour sum with real coefficients, plus `self_coefficient * x[i]`; `norm` as in `Aggregate`."""
 
     kind = "float_aggregate"
@@ -105,10 +106,6 @@ class FloatAggregate(FloatOperation):
     scale: FloatArray32 | None = None
     relu: bool = False
 
-    def graph_inputs(self) -> tuple[tuple[str, Role], ...]:
-        """Edges, and edge weights if it takes any."""
-        return edge_roles(self.edge_index, self.edge_weight)
-
     def rows(self, layout: Layout) -> RowSet:
         """Nodes, which is what it gathers."""
         return expect_one_set(self, layout, self.input, self.edge_index, "sums among nodes in float")
@@ -121,17 +118,10 @@ class FloatAggregate(FloatOperation):
 
 
 @dataclass(frozen=True, eq=False)
-class FloatAttend(FloatOperation):
-    """A GAT's softmax over each node's edges and the weighted means of its heads; as `Attend`.
+class FloatAttend(Attention, FloatOperation):
+    """A GAT's attention, the weighted means of its heads; see `Attention`.
 
     Attributes:
-        logits: Name of the tensor with the halves of the logits, `[nodes, 2 * heads]`: sources, then targets.
-        edge_logits: Name of the edges' part of the logits `[edges, heads]`, if any.
-        edge_index: Name of the edges.
-        heads: Heads that lie side by side in `input`.
-        average: Whether the heads are averaged, and not side by side in the result too.
-        add_self_loops: Replace every node's self loops by one.
-        loop_logits: Edge logits of these `[heads]`; none where they are the mean of the row's.
         slope: Of the LeakyReLU, 0 to 1.
     """
 
@@ -149,30 +139,13 @@ class FloatAttend(FloatOperation):
     bias: FloatArray32 | None = None
     relu: bool = False
 
-    def tensors(self) -> tuple[str, ...]:
-        """Features and logits."""
-        return (self.input, self.logits) if self.edge_logits is None else (self.input, self.logits, self.edge_logits)
-
-    def graph_inputs(self) -> tuple[tuple[str, Role], ...]:
-        """Edges."""
-        return ((self.edge_index, "edge_index"),)
-
-    def rows(self, layout: Layout) -> RowSet:
-        """Nodes; the edge logits have a row for each edge."""
-        nodes = expect_one_set(self, layout, self.input, self.edge_index, "attends among nodes")
-        if self.edge_logits is not None:
-            expect_rows(self, layout, self.edge_logits, EDGE_ROWS)
-        return expect_rows(self, layout, self.logits, nodes)
-
     def validate(self, values: Values) -> None:
         """Checks widths and constants."""
         super().validate(values)
         self._check_source(values, self.logits, 2 * self.heads)
         if self.edge_logits is not None:
             self._check_source(values, self.edge_logits, self.heads)
-        if self.loop_logits is not None:
-            expect(self.edge_logits is not None and self.add_self_loops, self.name, "loop_logits belong to edge logits and self loops")
-            _check_array(self.name, self.loop_logits, (self.heads,))
+        _check_array(self.name, self.loop_logits, (self.heads,))
         expect(0 <= self.slope <= 1, self.name, f"slope is {self.slope}; expected 0 to 1")
         _check_finish(self.name, self.channels, self.scale, self.bias)
 
@@ -180,13 +153,11 @@ class FloatAttend(FloatOperation):
         expect(self._stored(name, values).channels == width, self.name, f"expected {name!r} to hold {width} logits")
 
     def _check_width(self, read: int) -> None:
-        expect(0 < self.heads < 2**15, self.name, f"heads is {self.heads}")
-        width = self.channels * (self.heads if self.average else 1)
-        expect(width % self.heads == 0 and read == width, self.name, "the features do not hold its heads")
+        self.check_heads(read)
 
 
 @dataclass(frozen=True, eq=False)
-class FloatPool(FloatOperation):
+class FloatPool(Readout, FloatOperation):
     """The rows of each graph summed, averaged, or their largest; as `Pool`."""
 
     kind = "float_pool"
@@ -196,15 +167,6 @@ class FloatPool(FloatOperation):
     scale: FloatArray32 | None = None
     bias: FloatArray32 | None = None
     relu: bool = False
-
-    def graph_inputs(self) -> tuple[tuple[str, Role], ...]:
-        """The graph of each node, if it is given."""
-        return () if self.batch is None else ((self.batch, "batch"),)
-
-    def rows(self, layout: Layout) -> RowSet:
-        """Graphs."""
-        expect_nodes(self, layout, self.input, self.batch)
-        return GRAPH_ROWS
 
     def validate(self, values: Values) -> None:
         """Checks the width and the constants."""

@@ -6,8 +6,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from degreequant.operations.base import Operation, Requantize, Values, edge_roles, expect, expect_nodes, expect_one_set, expect_rows
-from degreequant.operations.layout import EDGE_ROWS, GRAPH_ROWS, Layout, Role, RowSet
+from degreequant.operations.along import AlongEdges, Attention, Readout
+from degreequant.operations.base import Operation, Requantize, Values, expect, expect_one_set, expect_rows
+from degreequant.operations.layout import Layout, RowSet
 
 Reduce = Literal["sum", "mean", "max"]
 
@@ -36,7 +37,7 @@ PLAIN_SUM = EdgeNorm(normalize=False, add_self_loops=False)
 
 
 @dataclass(frozen=True, eq=False)
-class Aggregate(Operation):
+class Aggregate(AlongEdges, Operation):
     """`y[i] = factor_i * sum over edges j -> i of coefficient * x[j]`, requantized; `norm` says which coefficients and factors.
 
     A plain sum may have a term of the node itself: `2^edge_shift * sum x[j] + self_coefficient * x[i]` (GIN's `(1 + eps) x_i`).
@@ -50,10 +51,6 @@ class Aggregate(Operation):
     requantize: Requantize
     self_coefficient: int = 0
     edge_shift: int = 0
-
-    def graph_inputs(self) -> tuple[tuple[str, Role], ...]:
-        """Edges, and edge weights if it takes any."""
-        return edge_roles(self.edge_index, self.edge_weight)
 
     def rows(self, layout: Layout) -> RowSet:
         """The nodes at the targets; it gathers those at the sources."""
@@ -75,17 +72,10 @@ class Aggregate(Operation):
 
 
 @dataclass(frozen=True, eq=False)
-class Attend(Operation):
-    """A GAT's softmax over each node's edges and the weighted sums of its heads (docs/numerics.md, "attend").
+class Attend(Attention, Operation):
+    """A GAT's attention on codes (docs/numerics.md, "attend"); see `Attention`. The loop logits are int8.
 
     Attributes:
-        logits: Name of the tensor with the halves of the logits, `[nodes, 2 * heads]`: sources, then targets.
-        edge_logits: Name of the edges' part of the logits `[edges, heads]`, if any.
-        edge_index: Name of the edges.
-        heads: Heads that lie side by side in `input`.
-        average: Whether the heads are averaged, and not side by side in the result too.
-        add_self_loops: Replace every node's self loops by one.
-        loop_logits: Edge logits of these, int8 `[heads]`; none where they are the mean of the row's.
         slope: Of the LeakyReLU, in 2^-15.
         table: `exp`, int16, by the distance to the row's maximum.
         requantize: From the weighted mean to the output; `1 / sum` is not in it.
@@ -104,32 +94,14 @@ class Attend(Operation):
     table: npt.NDArray[np.int16]
     requantize: Requantize
 
-    def tensors(self) -> tuple[str, ...]:
-        """Features and logits."""
-        return (self.input, self.logits) if self.edge_logits is None else (self.input, self.logits, self.edge_logits)
-
-    def graph_inputs(self) -> tuple[tuple[str, Role], ...]:
-        """Edges."""
-        return ((self.edge_index, "edge_index"),)
-
-    def rows(self, layout: Layout) -> RowSet:
-        """Nodes; the edge logits have a row for each edge."""
-        nodes = expect_one_set(self, layout, self.input, self.edge_index, "attends among nodes")
-        if self.edge_logits is not None:
-            expect_rows(self, layout, self.edge_logits, EDGE_ROWS)
-        return expect_rows(self, layout, self.logits, nodes)
-
     def validate(self, values: Values) -> None:
         """Checks widths, grids and the table."""
         super().validate(values)
-        expect(0 < self.heads < 2**15, self.name, f"heads is {self.heads}")
-        width = self.channels * (self.heads if self.average else 1)
-        expect(width % self.heads == 0 and self.gathered(values).channels == width, self.name, "the features do not hold its heads")
+        self.check_heads(self.gathered(values).channels)
         logits = self._logits(self.logits, 2 * self.heads, values)
         if self.edge_logits is not None:
             expect(self._logits(self.edge_logits, self.heads, values).grid == logits.grid, self.name, "the logits are on different grids")
         if self.loop_logits is not None:
-            expect(self.edge_logits is not None and self.add_self_loops, self.name, "loop_logits belong to edge logits and self loops")
             expect(self.loop_logits.dtype == np.int8 and self.loop_logits.shape == (self.heads,), self.name, "expected int8 loop_logits")
         expect(0 <= self.slope <= MAX_SLOPE, self.name, f"slope is {self.slope}; expected 0 to 2^15")
         length = 256 if self.edge_logits is None else 511
@@ -145,7 +117,7 @@ class Attend(Operation):
 
 
 @dataclass(frozen=True, eq=False)
-class Pool(Operation):
+class Pool(Readout, Operation):
     """The rows of each graph summed, averaged, or their largest; `batch` names the input with the graph of each node (none: all are one
     graph). A maximum keeps the grid and has no `requantize`."""
 
@@ -154,15 +126,6 @@ class Pool(Operation):
     batch: str | None
     reduce: Reduce
     requantize: Requantize | None
-
-    def graph_inputs(self) -> tuple[tuple[str, Role], ...]:
-        """The graph of each node, if it is given."""
-        return () if self.batch is None else ((self.batch, "batch"),)
-
-    def rows(self, layout: Layout) -> RowSet:
-        """Graphs."""
-        expect_nodes(self, layout, self.input, self.batch)
-        return GRAPH_ROWS
 
     def validate(self, values: Values) -> None:
         """Checks width and grid."""

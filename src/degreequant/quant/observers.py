@@ -32,6 +32,7 @@ class RangeObserver(nn.Module):
     def __init__(self, recipe: Recipe, sample: int = SAMPLE) -> None:
         super().__init__()
         self.sample = sample
+        self.ranges = recipe.ranges
         self.momentum = recipe.momentum
         self.percentile = recipe.percentile
         self.register_buffer("ends", torch.tensor([torch.inf, -torch.inf]))

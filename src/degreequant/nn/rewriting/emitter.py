@@ -11,6 +11,7 @@ from degreequant.nn.rewriting.values import ValueKind, Values
 from degreequant.nn.rewriting.vocabulary import describe
 from degreequant.nn.sites.affine import AffineSite
 from degreequant.nn.sites.input import InputSite
+from degreequant.nn.sites.join import AddSite
 from degreequant.nn.sites.parts import Part
 from degreequant.nn.sites.site import Site, SiteSpec
 from degreequant.nn.tracing.plan import CallNames, Ref, Step, references
@@ -140,9 +141,11 @@ class Emitter:
             PrepareError: If the other mode's plan has another one there.
         """
         if spec.rows == "graphs":
-            spec = replace(spec, recipe=_of_graphs(spec.recipe))
+            spec = replace(spec, recipe=_at_least(spec.recipe, spec.recipe.readout_bits))
         elif spec.rows == "nodes":
             spec = replace(spec, nodes=self._nodes(step, args))
+        if site is AddSite:
+            spec = replace(spec, recipe=_at_least(spec.recipe, spec.recipe.skip_bits))
         known = self.sites.setdefault(spec.name, site(spec))
         if known.spec != spec or type(known) is not site:
             raise PrepareError(
@@ -211,11 +214,11 @@ class Emitter:
         return self.outlook.rows.of(name) or self.values.rows.get(name, "nodes")
 
 
-def _of_graphs(recipe: Recipe) -> Recipe:
-    """The settings of what is stored once a graph."""
-    if recipe.readout_bits is None or recipe.activation_bits is None:
+def _at_least(recipe: Recipe, bits: int | None) -> Recipe:
+    """The settings with at least so many bits for what is stored."""
+    if bits is None or recipe.activation_bits is None:
         return recipe
-    return recipe.replace(activation_bits=max(recipe.readout_bits, recipe.activation_bits))
+    return recipe.replace(activation_bits=max(bits, recipe.activation_bits))
 
 
 _NOT_STORED: dict[ValueKind, str] = {

@@ -5,7 +5,7 @@ maximum whose values are rounded like the table's, with the gradient of exp.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt

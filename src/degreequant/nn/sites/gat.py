@@ -178,10 +178,10 @@ class GATSite(Site):
         logits = _float_linear(self.logits.name, features, by_head(halves(layer), layer.heads))
         edge_logits, loops = None, None
         if edge_attr is not None and layer.lin_edge is not None:
-            edge_weight = edge_weight(layer)
-            edge_logits = _float_linear(f"{self.spec.name}.edge_logits", edge_attr, edge_weight)
+            weight = edge_weight(layer)
+            edge_logits = _float_linear(f"{self.spec.name}.edge_logits", edge_attr, weight)
             if layer.add_self_loops and layer.fill_value != "mean":
-                loops = exact.reals(float(layer.fill_value) * edge_weight.sum(dim=1)).astype(np.float32)
+                loops = exact.reals(float(layer.fill_value) * weight.sum(dim=1)).astype(np.float32)
         first: list[AnyOperation] = [features, logits, *([edge_logits] if edge_logits else [])]
         channels = features.channels if layer.concat else features.channels // layer.heads
         edges = (logits.name, edge_logits.name if edge_logits else None, edge_index, layer.heads, not layer.concat, layer.add_self_loops)

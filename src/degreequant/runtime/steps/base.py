@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from degreequant.operations import ROWS, AnyOperation, FloatOperation, Operation, Requantize
+from degreequant.operations.along import Attention
 from degreequant.operations.edges import EdgeSet
 from degreequant.operations.layout import End
 from degreequant.program import Program
 from degreequant.runtime.call import Call, Grouping
-from degreequant.runtime.forms import Collects, EdgeForm, Loops, Picks
+from degreequant.runtime.forms import Collects, EdgeForm, Loops, Neighbours, Picks
 from degreequant.runtime.kernels import native
 from degreequant.scheme import Grid
 
@@ -165,6 +166,19 @@ def integer(program: Program, name: str) -> Operation:
     source = program[name]
     assert isinstance(source, Operation)
     return source
+
+
+def attended_edges(builder: PlanBuilder, operation: Attention) -> int:
+    """The edges that an attention follows."""
+    form = Neighbours(self_loops=operation.add_self_loops, ids=operation.edge_logits is not None)
+    return builder.edges(operation.edge_index, None, form)
+
+
+def loops_of(operation: Attention) -> Any:
+    """What the edge logits of self loops are, as `native.Plan.order` takes it."""
+    if not operation.add_self_loops:
+        return "kept"
+    return "mean" if operation.loop_logits is None else operation.loop_logits
 
 
 def requantize(rule: Requantize, grid: Grid) -> native.Requantize:

@@ -14,9 +14,9 @@ from degreequant.operations import (
     FloatRelu,
     FloatRescale,
 )
-from degreequant.runtime.forms import Neighbours, RealSum
+from degreequant.runtime.forms import RealSum
 from degreequant.runtime.kernels import native
-from degreequant.runtime.steps.base import PlanBuilder
+from degreequant.runtime.steps.base import PlanBuilder, attended_edges, loops_of
 
 
 def float_input(builder: PlanBuilder, operation: FloatInput) -> int:
@@ -46,12 +46,12 @@ def float_aggregate(builder: PlanBuilder, operation: FloatAggregate) -> int:
 
 def float_attend(builder: PlanBuilder, operation: FloatAttend) -> int:
     """Softmax and weighted means of a GAT."""
-    form = Neighbours(self_loops=operation.add_self_loops, ids=operation.edge_logits is not None)
-    edges = builder.edges(operation.edge_index, None, form)
+    edges = attended_edges(builder, operation)
+    edge_logits = operation.edge_logits
     return builder.plan.float_attend(
         builder.reals(operation.input),
         builder.reals(operation.logits),
-        None if operation.edge_logits is None else _in_order(builder, operation, operation.edge_logits, edges),
+        None if edge_logits is None else builder.plan.float_order(builder.reals(edge_logits), edges, loops_of(operation)),
         edges,
         operation.heads,
         operation.slope,
@@ -98,11 +98,3 @@ def float_activation(builder: PlanBuilder, operation: FloatActivation) -> int:
 
 def _finish(scale: FloatArray32 | None = None, bias: FloatArray32 | None = None, *, relu: bool) -> native.FloatFinish:
     return native.FloatFinish(scale, bias, relu)
-
-
-def _in_order(builder: PlanBuilder, operation: FloatAttend, edge_logits: str, edges: int) -> int:
-    """The edge logits in the order of the edges by destination, those of added self loops among them."""
-    logits = builder.reals(edge_logits)
-    if not operation.add_self_loops:
-        return builder.plan.float_order(logits, edges, "kept")
-    return builder.plan.float_order(logits, edges, "mean" if operation.loop_logits is None else operation.loop_logits)

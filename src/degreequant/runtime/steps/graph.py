@@ -1,8 +1,8 @@
 """The steps that follow the graph."""
 
 from degreequant.operations import Aggregate, Attend, Head, Pool
-from degreequant.runtime.forms import IntegerSum, Neighbours
-from degreequant.runtime.steps.base import PlanBuilder, requantize
+from degreequant.runtime.forms import IntegerSum
+from degreequant.runtime.steps.base import PlanBuilder, attended_edges, loops_of, requantize
 
 
 def aggregate(builder: PlanBuilder, operation: Aggregate) -> int:
@@ -31,12 +31,12 @@ def head(builder: PlanBuilder, operation: Head) -> int:
 
 def attend(builder: PlanBuilder, operation: Attend) -> int:
     """Softmax and weighted sums of a GAT."""
-    form = Neighbours(self_loops=operation.add_self_loops, ids=operation.edge_logits is not None)
-    edges = builder.edges(operation.edge_index, None, form)
+    edges = attended_edges(builder, operation)
+    edge_logits = operation.edge_logits
     return builder.plan.attend(
         builder.codes(operation.input),
         builder.codes(operation.logits),
-        None if operation.edge_logits is None else _in_order(builder, operation, operation.edge_logits, edges),
+        None if edge_logits is None else builder.plan.order(builder.codes(edge_logits), edges, loops_of(operation)),
         edges,
         operation.heads,
         operation.slope,
@@ -45,13 +45,3 @@ def attend(builder: PlanBuilder, operation: Attend) -> int:
         requantize(operation.requantize, operation.grid),
         operation.grid.spec.code_type,
     )
-
-
-def _in_order(builder: PlanBuilder, operation: Attend, edge_logits: str, edges: int) -> int:
-    """The edge logits in the order of the edges by destination, those of added self loops among them."""
-    logits = builder.codes(edge_logits)
-    if not operation.add_self_loops:
-        return builder.plan.order(logits, edges, "kept")
-    if operation.loop_logits is None:
-        return builder.plan.order(logits, edges, "mean")
-    return builder.plan.order(logits, edges, operation.loop_logits)

@@ -1,4 +1,4 @@
-"""Bits of what is stored once a graph."""
+"""Bits of what is stored once a graph, and of sums that layers skip."""
 
 import nets
 import numpy as np
@@ -43,7 +43,38 @@ def test_what_is_stored_once_a_graph_has_its_own_bits(bits, readout, expected):
     assert np.array_equal(result, model(X, EDGES, BATCH).detach().numpy())
 
 
+class Skipping(nn.Module):
+    """Two layers whose results are added to what they read."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(X.shape[1], 6)
+        self.convs = nn.ModuleList(GINConv(nn.Sequential(nn.Linear(6, 6), nn.ReLU())) for _ in range(2))
+
+    def forward(self, x, edge_index):
+        x = self.first(x)
+        for conv in self.convs:
+            x = x + conv(x, edge_index)
+        return x
+
+
+@pytest.mark.parametrize(("bits", "skip", "expected"), [(4, None, 4), (4, 8, 8), (8, 4, 8), (4, 16, 16)])
+def test_a_sum_that_layers_skip_has_its_own_bits(bits, skip, expected):
+    model = nets.trained(Skipping(), dq.Recipe.degree_quant(bits).replace(skip_bits=skip), X, EDGES)
+    program = dq.convert(model)
+    found = {operation.name: operation.grid.spec.bits for operation in program.operations}
+    assert [found[name] for name in found if name.startswith("add")] == [expected] * 2
+    assert {found[name] for name in found if not name.startswith("add")} == {bits}
+    result = dq.Engine(program)(x=X.numpy(), edge_index=EDGES.numpy())
+    assert np.array_equal(result, model(X, EDGES).detach().numpy())
+
+
+def test_a_float_recipe_has_no_bits_to_raise():
+    assert dq.prepare(Skipping(), dq.Recipe.fp32().replace(skip_bits=8, readout_bits=8))(X, EDGES).shape == (len(X), 6)
+
+
+@pytest.mark.parametrize("name", ["readout_bits", "skip_bits"])
 @pytest.mark.parametrize("bits", [1, 9, "8", True])
-def test_other_bits_are_refused(bits):
-    with pytest.raises(RecipeError, match="readout_bits"):
-        dq.Recipe.degree_quant(4).replace(readout_bits=bits)
+def test_other_bits_are_refused(name, bits):
+    with pytest.raises(RecipeError, match=name):
+        dq.Recipe.degree_quant(4).replace(**{name: bits})

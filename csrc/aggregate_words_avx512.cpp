@@ -1,0 +1,11 @@
+#include "aggregate_words.h"
+#include "kernels_x86.h"
+#include "lanes_avx512.h"
+
+namespace degreequant::avx512 {
+
+void aggregate_words(const NeighbourSum& sum, const Requantize& requantize, MutableCodes out, int64_t begin, int64_t end) noexcept {
+  aggregate_words_with<Lanes>(sum, requantize, out, begin, end);
+}
+
+}  // namespace degreequant::avx512

@@ -1,0 +1,14 @@
+"""Signal to noise: how much of a tensor quantization leaves."""
+
+import math
+
+
+def decibels(signal: float, noise: float) -> float:
+    """The ratio in decibels; infinite without noise, 0 where there is neither.
+
+    >>> decibels(100.0, 1.0), decibels(1.0, 0.0), decibels(0.0, 0.0)
+    (20.0, inf, 0.0)
+    """
+    if signal == 0 or noise == 0:
+        return float("inf") if signal > 0 else float("-inf") if noise > 0 else 0.0
+    return 10 * math.log10(signal / noise)
