@@ -1,6 +1,6 @@
 """Models of several types of nodes and relations: `HeteroConv` and what `to_hetero` makes, their inputs in dictionaries."""
 
-from functools import cache, partial
+from functools import cache
 
 import nets
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 import torch_geometric.nn as pyg
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from relations import MODELS, RELATIONS, WIDTHS, world
 from torch import nn
 from torch_geometric.data import HeteroData
 
@@ -17,45 +18,6 @@ from degreequant.errors import ConvertError, InputError, PrepareError
 from degreequant.nn.prepared import observe
 
 DQ8 = dq.Recipe.degree_quant(bits=8)
-WIDTHS = {"author": 5, "paper": 7}
-RELATIONS = [("author", "writes", "paper"), ("paper", "written_by", "author"), ("paper", "cites", "paper"), ("author", "knows", "author")]
-
-
-class Hetero(nn.Module):
-    """Two layers of a convolution for each relation."""
-
-    def __init__(self, conv, aggr="sum", width=8):
-        super().__init__()
-        self.convs = nn.ModuleList(
-            pyg.HeteroConv({of: conv((WIDTHS[of[0]], WIDTHS[of[2]]) if layer == 0 else (width, width)) for of in RELATIONS}, aggr=aggr)
-            for layer in range(2)
-        )
-        self.lin = pyg.Linear(width, 3)
-
-    def forward(self, x_dict, edge_index_dict):
-        for conv in self.convs:
-            x_dict = {kind: x.relu() for kind, x in conv(x_dict, edge_index_dict).items()}
-        return self.lin(x_dict["author"])
-
-
-class Homogeneous(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first, self.second = pyg.SAGEConv((-1, -1), 8), pyg.GraphConv((-1, -1), 3)
-
-    def forward(self, x, edge_index):
-        return self.second(self.first(x, edge_index).relu(), edge_index)
-
-
-class Transformed(nn.Module):
-    """By PyG's `to_hetero`."""
-
-    def __init__(self):
-        super().__init__()
-        self.net = pyg.to_hetero(Homogeneous(), (list(WIDTHS), RELATIONS), aggr="mean")
-
-    def forward(self, x_dict, edge_index_dict):
-        return self.net(x_dict, edge_index_dict)["paper"]
 
 
 class Embedded(nn.Module):
@@ -67,25 +29,6 @@ class Embedded(nn.Module):
 
     def forward(self, x_dict, edge_index_dict):
         return self.conv(x_dict, edge_index_dict)
-
-
-MODELS = {
-    "SAGE": lambda: Hetero(lambda widths: pyg.SAGEConv(widths, 8)),
-    "GraphConv, mean": lambda: Hetero(lambda widths: pyg.GraphConv(widths, 8), "mean"),
-    "GAT, maximum": lambda: Hetero(lambda widths: pyg.GATConv(widths, 4, heads=2, add_self_loops=False), "max"),
-    "Transformer": lambda: Hetero(lambda widths: pyg.TransformerConv(widths, 8)),
-    "to_hetero": Transformed,
-}
-
-
-def world(authors=12, papers=9, edges=30, seed=0):
-    """Some edges of each relation; the last node of each type has none that arrive."""
-    generator = torch.Generator().manual_seed(seed)
-    counts = {"author": authors, "paper": papers}
-    x = {kind: torch.randn(count, WIDTHS[kind], generator=generator) for kind, count in counts.items()}
-    ends = partial(torch.randint, size=(edges,), generator=generator)
-    edge_index = {of: torch.stack([ends(counts[of[0]]), ends(max(counts[of[2]] - 1, 1))]) for of in RELATIONS}
-    return {"x_dict": x, "edge_index_dict": edge_index}
 
 
 WORLDS = {"usual": world(), "other sizes": world(4, 20, 50), "no edges": world(3, 4, 0), "one of each": world(1, 1, 2)}

@@ -248,3 +248,15 @@ def test_a_data_object_without_what_the_model_reads_is_refused_by_name():
     for training in (True, False):
         with pytest.raises(InputError, match="the input 'edge_attr' is a NoneType; expected a tensor"):
             prepared.train(training)(without)
+
+
+@pytest.mark.parametrize(
+    "pool", [pyg.TopKPooling(5), pyg.SAGPooling(5), pyg.ASAPooling(5), pyg.EdgePooling(5)], ids=lambda pool: type(pool).__name__
+)
+def test_pooling_that_selects_nodes_is_refused_with_the_reason(pool):
+    def forward(m, g):
+        x, *_ = m.pool(m.lin(g.x), g.edges, batch=g.batch)
+        return x
+
+    with pytest.raises(PrepareError, match=rf"an? {type(pool).__name__} has no integer form: which edges are left depends on the scores"):
+        dq.prepare(Calling(forward, lin=nn.Linear(5, 5), pool=pool), INT8)

@@ -124,8 +124,7 @@ def _sources(model: PreparedModel, calls: list[Call]) -> tuple[tuple[Source, ...
         outputs = (_output(model, call, chosen) for call in calls)
         return sum(float((output - exact).square().sum()) for output, exact in zip(outputs, reference, strict=True))
 
-    used = {step.target for step in model.dq.eval.steps if step.kind == "site"}
-    keys = list(dict.fromkeys(key for key, _ in quantizers(model) if key in used))
+    keys = list(dict.fromkeys(key for key, _ in quantizers(model)))
     alone = {key: [noise(_only(key, weights)) for weights in (False, True)] for key in keys}
     total = sum(map(sum, alone.values())) or 1.0
     found = []
