@@ -258,5 +258,5 @@ def test_pooling_that_selects_nodes_is_refused_with_the_reason(pool):
         x, *_ = m.pool(m.lin(g.x), g.edges, batch=g.batch)
         return x
 
-    with pytest.raises(PrepareError, match=rf"an? {type(pool).__name__} has no integer form: which edges are left depends on the scores"):
-        dq.prepare(Calling(forward, lin=nn.Linear(5, 5), pool=pool), INT8)
+    with pytest.raises(PrepareError, match=rf"an? {pool.__name__} has no integer form: which edges are left depends on the scores"):
+        dq.prepare(Calling(forward, lin=nn.Linear(5, 5), pool=pool(5)), INT8)
