@@ -13,6 +13,8 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+from program_limit import limit_of_program
+
 from degreequant.bench import ours
 from degreequant.bench.cases import CASES, Case, find
 from degreequant.bench.run import Row, Settings, run
@@ -38,7 +40,7 @@ def main() -> None:
 def cases(arguments: argparse.Namespace) -> Iterator[Row]:
     """Rows of cases by name."""
     for case in find(arguments.case):
-        yield from run(case, _settings(arguments), print)
+        yield from run(case, _settings(arguments), print, limit_of_program if arguments.limits else None)
 
 
 def growth(arguments: argparse.Namespace) -> Iterator[Row]:
@@ -62,7 +64,7 @@ def fresh(arguments: argparse.Namespace) -> Iterator[Row]:
             for name in arguments.contender or ["INT8", "float32", "PyG edge_index"]:
                 made = ours.program(work, name) if name in ours.RECIPES else None
                 for threads in arguments.threads:
-                    found = dataclasses.asdict(start(work, made, threads, arguments.repeats))
+                    found = dataclasses.asdict(start(work, made, threads, arguments.repeats, name))
                     yield {"case": case.name, "arch": arch, "threads": threads, "contender": name, **found}
 
 
@@ -82,7 +84,8 @@ def tables(arguments: argparse.Namespace) -> None:
                 f"{row['ms']:.3g} ({row['ms'] / base[arch]:.2f})" if (row := found.get(arch, {})).get("ms") else row.get("reason", "-")
                 for arch in archs
             ]
-            print("|", " | ".join([name if name.startswith("PyG") else f"engine, {name}", *cells]), "|")
+            ours = not name.startswith(("PyG", "limit"))
+            print("|", " | ".join([f"engine, {name}" if ours else name, *cells]), "|")
 
 
 def draw(arguments: argparse.Namespace) -> None:
@@ -123,7 +126,10 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--contender", nargs="+", default=[])
     commands = parser.add_subparsers(dest="what", required=True)
     for name in ("cases", "fresh"):
-        commands.add_parser(name, parents=[shared]).add_argument("case", nargs="*")
+        command = commands.add_parser(name, parents=[shared])
+        command.add_argument("case", nargs="*")
+        if name == "cases":
+            command.add_argument("--limits", action="store_true", help="and what the machine needs at least (program_limit.py)")
     commands.add_parser("growth", parents=[shared]).add_argument("--edges", type=float, nargs="+", default=[1, 3, 10, 30, 100])
     commands.add_parser("tables")
     commands.add_parser("draw-growth").add_argument("path")

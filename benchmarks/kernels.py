@@ -109,10 +109,10 @@ def aggregate(options: argparse.Namespace) -> Iterator[record.Row]:
         world = World.power_law(*(count * 64 // max(64, width) for count in (options.nodes, options.edges)))
         for threads in options.threads:
             torch.set_num_threads(threads)
-            yield _aggregate_row(world, width, threads, options.repeats)
+            yield _aggregate_row(world, width, threads, options)
 
 
-def _aggregate_row(world: World, width: int, threads: int, repeats: int) -> record.Row:
+def _aggregate_row(world: World, width: int, threads: int, options: argparse.Namespace) -> record.Row:
     ours = {code_type: Gathered.random(code_type, world.nodes, width) for code_type in ("i8", "i4")}
     contenders: Contenders = {}
     for code_type, matrix in ours.items():
@@ -122,20 +122,16 @@ def _aggregate_row(world: World, width: int, threads: int, repeats: int) -> reco
         contenders[f"limit {code_type}"] = partial(
             limits.read_edges, matrix.codes, world.padded_indices, world.coefficient, world.csr.num_edges, threads
         )
-    contenders |= _float_contenders(world, ours["i8"].codes[:, :width].astype(np.float32), threads)
-    ms = {name: timing.ms for name, timing in alternate(contenders, repeats=repeats, warmup=1).items()}
+    ratios = {"of limit": ("limit i8", "i8"), "int4 over int8": ("i8", "i4"), "int4 of limit": ("limit i4", "i4")}
+    if not options.integers:
+        contenders |= _float_contenders(world, ours["i8"].codes[:, :width].astype(np.float32), threads)
+        ratios = {"over torch CSR": ("torch CSR", "i8"), "over own float32": ("own float32", "i8")} | ratios
+    ms = {name: timing.ms for name, timing in alternate(contenders, repeats=options.repeats, warmup=1).items()}
     edges = world.csr.num_edges
     million = {name: round(edges / (1e3 * value), 1) for name, value in ms.items()}
-    torch_ms = min(ms["torch CSR int32"], ms["torch CSR int64"])
-    ratios = {
-        "over torch CSR": torch_ms / ms["i8"],
-        "over own float32": ms["own float32"] / ms["i8"],
-        "of limit": ms["limit i8"] / ms["i8"],
-        "int4 over int8": ms["i8"] / ms["i4"],
-        "int4 of limit": ms["limit i4"] / ms["i4"],
-    }
+    ms["torch CSR"] = min((ms[name] for name in ms if name.startswith("torch CSR")), default=0.0)
     case = {"nodes": world.nodes, "edges": edges, "width": width, "threads": threads, "law": "power, exponent 3"}
-    return {"case": case, "million_edges_per_second": million, "ratios": {name: round(value, 2) for name, value in ratios.items()}}
+    return {"case": case, "million_edges_per_second": million, "ratios": {name: round(ms[a] / ms[b], 2) for name, (a, b) in ratios.items()}}
 
 
 def _float_contenders(world: World, x: np.ndarray, threads: int) -> Contenders:
@@ -256,6 +252,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=232_965)
     parser.add_argument("--edges", type=int, default=20_000_000)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--integers", action="store_true", help="sums of codes and their limits alone, without float32 beside them")
     parser.add_argument("--out", default="results/kernels.jsonl")
     options = parser.parse_args()
     for name in options.benchmarks:

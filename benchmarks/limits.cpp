@@ -69,6 +69,13 @@ int64_t read_edges(const uint8_t* x, int64_t width, int64_t stride, const int32_
   }
 }
 
+// Reads the bytes [begin, end).
+int64_t read_bytes(const uint8_t* x, int64_t begin, int64_t end) {
+  __m512i sink = _mm512_setzero_si512();
+  for (; begin + 64 <= end; begin += 64) sink = _mm512_xor_si512(sink, _mm512_loadu_si512(x + begin));
+  return _mm512_reduce_add_epi64(sink);
+}
+
 // Multiplies and adds 12 * 64 pairs of bytes `rounds` times, all in registers.
 void multiply_in_registers(int64_t rounds) {
   const __m512i one = _mm512_set1_epi8(1);

@@ -4,6 +4,7 @@ import ctypes
 import os
 import subprocess
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -26,23 +27,28 @@ def read_edges(x: np.ndarray, indices: np.ndarray, coefficient: np.ndarray | Non
         edges: How many to read.
         threads: Each takes as many.
     """
-    bounds = [edges * part // threads for part in range(threads + 1)]
-
-    def read(part: int) -> None:
-        _library().read_edges(
-            _address(x), x.shape[1], x.strides[0], _address(indices), _address(coefficient), bounds[part], bounds[part + 1]
-        )
-
-    if threads == 1:
-        return read(0)
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(read, range(threads)))
-    return None
+    given = (_address(x), x.shape[1], x.strides[0], _address(indices), _address(coefficient))
+    _in_parts(edges, threads, lambda begin, end: _library().read_edges(*given, begin, end))
 
 
-def multiply_in_registers(rounds: int) -> None:
+def multiply_in_registers(rounds: int, threads: int = 1) -> None:
     """`rounds * MACS_A_ROUND` multiply-adds of int8 pairs, without touching memory: the peak of vpdpbusd."""
-    _library().multiply_in_registers(rounds)
+    _in_parts(rounds, threads, lambda begin, end: _library().multiply_in_registers(end - begin))
+
+
+def read(x: np.ndarray, threads: int) -> None:
+    """Reads an array from the first byte to the last, and does nothing else."""
+    _in_parts(x.nbytes, threads, lambda begin, end: _library().read_bytes(_address(x), begin, end))
+
+
+def _in_parts(count: int, threads: int, work: Callable[[int, int], object]) -> None:
+    """Calls `work(begin, end)` on as many equal parts of `count` as there are threads, at once."""
+    bounds = [count * part // threads for part in range(threads + 1)]
+    if threads == 1:
+        work(0, count)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, bounds[:-1], bounds[1:]))
 
 
 def _address(array: np.ndarray | None) -> int | None:
@@ -59,6 +65,8 @@ def _library() -> ctypes.CDLL:
     number, pointer = ctypes.c_int64, ctypes.c_void_p
     library.read_edges.argtypes = [pointer, number, number, pointer, pointer, number, number]
     library.read_edges.restype = number
+    library.read_bytes.argtypes = [pointer, number, number]
+    library.read_bytes.restype = number
     library.multiply_in_registers.argtypes = [number]
     library.multiply_in_registers.restype = None
     return library

@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "operations_float.h"
+#include "float_arguments.h"
 #include "plan_object.h"
 
 namespace degreequant {

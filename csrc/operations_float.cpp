@@ -3,14 +3,13 @@
 #include <nanobind/stl/string_view.h>
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "finite.h"
+#include "float_arguments.h"
 #include "operands.h"
 #include "parallel.h"
 
@@ -20,39 +19,6 @@ namespace {
 using namespace nb::literals;
 
 constexpr int64_t kScanFloats = 4096;
-
-constexpr std::array<std::pair<std::string_view, Activation>, 17> kActivations = {{
-    {"relu6", Activation::relu6},
-    {"leaky_relu", Activation::leaky_relu},
-    {"elu", Activation::elu},
-    {"selu", Activation::selu},
-    {"celu", Activation::celu},
-    {"gelu", Activation::gelu},
-    {"gelu_tanh", Activation::gelu_tanh},
-    {"silu", Activation::silu},
-    {"mish", Activation::mish},
-    {"softplus", Activation::softplus},
-    {"softsign", Activation::softsign},
-    {"tanh", Activation::tanh},
-    {"sigmoid", Activation::sigmoid},
-    {"hardtanh", Activation::hardtanh},
-    {"hardswish", Activation::hardswish},
-    {"hardsigmoid", Activation::hardsigmoid},
-    {"logsigmoid", Activation::logsigmoid},
-}};
-
-}  // namespace
-
-Activation parse_activation(std::string_view name) {
-  std::string names;
-  for (const auto& [known, activation] : kActivations) {
-    if (known == name) return activation;
-    names += (names.empty() ? "" : ", ") + std::string(known);
-  }
-  raise_value("expected activation to be one of " + names + ", got '" + std::string(name) + "'");
-}
-
-namespace {
 
 // A matrix of floats that a kernel reads or writes, and the array that owns its memory.
 struct FloatInput {
@@ -85,27 +51,6 @@ FloatOutput take_out(nb::handle object, int64_t rows, int64_t cols) {
   return {std::move(array), values};
 }
 
-}  // namespace
-
-void check_finish(const FloatFinishObject& finish, int64_t cols) {
-  if (finish.scale) check_equal(static_cast<int64_t>(finish.scale->size()), cols, "the length of scale in finish");
-  if (finish.bias) check_equal(static_cast<int64_t>(finish.bias->size()), cols, "the length of bias in finish");
-}
-
-float check_finite(double value, const char* name) {
-  const float narrow = static_cast<float>(value);
-  if (!std::isfinite(narrow)) raise_value("expected " + std::string(name) + " to be a finite float32, got " + std::to_string(value));
-  return narrow;
-}
-
-std::optional<std::vector<float>> copy_of_floats(nb::handle object, const char* name) {
-  if (object.is_none()) return std::nullopt;
-  const InArray array = input_array(object, name, {nb::dtype<float>()}, 1);
-  return std::vector<float>(data_of<float>(array), data_of<float>(array) + array.size());
-}
-
-namespace {
-
 template <typename Body>
 void run_rows(int64_t rows, int64_t units, int64_t threads, const Body& body) {
   const nb::gil_scoped_release release;
@@ -126,15 +71,6 @@ void check_square(const CsrObject& csr, const char* reason) {
 }
 
 }  // namespace
-
-PackedFloatWeight make_float_weight(nb::object weight) {
-  const FloatInput input = take(weight, "weight");
-  return {input.values.data, input.values.rows, input.values.cols};
-}
-
-FloatFinishObject make_float_finish(nb::object scale, nb::object bias, bool relu) {
-  return {copy_of_floats(scale, "scale"), copy_of_floats(bias, "bias"), relu};
-}
 
 int64_t first_nonfinite(nb::object x, int64_t threads) {
   const FloatInput input = take(x, "x");

@@ -129,44 +129,6 @@ class FloatAttendStep final : public Step {
   FloatsAt y_;
 };
 
-// Counts rows of the graph; what it writes are the edges of these rows.
-class FloatOrderStep final : public Step {
- public:
-  FloatOrderStep(FloatsAt logits, EdgesId edges, LoopLogits loops, std::vector<float> constant, FloatsAt y)
-      : logits_(logits), edges_(edges), loops_(loops), constant_(std::move(constant)), y_(y) {}
-
-  void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
-    const Edges& edges = frame.edges[edges_];
-    const float* from = frame.values<float>(logits_.id);
-    float* to = frame.mutable_values<float>(y_.id);
-    const int64_t heads = y_.cols;
-    const size_t bytes = static_cast<size_t>(heads) * sizeof(float);
-    for (int64_t row = begin; row < end; ++row) {
-      const int64_t first = edges.csr.indptr[row];
-      const int64_t listed_end = edges.csr.indptr[row + 1] - (loops_ != LoopLogits::kept);
-      for (int64_t e = first; e < listed_end; ++e) std::memcpy(to + e * heads, from + edges.ids[e] * heads, bytes);
-      if (loops_ == LoopLogits::constant) std::memcpy(to + listed_end * heads, constant_.data(), bytes);
-      if (loops_ == LoopLogits::mean) write_mean(to + first * heads, listed_end - first, heads);
-    }
-  }
-
- private:
-  // The mean of `count` rows, behind them.
-  static void write_mean(float* rows, int64_t count, int64_t heads) noexcept {
-    for (int64_t h = 0; h < heads; ++h) {
-      float sum = 0;
-      for (int64_t e = 0; e < count; ++e) sum += rows[e * heads + h];
-      rows[count * heads + h] = count == 0 ? 0.0F : sum / static_cast<float>(count);
-    }
-  }
-
-  FloatsAt logits_;
-  EdgesId edges_;
-  LoopLogits loops_;
-  std::vector<float> constant_;
-  FloatsAt y_;
-};
-
 class FloatConcatStep final : public Step {
  public:
   FloatConcatStep(const Kernels& kernels, std::vector<FloatsAt> pieces, FloatFinishObject finish, FloatsAt y)
@@ -272,10 +234,6 @@ StepPtr float_maximum_step(const Kernels& kernels, FloatsAt x, EdgesId edges, Fl
 StepPtr float_attend_step(const Kernels& kernels, FloatsAt x, TensorId logits, TensorId edge_logits, EdgesId edges,
                           FloatAttentionRule attention, FloatFinishObject finish, FloatsAt y) {
   return std::make_unique<FloatAttendStep>(kernels, x, logits, edge_logits, edges, attention, std::move(finish), y);
-}
-
-StepPtr float_order_step(FloatsAt logits, EdgesId edges, LoopLogits loops, std::vector<float> constant, FloatsAt y) {
-  return std::make_unique<FloatOrderStep>(logits, edges, loops, std::move(constant), y);
 }
 
 StepPtr float_concat_step(const Kernels& kernels, std::vector<FloatsAt> pieces, FloatFinishObject finish, FloatsAt y) {

@@ -8,6 +8,8 @@ import torch_geometric.nn.conv
 
 sys.path += [str(Path(__file__).parent / "nn")]
 import convolutions
+import pairs
+import relations
 from outcomes import Outcome, outcome
 
 PAGE = Path(__file__).parents[1] / "docs" / "coverage.md"
@@ -20,9 +22,24 @@ share of its largest output.
 
 {summary}
 
-| convolution | prepared | converted | codes that differ | error | or why not |
-|---|---|---|---|---|---|
+{heading}
 """
+PAIRS = """
+## Called on pairs
+
+The same behind two linear layers on two sets of nodes, `conv((x_source, x_target), edge_index)`.
+
+{heading}
+"""
+TYPES = """
+## Several types of nodes
+
+Two layers on authors and papers, with four relations between them, the result one of the types.
+
+{heading}
+"""
+HEADING = """| convolution | prepared | converted | codes that differ | error | or why not |
+|---|---|---|---|---|---|"""
 NOT_LAYERS = {"MessagePassing", "CuGraphGATConv", "CuGraphRGCNConv", "CuGraphSAGEConv", "FusedGATConv", "FastHGTConv"}
 """Exported there, but no layers of their own: the base class, and variants for libraries of NVIDIA and for speed."""
 SAME = {"PointConv": "PointNetConv"}
@@ -59,8 +76,23 @@ def page(rows: dict[str, Outcome]) -> str:
     prepared = sum(any(row.prepared for row in group) for group in layers.values())
     converted = sum(any(row.converted for row in group) for group in layers.values())
     summary = f"Of {len(layers)} layers {prepared} are prepared and {converted} converted."
-    lines = [f"| {name} | {cells(row)} |" for name, row in rows.items()]
-    return HEAD.format(version=torch_geometric.__version__, summary=summary) + "\n".join(lines) + "\n"
+    head = HEAD.format(version=torch_geometric.__version__, summary=summary, heading=HEADING)
+    return head + lines(rows) + PAIRS.format(heading=HEADING) + lines(on_pairs()) + TYPES.format(heading=HEADING) + lines(of_types())
+
+
+def lines(rows: dict[str, Outcome]) -> str:
+    """The rows of a table."""
+    return "".join(f"| {name} | {cells(row)} |\n" for name, row in rows.items())
+
+
+def on_pairs() -> dict[str, Outcome]:
+    """What becomes of convolutions called on pairs."""
+    return {name: outcome(lambda conv=conv: pairs.Pair(conv()), pairs.world()) for name, conv in pairs.CONVOLUTIONS.items()}
+
+
+def of_types() -> dict[str, Outcome]:
+    """What becomes of models of several types of nodes."""
+    return {name: outcome(lambda model=model: relations.called(model()), relations.world()) for name, model in relations.MODELS.items()}
 
 
 if __name__ == "__main__":

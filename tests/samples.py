@@ -31,6 +31,7 @@ from degreequant.operations import (
     Input,
     Largest,
     Lookup,
+    LoopFeatures,
     Multiply,
     Pool,
     Quantize,
@@ -166,6 +167,19 @@ def relations():
     return Program((programs.X, programs.EDGES, Input("edge_type", "edge_type")), operations, "all")
 
 
+def looped():
+    """Features of edges for edges with other loops."""
+    sets = [EdgeSet("edge_index", loops) for loops in ("drop", "append", "replace")]
+    operations = (
+        Quantize("e", "edge_attr", grid(), 3),
+        *(LoopFeatures(of.loops, "e", grid(), 3, of) for of in sets),
+        *(Scatter(f"{of.loops}.sum", of.loops, grid(), 3, of, "target", False, "sum", requantize(0.5)) for of in sets),
+        Quantize("x", "x", grid(), 4),
+        Concat("all", "x", grid(), 13, tuple(f"{of.loops}.sum" for of in sets), tuple(requantize(1.0) for _ in range(4))),
+    )
+    return Program((programs.X, programs.EDGES, EDGE_ATTR), operations, "all")
+
+
 def sampled():
     """The first nodes alone, from what comes to them of all, as in a batch of sampled neighbours."""
     inputs = (
@@ -256,6 +270,7 @@ SAMPLES = {
     "messages-of-all-edges": messages("append"),
     "relations": relations(),
     "sampled": sampled(),
+    "looped": looped(),
     "together": together(),
     "gcn": programs.gcn(source={"model": "GCN"}),
     "gcn-weighted": programs.gcn(weighted=True, norm=EdgeNorm(improved=True), bits=8),

@@ -15,16 +15,23 @@ from degreequant.operations import (
     Concat,
     Contract,
     EdgeNorm,
+    EdgeSet,
     Embedding,
     FloatInput,
+    Gather,
+    Head,
     Input,
     Largest,
+    Layout,
     Lookup,
+    LoopFeatures,
     Pool,
     Quantize,
     Rescale,
+    RowSet,
     RowSoftmax,
     Scaling,
+    Scatter,
     StandardizeGraphs,
     StandardizeRows,
 )
@@ -40,7 +47,21 @@ LOGITS = Quantize("logits", "logits", grid(), 4)
 EDGES = Quantize("edges", "edges", grid(), 2)
 FLOATS = FloatInput("floats", "floats", 4)
 VALUES = {operation.name: operation for operation in (X, WIDE, NARROW, LOGITS, EDGES, FLOATS)}
-ROWS = dict.fromkeys(VALUES, "nodes") | {"edges": "edges"}
+INPUTS = {entry.name: entry for entry in (Input("edge_index", "edge_index"), Input("batch", "batch"))}
+TWO_SETS = {
+    "edge_index": Input("edge_index", "edge_index", None, ("users", "items")),
+    "edge_attr": Input("edge_attr", "edge_features", 4),
+    "items": Input("items", "count", None, ("items",)),
+    "users": Input("users", "count", None, ("users",)),
+}
+
+
+def layout(**changes):
+    """Rows of the values here: of nodes, but for those of edges."""
+    kinds = dict.fromkeys(VALUES, "nodes") | {"edges": "edges"} | changes
+    return Layout(INPUTS, {name: RowSet(kind) for name, kind in kinds.items()})
+
+
 TABLE = np.arange(256, dtype=np.int32).astype(np.uint8)
 
 EXP = np.floor(32767 * np.exp(-np.arange(511) / 16) + 0.5).astype(np.int16)
@@ -207,7 +228,7 @@ def test_logits_on_other_grids_are_refused():
     [("add", "nodes"), ("concat", "nodes"), ("attend edges", "nodes"), ("pool", "graphs"), ("graphs", "nodes"), ("contract", "nodes")],
 )
 def test_rows_follow_from_what_is_read(name, rows):
-    assert VALID[name].rows(ROWS) == rows
+    assert VALID[name].rows(layout()) == RowSet(rows)
 
 
 MIXED = {
@@ -225,12 +246,67 @@ MIXED = {
 def test_rows_that_do_not_go_together_are_refused(name):
     changed, message = MIXED[name]
     with pytest.raises(ProgramError, match=message):
-        VALID[name].rows(ROWS | {changed: "edges"})
+        VALID[name].rows(layout(**{changed: "edges"}))
 
 
 def test_edge_logits_have_a_row_for_each_edge():
     with pytest.raises(ProgramError, match="'edges', whose rows are nodes; expected edges"):
-        VALID["attend edges"].rows(ROWS | {"edges": "nodes"})
+        VALID["attend edges"].rows(layout(edges="nodes"))
+
+
+def between(rows):
+    return Layout(TWO_SETS, {"x": rows})
+
+
+USERS, ITEMS = RowSet("nodes", "users"), RowSet("nodes", "items")
+SET = EdgeSet("edge_index")
+ALONG = {
+    "gather": (Gather("y", "x", grid(), 4, SET, "target"), ITEMS, RowSet("edges")),
+    "gather the other way": (Gather("y", "x", grid(), 4, dataclasses.replace(SET, flip=True), "target"), USERS, RowSet("edges")),
+    "scatter": (Scatter("y", "x", grid(), 4, SET, "target", False, "max", None), RowSet("edges"), ITEMS),
+    "scatter of nodes": (Scatter("y", "x", grid(), 4, SET, "target", True, "max", None), USERS, ITEMS),
+    "aggregate": (programs.aggregate("y", "x", grid(), 4, norm=PLAIN_SUM), USERS, ITEMS),
+    "head": (Head("y", "x", grid(), 4, "items"), USERS, ITEMS),
+    "loops": (LoopFeatures("y", "x", grid(), 4, EdgeSet("edge_index", "drop")), RowSet("edges"), RowSet("edges")),
+}
+
+
+@pytest.mark.parametrize("name", ALONG)
+def test_edges_lead_from_one_set_of_nodes_to_another(name):
+    operation, read, stored = ALONG[name]
+    assert operation.rows(between(read)) == stored
+    for other in {USERS, ITEMS, RowSet("nodes"), RowSet("edges")} - {read, *((ITEMS, RowSet("nodes")) if name == "head" else ())}:
+        with pytest.raises(ProgramError, match="'x', whose rows are"):
+            operation.rows(between(other))
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        (VALID["aggregate"], "adds the node itself, and its edges go from nodes of 'users' to nodes of 'items'; expected one set"),
+        (programs.aggregate("y", "x", grid(), 4), "weighs by the degrees of both ends"),
+        (VALID["attend"], "attends among nodes, and its edges go from"),
+        (Head("y", "x", grid(), 4, "others"), "no input tells the number of nodes of 'others'"),
+    ],
+)
+def test_what_is_for_one_set_of_nodes_says_so(operation, message):
+    with pytest.raises(ProgramError, match=message):
+        operation.rows(between(USERS))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (Input("edge_index", "edge_index", None, ("users",)), "names 1 sets of nodes; an input of edge_index has 2"),
+        (Input("edge_index", "edge_index", None, ("users", "shops")), "is about nodes of 'shops', and no input tells their number"),
+        (Input("users", "count", None, ("users", "items")), "names 2 sets of nodes; an input of count has 1"),
+        (Input("edge_attr", "edge_features", 4, ("users",)), "names 1 sets of nodes; an input of edge_features has 0"),
+    ],
+)
+def test_inputs_name_the_sets_that_they_are_about(changed, message):
+    inputs = (Input("x", "features", 4, ("users",)), *(TWO_SETS | {changed.name: changed}).values())
+    with pytest.raises(ProgramError, match=message):
+        Program(inputs, (X,), "x")
 
 
 def test_a_program_knows_the_rows_of_its_inputs():

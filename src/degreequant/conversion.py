@@ -78,7 +78,8 @@ class Conversion:
             raise ConvertError(
                 "the forward returns something else than one tensor of its layers; convert a model that returns its logits alone"
             )
-        inputs = tuple(self._input(name, role) for name, role in self.roles.ordered)
+        read = {name for op in self.operations for name, _ in op.graph_inputs()}
+        inputs = tuple(self._input(name, role) for name, role in self.roles.ordered if role in ROWS or role == "count" or name in read)
         source = {"recipe": repr(self.qmodel.dq.recipe), "model": original_class(self.qmodel).__name__}
         output = self.stored[result.name]
         return Program(inputs, tuple(self.operations), output.name, self.epilogue, source, self._squeezes(output))

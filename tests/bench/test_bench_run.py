@@ -70,6 +70,21 @@ def test_contenders_can_be_chosen():
     assert [row["contender"] for row in found] == ["INT8", "PyG CSR int64"]
 
 
+def test_limits_take_turns_with_the_programs_that_they_are_of(tmp_path):
+    calls = []
+
+    def limit_of(program, inputs, graph, threads):
+        return lambda: calls.append((program.output, len(inputs.x), graph.num_edges, threads))
+
+    settings = Settings(repeats=5, architectures=("gcn",), contenders=("INT8", "float32", "PyG CSR int64"))
+    found = list(run(SMALL, settings, limit_of=limit_of))
+    assert [row["contender"] for row in found] == ["INT8", "float32", "PyG CSR int64", "limit, INT8"]
+    assert set(calls) == {("conv2", 60, 300, 1)}
+    draw_bench(found, "Beside the limit", tmp_path / "bench.png")
+    assert "limit, INT8" in panels(found)["small\n1 thread", "gcn"]
+    assert not panels([row for row in found if not row["contender"].startswith("PyG")])
+
+
 def test_cases_are_found_by_name():
     assert [case.name for case in find(["reddit", "cora"])] == ["reddit", "cora"]
     assert sum(case.seconds for case in find([])) <= 120

@@ -21,8 +21,8 @@ class Model(nn.Module):
         self.last = nn.Linear(width, 3) if width else None
         self.call = call
 
-    def forward(self, x, edge_index, edge_weight=None, edge_attr=None, edge_type=None):  # type: ignore[no-untyped-def]
-        given = {"edge_weight": edge_weight, "edge_attr": edge_attr, "edge_type": edge_type}
+    def forward(self, x, edge_index, edge_weight=None, edge_attr=None, edge_type=None, num_edges=None):  # type: ignore[no-untyped-def]
+        given = {"edge_weight": edge_weight, "edge_attr": edge_attr, "edge_type": edge_type, "num_edges": num_edges}
         given = {name: value for name, value in given.items() if value is not None}
         x = self.call(self.conv, self.first(x).relu(), edge_index, **given)
         return x if self.last is None else self.last(x)
@@ -130,6 +130,7 @@ CONVOLUTIONS: dict[str, Convolution] = {
         call=lambda conv, x, edges: conv({"a": x}, {("a", "to", "a"): edges})["a"],
     ),
     "HypergraphConv": Convolution(lambda: pyg.HypergraphConv(C, W)),
+    "HypergraphConv, number of hyperedges": Convolution(lambda: pyg.HypergraphConv(C, W), ("num_edges",)),
     "LEConv": Convolution(lambda: pyg.LEConv(C, W)),
     "LEConv, edge weights": Convolution(lambda: pyg.LEConv(C, W), ("edge_weight",)),
     "LGConv": Convolution(pyg.LGConv, width=C),
@@ -179,7 +180,7 @@ CONVOLUTIONS: dict[str, Convolution] = {
 }
 
 
-def inputs(seed: int = 0, nodes: int = 12, edges: int = 40) -> dict[str, Tensor]:
+def inputs(seed: int = 0, nodes: int = 12, edges: int = 40) -> dict[str, Any]:
     """Features and edges with duplicates, self loops and isolated nodes."""
     generator = torch.Generator().manual_seed(seed)
     ends = max(nodes - 1, 1)
@@ -191,4 +192,5 @@ def inputs(seed: int = 0, nodes: int = 12, edges: int = 40) -> dict[str, Tensor]
         "edge_weight": torch.rand(edges, generator=generator) + 0.1,
         "edge_attr": torch.randn(edges, EDGE_CHANNELS, generator=generator),
         "edge_type": torch.randint(3, (edges,), generator=generator),
+        "num_edges": nodes + 2,
     }

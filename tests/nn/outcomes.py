@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import degreequant as dq
+from degreequant.nesting import argument_of
 from degreequant.nn.prepared import stored_codes
 
 RECIPE = dq.Recipe.qat(8, ranges="minmax")
@@ -59,7 +60,7 @@ def outcome(make: Callable[[], nn.Module], given: dict[str, Any]) -> Outcome:
 def differences(program: dq.Program, prepared: Any, given: dict[str, Any]) -> int:
     """How many codes of the engine are not those of the model."""
     codes = stored_codes(prepared, **given)
-    inputs = {entry.name: given[entry.name] for entry in program.inputs}
+    inputs = {name: given[name] for name in {argument_of(entry.name) for entry in program.inputs}}
     total = 0
     for isa in dq.available_isas():
         stored = dq.Engine(program, threads=1, isa=isa).codes(**inputs)

@@ -19,7 +19,7 @@ from degreequant.quant.fake import ActivationQuantizer
 INT8 = dq.Recipe.qat(8, ranges="minmax")
 FINE = INT8.replace(activation_bits=16)
 REFUSED = {
-    *("DNAConv", "GATv2Conv, edge features", "GPSConv", "HANConv", "HEATConv", "HGTConv", "HypergraphConv"),
+    *("DNAConv", "GPSConv", "HANConv", "HEATConv", "HGTConv", "HypergraphConv"),
     *("MeshCNNConv", "PANConv", "PDNConv", "PPFConv", "WLConv"),
 }
 ELSEWHERE = {"DynamicEdgeConv", "GravNetConv", "SplineConv", "XConv"}

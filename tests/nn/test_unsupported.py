@@ -248,3 +248,13 @@ def test_a_data_object_without_what_the_model_reads_is_refused_by_name():
     for training in (True, False):
         with pytest.raises(InputError, match="the input 'edge_attr' is a NoneType; expected a tensor"):
             prepared.train(training)(without)
+
+
+@pytest.mark.parametrize("pool", [pyg.TopKPooling, pyg.SAGPooling, pyg.ASAPooling, pyg.EdgePooling])
+def test_pooling_that_selects_nodes_is_refused_with_the_reason(pool):
+    def forward(m, g):
+        x, *_ = m.pool(m.lin(g.x), g.edges, batch=g.batch)
+        return x
+
+    with pytest.raises(PrepareError, match=rf"an? {pool.__name__} has no integer form: which edges are left depends on the scores"):
+        dq.prepare(Calling(forward, lin=nn.Linear(5, 5), pool=pool(5)), INT8)

@@ -18,7 +18,7 @@ from degreequant.errors import BenchError
 from degreequant.program import Program
 
 _COMMON = """
-import json, sys, threading, time
+import ctypes, json, sys, threading, time
 def status(key):
     with open("/proc/self/status") as stream:
         return next(int(line.split()[1]) for line in stream if line.startswith(key)) / 1024
@@ -27,6 +27,7 @@ def measured(call):
         open("/proc/self/clear_refs", "w").write("5")
     except OSError:
         pass
+    getattr(ctypes.CDLL(None), "malloc_trim", int)(0)  # what was freed before is no part of what the call takes
     before, started = status("VmRSS"), time.perf_counter()
     answer = call()
     return {"ms": 1e3 * (time.perf_counter() - started), "before": before, "peak": status("VmHWM")}, answer
@@ -53,12 +54,21 @@ import numpy as np, torch, torch_geometric, degreequant.train.models.citation, d
 torch.set_num_threads(threads)
 given = {name: torch.from_numpy(np.load(f"{folder}/{name}.npy")) for name in json.load(open(f"{folder}/names.json"))}
 given["edge_index"] = given["edge_index"].long()
+if sys.argv[3] == "PyG CSR int64":  # the caller has made the matrix
+    from degreequant.nn.sites.adjacency import csr_matrix
+    source, target = given["edge_index"]
+    given["edge_index"] = csr_matrix(target, source, torch.ones(len(source)), (len(given["x"]),) * 2)
+    del source, target
+def bytes_of(tensor):
+    if tensor.layout != torch.sparse_csr:
+        return tensor.nbytes
+    return sum(part.nbytes for part in (tensor.crow_indices(), tensor.col_indices(), tensor.values()))
 def call():
     model = torch.load(f"{folder}/model.pt", weights_only=False).eval()
     with torch.inference_mode():
         return model(**given)
 report, answer = measured(call)
-report["owned"] = sum(tensor.nbytes for tensor in given.values()) / 2**20
+report["owned"] = sum(map(bytes_of, given.values())) / 2**20
 print(json.dumps(report))
 """
 )
@@ -81,15 +91,16 @@ class Fresh:
     owned: float
 
 
-def start(work: Workload, made: Program | None, threads: int, repeats: int = 5) -> Fresh:
-    """Starts processes that import, load and answer once: the engine with a program, or PyG by `edge_index`. Medians.
+def start(work: Workload, made: Program | None, threads: int, repeats: int = 5, form: str = "PyG edge_index") -> Fresh:
+    """Starts processes that import, load and answer once: the engine with a program, or PyG by `form`, which is `"PyG edge_index"` or
+    `"PyG CSR int64"`. Medians.
 
     Raises:
         BenchError: If a process fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         _write(Path(folder), work, made)
-        return _summary([_process(folder, _PYG if made is None else _OURS, threads) for _ in range(repeats)])
+        return _summary([_process(folder, _PYG if made is None else _OURS, threads, form) for _ in range(repeats)])
 
 
 def _write(folder: Path, work: Workload, made: Program | None) -> None:
@@ -105,9 +116,9 @@ def _write(folder: Path, work: Workload, made: Program | None) -> None:
         made.save(folder / "model.dq")
 
 
-def _process(folder: str, script: str, threads: int) -> dict[str, float]:
+def _process(folder: str, script: str, threads: int, form: str) -> dict[str, float]:
     started = time.perf_counter()
-    command = [sys.executable, "-W", "ignore", "-c", script, folder, str(threads)]
+    command = [sys.executable, "-W", "ignore", "-c", script, folder, str(threads), form]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - started
     if done.returncode != 0:

@@ -9,7 +9,7 @@ import torch
 
 from degreequant.bench import ours, peers
 from degreequant.bench.cases import Case
-from degreequant.bench.workloads import Workload, load, workload
+from degreequant.bench.workloads import Inputs, Workload, load, workload
 from degreequant.errors import BenchError
 from degreequant.experiments.latency import alternate
 from degreequant.program import Program
@@ -18,6 +18,8 @@ from degreequant.train.memory import keep_freed_memory
 
 Row = dict[str, Any]
 Contender = Callable[[], Any]
+LimitOf = Callable[[Program, Inputs, Graph, int], Contender]
+"""What the machine needs for a program at least: on these inputs, on a graph, on a number of threads."""
 
 BURST = 0.02
 """Seconds that a contender runs in each of its turns, at least."""
@@ -46,8 +48,12 @@ class Settings:
         return not self.contenders or contender in self.contenders
 
 
-def run(case: Case, settings: Settings, report: Callable[[str], None] = lambda what: None) -> Iterator[Row]:
+def run(
+    case: Case, settings: Settings, report: Callable[[str], None] = lambda what: None, limit_of: LimitOf | None = None
+) -> Iterator[Row]:
     """A row for each architecture, number of threads and contender of a case; `report` is told what is being done.
+
+    With `limit_of` the limits of the integer programs take their turns too, as `limit, INT8` and so on.
 
     A row has `ms` (the median of `repeats` calls), or a `reason` where a contender could not run.
 
@@ -69,6 +75,9 @@ def run(case: Case, settings: Settings, report: Callable[[str], None] = lambda w
             report(f"{case.name}, {arch}, {threads} thread{'s' if threads > 1 else ''}: timing")
             torch.set_num_threads(threads)
             contenders, reasons = _contenders(work, programs, graph, threads, settings)
+            if limit_of is not None:
+                integers = {name: made for name, made in programs.items() if name in contenders and not made.float_parts}
+                contenders |= {f"limit, {name}": limit_of(made, inputs, graph, threads) for name, made in integers.items()}
             yield from _timed(work, contenders, reasons, threads, settings)
             del contenders
             gc.collect()

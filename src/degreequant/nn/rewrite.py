@@ -57,7 +57,6 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: Mapping[str, Any] 
     _check_model(model, recipe)
     prepared = copy.deepcopy(model)
     given = _by_name(prepared, example_inputs)
-    _check_inputs(given, recipe)
     form = Form.of(prepared.forward, given)
     plans = {mode: _traced(prepared, form, mode, _whole(recipe)) for mode in (True, False)}
     roles = None
@@ -85,7 +84,12 @@ def _with_sites(model: nn.Module, plans: Mapping[bool, Plan], recipe: Recipe) ->
 
 def _whole(recipe: Recipe) -> Whole:
     """Which message-passing layers are not traced into: those with a site of their own, unless called on a pair, and floats."""
-    return lambda path, layer, pair: recipe.is_float or (type(layer) in LAYERS and not pair) or recipe.at(path).is_float
+
+    def whole(path: str, layer: nn.Module, pair: bool) -> bool:
+        of_pairs = pair or isinstance(getattr(layer, "in_channels", None), tuple | list)
+        return recipe.is_float or (type(layer) in LAYERS and not of_pairs) or recipe.at(path).is_float
+
+    return whole
 
 
 def _traced(model: nn.Module, form: Form, training: bool, whole: Whole) -> Plan:
@@ -123,14 +127,6 @@ def _check_model(model: nn.Module, recipe: Recipe) -> None:
             raise PrepareError(f"parameter {name!r} of a lazy layer is not initialised yet: call the model once on data, then prepare it")
         if parameter.is_floating_point() and parameter.dtype != torch.float32 and not recipe.is_float:
             raise PrepareError(f"parameter {name!r} is {parameter.dtype}; expected torch.float32: call model.float() first")
-
-
-def _check_inputs(given: Mapping[str, Any], recipe: Recipe) -> None:
-    for name, value in given.items():
-        if isinstance(value, Mapping) and not recipe.is_float:
-            raise PrepareError(
-                f"{name} is a dictionary; prepare takes tensors, or a data object: give each type of node or edge an argument of its own"
-            )
 
 
 def _check_overrides(model: nn.Module, recipe: Recipe) -> None:

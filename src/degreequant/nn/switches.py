@@ -26,8 +26,11 @@ def quantizing(model: PreparedModel, chosen: Callable[[str, Quantizer], bool]) -
 
 
 def quantizers(model: PreparedModel) -> Iterator[tuple[str, Quantizer]]:
-    """Each quantizer with the key of its site."""
+    """Each quantizer with the key of its site, of the sites that evaluation has."""
+    used = {step.target for step in model.dq.eval.steps if step.kind == "site"}
     for key, site in getattr(model, SITES).items():
+        if key not in used:
+            continue
         for module in site.modules():
             if isinstance(module, Quantizer):
                 yield key, module

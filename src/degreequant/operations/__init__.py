@@ -8,7 +8,7 @@ docs/numerics.md. A change of meaning is a new `version`; old versions stay read
 
 from degreequant.operations.base import AnyOperation, Epilogue, FloatOperation, Operation, Requantize, Values, parameter_bytes
 from degreequant.operations.dense import Add, Concat, Embedding, Linear, Lookup, Multiply, Quantize, Relu, Rescale
-from degreequant.operations.edges import Degree, EdgeSet, Gather, OnEdges, Scatter, Softmax
+from degreequant.operations.edges import Degree, EdgeSet, Gather, LoopFeatures, OnEdges, Scatter, Softmax
 from degreequant.operations.floats import (
     FloatActivation,
     FloatAdd,
@@ -30,7 +30,7 @@ from degreequant.operations.rows import Contract, Largest, RowSoftmax, Scaling, 
 
 _KINDS: tuple[type[AnyOperation], ...] = (
     *(Quantize, Embedding, Linear, Rescale, Add, Concat, Lookup, Relu, Aggregate, Attend, Pool, Head),
-    *(Multiply, Gather, Scatter, Softmax, Degree),
+    *(Multiply, Gather, LoopFeatures, Scatter, Softmax, Degree),
     *(Contract, Largest, RowSoftmax, StandardizeGraphs, StandardizeRows),
     *(FloatInput, FloatEmbedding, FloatLinear, FloatRescale, FloatAdd, FloatConcat, FloatRelu, FloatActivation),
     *(FloatAggregate, FloatAttend, FloatPool),
@@ -73,6 +73,7 @@ __all__ = [
     "Layout",
     "Linear",
     "Lookup",
+    "LoopFeatures",
     "Multiply",
     "OnEdges",
     "Operation",

@@ -114,6 +114,25 @@ class Scatter(OnEdges):
             self.requantize.validate(self.name, self.channels)
 
 
+@dataclass(frozen=True, eq=False)
+class LoopFeatures(OnEdges):
+    """Features of the edges as they are given, for edges whose self loops were dropped or added: the rows of those that stay, and behind
+    them the loop of each node with the mean of what arrives at it along the edges that stay. The grid is that of `input`."""
+
+    kind = "loop_features"
+
+    def rows(self, layout: Layout) -> RowSet:
+        """Edges."""
+        return expect_rows(self, layout, self.input, EDGE_ROWS)
+
+    def validate(self, values: Values) -> None:
+        """Checks that grid and width are the input's."""
+        super().validate(values)
+        expect(self.same_width(values).grid == self.grid, self.name, "features of loops keep their grid")
+        expect(self.edges.loops != "keep" and self.edges.everywhere, self.name, "expected loops that were dropped, or added at every node")
+        expect(not self.edges.flip and self.edges.types is None, self.name, "expected edges as they are given")
+
+
 def expect_weighable(where: str, logits: TensorSpec, table: npt.NDArray[np.int16]) -> None:
     """Raises `ProgramError` unless the logits of a softmax have 8 bits and its table has a weight for every distance from the largest."""
     expect(logits.code_type in LOGIT_TYPES and logits.bits == 8, where, "expected logits of 8 bits")

@@ -10,7 +10,13 @@ Row = Mapping[str, Any]
 Panel = tuple[str, str]
 """A case with a number of threads, and an architecture: a row and a column of the picture."""
 
-_OURS = {"INT4": ("engine, INT4", "#1b7837"), "INT8": ("engine, INT8", "#5aae61"), "float32": ("engine, float32", "#9970ab")}
+_OURS = {
+    "limit, INT4": ("machine's limit, INT4", "#d9d9d9"),
+    "INT4": ("engine, INT4", "#1b7837"),
+    "limit, INT8": ("machine's limit, INT8", "#d9d9d9"),
+    "INT8": ("engine, INT8", "#5aae61"),
+    "float32": ("engine, float32", "#9970ab"),
+}
 _PEERS = "#a6a6a6"
 _GROUND = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
 """Behind words that a line would cross."""
@@ -27,7 +33,8 @@ def draw_bench(rows: Sequence[Row], title: str, path: str | PathLike[str]) -> No
         raise MissingExtraError(f"pictures need {missing.name}; install it with: pip install 'degreequant[report]'") from None
     found = panels(rows)
     cases, archs = (list(dict.fromkeys(panel[part] for panel in found)) for part in (0, 1))
-    names = [*_OURS, *dict.fromkeys(row["contender"] for row in rows if row["contender"] not in _OURS)]
+    given = dict.fromkeys(row["contender"] for row in rows)
+    names = [*(name for name in _OURS if name in given), *(name for name in given if name not in _OURS)]
     figure = Figure(figsize=(3.0 + 3.1 * len(archs), 0.9 + (0.35 + 0.19 * len(names)) * len(cases)), dpi=120, layout="constrained")
     grid = figure.subplots(len(cases), len(archs), squeeze=False, sharey=True)
     for axes_row, case in zip(grid, cases, strict=True):

@@ -24,6 +24,7 @@ from degreequant.operations import (
     Gather,
     Layout,
     Linear,
+    LoopFeatures,
     Multiply,
     Pool,
     Quantize,
@@ -155,7 +156,7 @@ def stored_bytes(operation: AnyOperation) -> int:
 def _rows(operation: AnyOperation, program: Program, sizes: Sizes) -> int:
     if isinstance(operation, Pool | FloatPool):
         return sizes.graphs[operation.batch]
-    if isinstance(operation, Gather | Softmax):
+    if isinstance(operation, Gather | Softmax | LoopFeatures):
         return sizes.edges(operation) or 0
     if program.reads_input(operation):
         return sizes.rows[operation.input]
@@ -177,6 +178,8 @@ def _edges_of_call(call: Call, layout: Layout, operation: AnyOperation) -> int |
         return graph.form(Neighbours(self_loops=loops, ids=False)).num_edges
     if isinstance(operation, Attend | FloatAttend):
         return call.graphs[operation.edge_index, None, None].form(Neighbours(self_loops=operation.add_self_loops, ids=False)).num_edges
+    if isinstance(operation, LoopFeatures):
+        return call.graphs[operation.edges.index, None, None].form(Picks(operation.edges, "target")).num_edges
     if isinstance(operation, Gather | Scatter | Softmax):
         edges = operation.edges
         form = Picks if isinstance(operation, Gather) else Collects
@@ -191,7 +194,7 @@ def _edges_at(nodes: int, edges: int, operation: AnyOperation) -> int | None:
         return edges + nodes * (operation.norm.normalize and operation.norm.add_self_loops)
     if isinstance(operation, Attend | FloatAttend):
         return edges + nodes * operation.add_self_loops
-    if isinstance(operation, Gather | Scatter | Softmax):
+    if isinstance(operation, Gather | LoopFeatures | Scatter | Softmax):
         return edges + nodes * (operation.edges.loops in ("append", "replace"))
     return nodes if isinstance(operation, Pool | FloatPool) else None
 
@@ -235,7 +238,7 @@ _MULTIPLICATIONS: dict[type[AnyOperation], Callable[[Any, Program, Sizes, int], 
     **dict.fromkeys((RowSoftmax, StandardizeGraphs, StandardizeRows), _by_value),
     Contract: lambda op, program, sizes, rows: rows * op.channels * op.inner,
     **dict.fromkeys((Linear, FloatLinear), _by_weight),
-    **dict.fromkeys((Aggregate, FloatAggregate, Pool, FloatPool, Scatter), _by_edge),
+    **dict.fromkeys((Aggregate, FloatAggregate, Pool, FloatPool, Scatter, LoopFeatures), _by_edge),
     **dict.fromkeys((Attend, FloatAttend), _by_attention),
     Add: lambda op, program, sizes, rows: 2 * rows * op.channels,
 }

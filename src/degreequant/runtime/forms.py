@@ -95,5 +95,26 @@ class Collects:
         return native.Edges(csr, row_mantissa=share.mantissa, row_shift=share.shift)
 
 
+@dataclass(frozen=True)
+class Loops:
+    """A row for each edge of a set, whose source is the edge as it was given; the rows of added loops have all that arrive at their node,
+    and are divided by the number of these."""
+
+    edges: EdgeSet
+
+    def of(self, edges: EdgeList) -> native.Edges:
+        """See `EdgeList.changed`."""
+        edges.check()
+        given, drops = edges.edges, self.edges.loops == "drop"
+        kept = np.flatnonzero((given[0] != given[1]) | (self.edges.loops == "append"))
+        towards = [np.stack([kept, np.arange(len(kept))])]
+        if not drops:
+            towards.append(np.stack([kept, len(kept) + given[1, kept]]))
+        rows = len(kept) + (0 if drops else min(edges.sizes))
+        csr = native.Csr(np.concatenate(towards, axis=1), rows, "keep", False, usable_threads(), given.shape[1])
+        share = reciprocal(np.diff(csr.indptr))
+        return native.Edges(csr, row_mantissa=share.mantissa, row_shift=share.shift)
+
+
 def _row(end: End, flip: bool) -> int:
     return int((end == "target") != flip)

@@ -141,3 +141,17 @@ def test_the_graph_of_a_node_is_an_input():
 
     with pytest.raises(PrepareError, match="operator mul"):
         dq.prepare(Computed(pyg.GraphNorm(CHANNELS), batched=True), dq.Recipe.qat(8), example_inputs=world())
+
+
+def test_a_norm_behind_the_network_of_a_gin_needs_no_example():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = pyg.GINConv(nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 8)))
+            self.norm, self.out = pyg.GraphNorm(8), nn.Linear(8, 3)
+
+        def forward(self, x, edge_index):
+            return self.out(self.norm(self.conv(x, edge_index)).relu())
+
+    trained = nets.train(dq.prepare(Model(), dq.Recipe.qat(8)), torch.randn(9, 5), torch.randint(9, (2, 20)), steps=1)
+    assert "standardize_graphs" in {operation.kind for operation in dq.convert(trained.eval()).operations}

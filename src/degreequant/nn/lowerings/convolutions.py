@@ -5,7 +5,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.nn import FAConv, MFConv, SuperGATConv, WLConvContinuous
+from torch_geometric.nn import FAConv, HypergraphConv, MFConv, SuperGATConv, WLConvContinuous
 from torch_geometric.utils import add_remaining_self_loops, add_self_loops, degree, remove_self_loops, scatter
 
 from degreequant.errors import PrepareError
@@ -54,6 +54,23 @@ def super_gat(layer: Any, x: Tensor, edge_index: Tensor, neg_edge_index: Any = N
         edge_index, _ = add_self_loops(edge_index, num_nodes=nodes)
     out = layer.propagate(edge_index, x=layer.lin(x).view(-1, layer.heads, layer.out_channels))
     out = out.view(-1, layer.heads * layer.out_channels) if layer.concat else out.mean(dim=1)
+    return out if layer.bias is None else out + layer.bias
+
+
+@register_lowering(HypergraphConv)
+def hypergraph(
+    layer: Any, x: Tensor, hyperedge_index: Tensor, hyperedge_weight: Any = None, hyperedge_attr: Any = None, num_edges: Any = None
+) -> Any:
+    """The mean of the nodes of each hyperedge, then the mean of the hyperedges of each node: hyperedges are a set of nodes of their own."""
+    if layer.use_attention or hyperedge_weight is not None or hyperedge_attr is not None:
+        raise PrepareError("a HypergraphConv is taken without attention, hyperedge_weight and hyperedge_attr")
+    if num_edges is None:
+        raise PrepareError("a HypergraphConv is taken with num_edges, as an argument of the model: a trace cannot count hyperedges")
+    of_nodes, of_hyperedges = hyperedge_index[0], hyperedge_index[1]
+    hyperedges = scatter(layer.lin(x).index_select(0, of_nodes), of_hyperedges, 0, num_edges, "mean")
+    out = scatter(hyperedges.index_select(0, of_hyperedges), of_nodes, 0, x.size(0), "mean")
+    if not layer.concat:
+        out = out.view(-1, layer.heads, layer.out_channels).mean(dim=1)
     return out if layer.bias is None else out + layer.bias
 
 

@@ -8,17 +8,23 @@ from torch import nn
 from degreequant.errors import PrepareError
 from degreequant.nn.lowering import register_lowering
 
+_SELECTS = (
+    "which edges are left depends on the scores of the nodes, and an engine knows all edges before it computes: pool with global_add_pool, "
+    "global_mean_pool or global_max_pool"
+)
+
 REASONS: dict[type[nn.Module], str] = {
     pyg.DNAConv: "its softmax is not one over the edges of a node or over channels: a margin is added below",
     pyg.GPSConv: "it attends between all nodes of a graph, which is no sum over edges: use its convolution alone",
-    pyg.HANConv: "its types of nodes and relations are dictionaries: use an RGCNConv, or a HeteroConv on one type of node",
+    pyg.HANConv: "it weighs relations by a mean over all nodes, which a trace has no step for: use a HeteroConv of GATConv",
     pyg.HEATConv: "its linear layers are chosen by the type of each node",
-    pyg.HGTConv: "its types of nodes and relations are dictionaries: use an RGCNConv, or a HeteroConv on one type of node",
-    pyg.HypergraphConv: "hyperedges are rows that are neither nodes nor edges",
+    pyg.HGTConv: "its softmax is one over the edges of all relations together: use a HeteroConv of TransformerConv",
     pyg.MeshCNNConv: "it expects four ordered neighbours of each edge of a mesh",
     pyg.PANConv: "PyG computes it with sparse matrices of its own",
     pyg.PDNConv: "it normalizes by weights of edges that it computes: use a GATv2Conv, or a GCNConv with edge_weight as an input",
     pyg.PPFConv: "it needs angles between vectors: give them as edge_attr to an NNConv or a GATv2Conv",
+    **dict.fromkeys((pyg.TopKPooling, pyg.SAGPooling, pyg.ASAPooling, pyg.EdgePooling, pyg.PANPooling), _SELECTS),
+    pyg.GraphSizeNorm: "its factor is a function of the number of nodes of each graph: use GraphNorm, or a BatchNorm",
     pyg.WLConv: "it computes with categories, by a dictionary that grows",
 }
 
@@ -26,8 +32,9 @@ REASONS: dict[type[nn.Module], str] = {
 def refuse(layer: nn.Module, *args: Any, **kwargs: Any) -> Never:
     """Raises `PrepareError`, saying why."""
     name = type(layer).__name__
+    article = "an" if name[0] in "AE" else "a"
     raise PrepareError(
-        f"a {name} has no integer form: {REASONS[type(layer)]}. Replace it, or say what it computes with dq.register_lowering"
+        f"{article} {name} has no integer form: {REASONS[type(layer)]}. Replace it, or say what it computes with dq.register_lowering"
     )
 
 

@@ -18,7 +18,7 @@ from degreequant.nn.rewriting.compose_within import WithinSteps
 from degreequant.nn.rewriting.emitter import Draft, Emitter
 from degreequant.nn.rewriting.lazy import EdgeScalars, Gathered, Maximum, Weighed
 from degreequant.nn.rewriting.statics import Statics
-from degreequant.nn.rewriting.structure import Normed
+from degreequant.nn.rewriting.structure import Looped, Normed
 from degreequant.nn.rewriting.vocabulary import describe
 from degreequant.nn.sites.channels import CHAINED, TERMS, Chain
 from degreequant.nn.sites.embedding import EmbeddingSite, Table
@@ -108,19 +108,24 @@ class Composer:
         if step.name in self.structure.normed:
             self.emitter.be_lazy(step, EdgeScalars(self.structure.normed[step.name]))
         elif step.name in self.structure.looped:
-            raise PrepareError(
-                f"{describe(step)} gives features of edges to self loops; prepare takes that in a GATConv: use add_self_loops=False"
-            )
+            self.emitter.be_lazy(step, self.structure.looped[step.name])
         else:
             static = step.name in self.structure.static
-            self.emitter.keep(self._on_rows(step), "static" if static else "graph")
+            self.emitter.keep(self._on_rows(self._of_edges_alone(step)), "static" if static else "graph")
+
+    def _of_edges_alone(self, step: Step) -> Step:
+        """A step that drops or adds self loops, without the features of edges: these are a site."""
+        if not isinstance(self.structure.pairs.get(step.name, (None, None))[1], Looped):
+            return step
+        args = (*step.args[:1], None, *step.args[2:]) if len(step.args) > 1 else step.args
+        return replace(step, args=args, kwargs={name: value for name, value in step.kwargs.items() if name != "edge_attr"})
 
     def _on_rows(self, step: Step) -> Step:
         """A step that counts rows, of what is not lazy and has as many."""
         if step.target not in COUNTS:
             return step
         name = self.values.name(cast(Ref, step.args[0]))
-        if isinstance(self.emitter.lazy(Ref(name)), Pointwise):
+        if isinstance(self.emitter.lazy(Ref(name)), Pointwise | Looped):
             self.materialize(name)
         while name in self.values.lazy:
             lazy = self.values.lazy[name][0]
@@ -136,6 +141,8 @@ class Composer:
             raise PrepareError(f"{describe(step)} is used as a whole; prepare takes the values of a maximum, [0]")
         if isinstance(lazy, Chain):
             self.rows.materialize_chain(lazy, step)
+        elif isinstance(lazy, Looped):
+            self.edges.loop_features(lazy, step)
         elif isinstance(lazy, Pointwise):
             self.edges.materialize_degrees(lazy, step) if lazy.degrees else self.rows.materialize_function(lazy, step)
         else:

@@ -6,10 +6,11 @@ from typing import Any, cast
 from degreequant.errors import PrepareError
 from degreequant.nn.rewriting.emitter import Draft, Emitter
 from degreequant.nn.rewriting.lazy import EdgeScalars, Gathered, Weighed
-from degreequant.nn.rewriting.structure import Normed
+from degreequant.nn.rewriting.structure import Looped, Normed
 from degreequant.nn.rewriting.vocabulary import describe
 from degreequant.nn.sites.channels import FACTORS, RESHAPES
 from degreequant.nn.sites.degree import DegreeSite, OfDegrees
+from degreequant.nn.sites.loops import LoopSite
 from degreequant.nn.sites.message import Collecting, EdgeEnd, ExtremeSite, GatherSite, HeadSite, ScatterSite, SoftmaxSite, WeighedSumSite
 from degreequant.nn.sites.pointwise import Pointwise
 from degreequant.nn.sites.product import MultiplySite, Repeats
@@ -103,6 +104,17 @@ class EdgeSteps:
         args = (logits, Ref(edges), self.count(nodes, step))
         self.emitter.site(step, Draft(self.emitter.named(step, "softmax"), SoftmaxSite, args, "edges", "all", options=EdgeEnd(of, end)))
 
+    def loop_features(self, looped: Looped, step: Step) -> None:
+        """Features of edges whose self loops were dropped or added."""
+        if looped.edges.loops != "drop" and (looped.fill != "mean" or looped.nodes is None):
+            raise PrepareError(
+                f"{describe(step)} gives self loops the feature {looped.fill!r}; prepare takes fill_value='mean' with num_nodes=x.size(0)"
+            )
+        edges = self._edge_set_of(looped.edges, step)
+        nodes = None if looped.nodes is None else self.count(looped.nodes, step)
+        args = (self.emitter.stored_for(step, looped.attr), Ref(edges.index), nodes)
+        self.emitter.site(step, Draft(self.emitter.named(step, "loops"), LoopSite, args, "edges", options=edges, finishes=False))
+
     def degree(self, step: Step) -> None:
         """The number of edges at each node: what is computed of it is a table."""
         index = step.by_name(("index", "num_nodes"))["index"]
@@ -163,7 +175,9 @@ class EdgeSteps:
         return self.count(nodes, step)
 
     def _edge_set(self, name: str, step: Step) -> EdgeSet:
-        edges = self.structure.edges[name]
+        return self._edge_set_of(self.structure.edges[name], step)
+
+    def _edge_set_of(self, edges: EdgeSet, step: Step) -> EdgeSet:
         self.values.assign_role(Ref(edges.index), "edge_index", step)
         if edges.types is not None:
             self.values.assign_role(Ref(edges.types), "edge_type", step)

@@ -12,10 +12,11 @@ from degreequant.nn.rewriting.emitter import Draft, Emitter
 from degreequant.nn.rewriting.statics import Statics
 from degreequant.nn.rewriting.tails import Tail, broadcast_tail, joined_tails, repeats_of, width
 from degreequant.nn.rewriting.vocabulary import describe
+from degreequant.nn.sites.affine import AffineSite
 from degreequant.nn.sites.channels import CHAINED, FACTORS, PRODUCTS, RESHAPES, SELECTIONS, SOURCE, TERMS, Chain
 from degreequant.nn.sites.elementwise import TableSite
 from degreequant.nn.sites.join import AddSite, ConcatSite, Signs
-from degreequant.nn.sites.mix import AffineSite, MixSite
+from degreequant.nn.sites.mix import MixSite
 from degreequant.nn.sites.parts import Part
 from degreequant.nn.sites.pointwise import EXTENDING, POINTWISE, Pointwise, merged
 from degreequant.nn.sites.product import MultiplySite, Repeats

@@ -9,9 +9,9 @@ from degreequant.nn.rewriting.lazy import Lazy
 from degreequant.nn.rewriting.outlook import Fusion, Joins, Outlook
 from degreequant.nn.rewriting.values import ValueKind, Values
 from degreequant.nn.rewriting.vocabulary import describe
+from degreequant.nn.sites.affine import AffineSite
 from degreequant.nn.sites.input import InputSite
 from degreequant.nn.sites.join import AddSite
-from degreequant.nn.sites.mix import AffineSite
 from degreequant.nn.sites.parts import Part
 from degreequant.nn.sites.site import Site, SiteSpec
 from degreequant.nn.tracing.plan import CallNames, Ref, Step, references

@@ -20,6 +20,7 @@ from degreequant.nn.rewriting.vocabulary import Meaning, activation, describe, d
 from degreequant.nn.rewriting.vocabulary import cast as cast_of
 from degreequant.nn.sites.activation import activation_problem
 from degreequant.nn.sites.elementwise import ReluSite, TableSite
+from degreequant.nn.sites.input import InputSite
 from degreequant.nn.sites.site import Site, SiteSpec
 from degreequant.nn.tracing.plan import Form, Plan, Ref, Step, references
 from degreequant.operations import NODE_SETS, ROWS, Role
@@ -74,8 +75,23 @@ class Rewriter:
                 handlers[self.outlook.meaning(step)](step)
         self._store_lazy(list(references(self.plan.result)))
         result = self.values.renamed(self.plan.result)
-        kept = _needed(self.emitter.steps, result, self.sites, self.outlook.structure.static)
+        kept = self._needed(result)
         return replace(self.plan, steps=(*self.reads, *kept), result=result)
+
+    def _needed(self, result: Any) -> list[Step]:
+        """The steps without those that nothing reads: what was computed of the graph, or of parameters, may be a part of a site. In
+        training every site stays, for the statistics that layers keep."""
+        read = set(references(result))
+        kept: list[Step] = []
+        # Parameters come first: a site may read what its layer only asks for behind the call that the site began with.
+        steps = sorted(self.emitter.steps, key=lambda step: step.name not in self.outlook.structure.static)
+        for step in reversed(steps):
+            site = self.sites[step.target] if step.kind == "site" else None
+            if step.name in read or (site is not None and (self.training or isinstance(site, InputSite))):
+                kept.append(step)
+                read.update(step.reads())
+                read.update(site.spec.reads() if site is not None else ())
+        return kept[::-1]
 
     def _store_lazy(self, names: list[str]) -> None:
         for name in names:
@@ -246,21 +262,6 @@ class Rewriter:
             if role is not None and isinstance(value, Ref) and self.values.kind(value) == "input":
                 self.values.assign_role(value, role, step)
         self.emitter.keep(step, "float")
-
-
-def _needed(steps: list[Step], result: Any, sites: dict[str, Site], static: set[str]) -> list[Step]:
-    """The steps without those that nothing reads: what was computed of the graph, or of parameters, may be a part of a site."""
-    read = set(references(result))
-    kept: list[Step] = []
-    # Parameters come first: a site may read what its layer only asks for behind the call that the site began with.
-    steps = sorted(steps, key=lambda step: step.name not in static)
-    for step in reversed(steps):
-        if step.kind == "site" or step.name in read:
-            kept.append(step)
-            read.update(step.reads())
-            if step.kind == "site":
-                read.update(sites[step.target].spec.reads())
-    return kept[::-1]
 
 
 def _on(step: Step, value: Ref) -> Step:

@@ -31,11 +31,13 @@ class Normed:
 
 @dataclass(frozen=True)
 class Looped:
-    """Features of edges after self loops were dropped or added: of the features `attr`, by `edges`, loops filled with `fill`."""
+    """Features of edges after self loops were dropped or added: of the features `attr` of the edges as they are given, by `edges`, loops
+    of so many `nodes` filled with `fill`."""
 
     attr: Ref
     edges: EdgeSet
     fill: Any
+    nodes: Ref | None
 
 
 class Structure:
@@ -115,7 +117,10 @@ class Structure:
         attr, changed = given.get("edge_attr"), replace(edges, loops=after, everywhere=everywhere)
         if not isinstance(attr, Ref):
             return changed, None
-        return changed, Looped(attr, changed, given.get("fill_value", 1.0))
+        before = self.looped.get(attr.name)
+        nodes = given.get("num_nodes") if after != "drop" else None
+        looped = Looped(before.attr if before else attr, changed, given.get("fill_value", 1.0), nodes if isinstance(nodes, Ref) else None)
+        return changed, looped
 
     def _normed(self, step: Step, edges: EdgeSet) -> tuple[EdgeSet, Normed]:
         given = step.by_name(_NORM)

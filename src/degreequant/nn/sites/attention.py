@@ -5,7 +5,7 @@ maximum whose values are rounded like the table's, with the gradient of exp.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -132,3 +132,19 @@ def _edges(edge_index: Tensor, nodes: int, add_self_loops: bool) -> Edges:
     kept = (source != target).nonzero().squeeze(1)
     loop = torch.arange(nodes, dtype=source.dtype, device=source.device)
     return Edges(torch.cat([source[kept], loop]), torch.cat([target[kept], loop]), kept, nodes)
+
+
+def halves(layer: Any) -> Tensor:
+    """The attention vectors `[2 * heads, channels]`: of the sources, then of the targets."""
+    return torch.cat([layer.att_src[0], layer.att_dst[0]])
+
+
+def by_head(vectors: Tensor, heads: int) -> Tensor:
+    """Vectors `[2 * heads, channels]` as one weight `[2 * heads, heads * channels]`, each on the channels of its head."""
+    own = torch.eye(heads, dtype=vectors.dtype, device=vectors.device).unsqueeze(-1)
+    return (vectors.view(2, heads, 1, -1) * own).view(2 * heads, -1)
+
+
+def edge_weight(layer: Any) -> Tensor:
+    """What the edges' part of the logits is as one weight `[heads, edge channels]`: attention vector times transformation."""
+    return torch.einsum("hcd,hc->hd", layer.lin_edge.weight.view(layer.heads, layer.out_channels, -1), layer.att_edge[0])

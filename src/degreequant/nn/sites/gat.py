@@ -20,8 +20,11 @@ from degreequant.nn.sites.attention import (
     Edges,
     attend,
     attention_edges,
+    by_head,
+    edge_weight,
     exact_attend,
     exp_table,
+    halves,
     mean_by_target,
     slope_code,
     with_loops,
@@ -67,8 +70,8 @@ class GATSite(Site):
         x, edge_index, edge_attr, *_ = args
         layer, protected = self.layer(context), self.protected(context)
         features = context.keep(self.features.name, self.features(F.linear(x, self.weight(layer.lin.weight)), protected))
-        halves = F.linear(features, _by_head(self.attention(_halves(layer)), layer.heads))
-        logits = context.keep(self.logits.name, self.logits(halves, protected))
+        of_ends = F.linear(features, by_head(self.attention(halves(layer)), layer.heads))
+        logits = context.keep(self.logits.name, self.logits(of_ends, protected))
         edges = attention_edges(edge_list(edge_index), len(x), layer.add_self_loops, context.graphs)
         edge_logits = self._edge_logits(context, layer, edge_attr, edges, len(x))
         attention = Attention(layer.heads, layer.negative_slope, layer.dropout, self._logit_scale())
@@ -86,7 +89,7 @@ class GATSite(Site):
     def _edge_logits(self, context: Context, layer: Any, edge_attr: Tensor | None, edges: Edges, nodes: int) -> Tensor | None:
         if edge_attr is None or layer.lin_edge is None:
             return None
-        weight = self.edge_attention(_edge_weight(layer))
+        weight = self.edge_attention(edge_weight(layer))
         logits = context.keep(f"{self.spec.name}.edge_logits", self.logits(F.linear(edge_attr, weight)))
         loops = None
         if edges.loops and layer.fill_value == "mean":
@@ -172,13 +175,13 @@ class GATSite(Site):
         x, edge_index, edge_attr, *_ = args
         layer = self.layer(context)
         features = _float_linear(self.features.name, x, layer.lin.weight)
-        logits = _float_linear(self.logits.name, features, _by_head(_halves(layer), layer.heads))
+        logits = _float_linear(self.logits.name, features, by_head(halves(layer), layer.heads))
         edge_logits, loops = None, None
         if edge_attr is not None and layer.lin_edge is not None:
-            edge_weight = _edge_weight(layer)
-            edge_logits = _float_linear(f"{self.spec.name}.edge_logits", edge_attr, edge_weight)
+            weight = edge_weight(layer)
+            edge_logits = _float_linear(f"{self.spec.name}.edge_logits", edge_attr, weight)
             if layer.add_self_loops and layer.fill_value != "mean":
-                loops = exact.reals(float(layer.fill_value) * edge_weight.sum(dim=1)).astype(np.float32)
+                loops = exact.reals(float(layer.fill_value) * weight.sum(dim=1)).astype(np.float32)
         first: list[AnyOperation] = [features, logits, *([edge_logits] if edge_logits else [])]
         channels = features.channels if layer.concat else features.channels // layer.heads
         edges = (logits.name, edge_logits.name if edge_logits else None, edge_index, layer.heads, not layer.concat, layer.add_self_loops)
@@ -209,14 +212,14 @@ class GATSite(Site):
 
     def _logits(self, layer: Any) -> tuple[WeightCodes, Requantize]:
         """The attention vectors as one weight `[2 * heads, heads * channels]`, each on the channels of its head."""
-        vectors, factor = weight_integers(_halves(layer), self.attention, self.features.grid())
+        vectors, factor = weight_integers(halves(layer), self.attention, self.features.grid())
         blocks = np.zeros((2, layer.heads, layer.heads, layer.out_channels), np.int8)
         for head in range(layer.heads):
             blocks[:, head, head] = vectors.codes.reshape(2, layer.heads, -1)[:, head]
         return WeightCodes(vectors.spec, blocks.reshape(2 * layer.heads, -1)), exact.requantizer(factor, self.logits.grid(), None)
 
     def _edge_integers(self, layer: Any, source: Grid) -> tuple[WeightCodes, Requantize]:
-        weight, factor = weight_integers(_edge_weight(layer), self.edge_attention, source)
+        weight, factor = weight_integers(edge_weight(layer), self.edge_attention, source)
         return weight, exact.requantizer(factor, self.logits.grid(), None)
 
     def _loop_logits(self, layer: Any) -> np.ndarray[Any, np.dtype[np.int8]]:
@@ -261,24 +264,8 @@ def gat_problem(layer: Any) -> str | None:
     return propagation_problem(layer, "add")
 
 
-def _halves(layer: Any) -> Tensor:
-    """The attention vectors `[2 * heads, channels]`: of the sources, then of the targets."""
-    return torch.cat([layer.att_src[0], layer.att_dst[0]])
-
-
-def _by_head(vectors: Tensor, heads: int) -> Tensor:
-    """Vectors `[2 * heads, channels]` as one weight `[2 * heads, heads * channels]`, each on the channels of its head."""
-    own = torch.eye(heads, dtype=vectors.dtype, device=vectors.device).unsqueeze(-1)
-    return (vectors.view(2, heads, 1, -1) * own).view(2 * heads, -1)
-
-
 def _float_linear(name: str, x: AnyOperation, weight: Tensor) -> FloatLinear:
     return FloatLinear(name, x.name, len(weight), float_weight(weight), None)
-
-
-def _edge_weight(layer: Any) -> Tensor:
-    """What the edges' part of the logits is as one weight `[heads, edge channels]`: attention vector times transformation."""
-    return torch.einsum("hcd,hc->hd", layer.lin_edge.weight.view(layer.heads, layer.out_channels, -1), layer.att_edge[0])
 
 
 def _linear(context: Context, x: Codes, integers: tuple[WeightCodes, Requantize], name: str, grid: Grid) -> Codes:

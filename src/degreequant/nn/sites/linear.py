@@ -25,11 +25,16 @@ class LinearSite(Site):
         self.weight = WeightQuantizer(spec.recipe)
         self.finish = Finish(spec)
 
+    def parameters_of(self, context: Context) -> tuple[Tensor, Tensor | None]:
+        """The weight `[outputs, inputs]` and the bias `[outputs]`, if any."""
+        layer = self.layer(context)
+        return layer.weight, layer.bias
+
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` is the input `[rows, channels]`."""
         (x,) = args
-        layer = self.layer(context)
-        return self.finish(context, F.linear(x, self.weight(layer.weight), layer.bias))  # type: ignore[no-any-return]
+        weight, bias = self.parameters_of(context)
+        return self.finish(context, F.linear(x, self.weight(weight), bias))  # type: ignore[no-any-return]
 
     def exact(self, context: Context, *args: Any) -> Codes:
         """The output's codes."""
@@ -46,19 +51,19 @@ class LinearSite(Site):
     def lower_float(self, context: Context, *args: AnyOperation) -> list[AnyOperation]:
         """One linear operation; a BatchNorm is in its weight."""
         (x,) = args
-        layer = self.layer(context)
-        scale, bias = self.finish.float_end(context, layer.bias, len(layer.weight))
-        weight = float_weight(layer.weight, scale)
+        plain, plain_bias = self.parameters_of(context)
+        scale, bias = self.finish.float_end(context, plain_bias, len(plain))
+        weight = float_weight(plain, scale)
         return self.finish.lower_float(context, lambda name, relu: FloatLinear(name, x.name, len(weight), weight, bias, relu))
 
     def width(self, context: Context, position: int) -> int | None:
         """The inputs of the weight."""
-        return int(self.layer(context).weight.shape[1])
+        return int(self.parameters_of(context)[0].shape[1])
 
     def _integers(self, context: Context, source: Grid) -> tuple[WeightCodes, Requantize]:
-        layer = self.layer(context)
-        weight, factor = weight_integers(layer.weight, self.weight, source)
-        return weight, self.finish.rule(context, factor, layer.bias, len(weight.codes))
+        plain, bias = self.parameters_of(context)
+        weight, factor = weight_integers(plain, self.weight, source)
+        return weight, self.finish.rule(context, factor, bias, len(weight.codes))
 
 
 def float_weight(weight: Tensor, scale: FloatArray32 | None = None) -> FloatArray32:

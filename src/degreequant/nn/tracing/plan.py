@@ -152,7 +152,7 @@ class Form:
         raise PrepareError(f"{name} was traced as {traced!r}, got {got}: to choose this form, give {name} to prepare in example_inputs")
 
 
-_COUNTS = re.compile(r"(batch_)?size|num_(nodes|targets|sources|seeds|src|dst)\w*")
+_COUNTS = re.compile(r"(batch_)?size|num_(nodes|targets|sources|seeds|src|dst|edges|hyperedges)\w*")
 """Names of arguments that are numbers of nodes where they are integers; any other integer is a setting, which a trace fixes."""
 
 

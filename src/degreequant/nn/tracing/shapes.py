@@ -81,7 +81,7 @@ def example_of_module(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[
     if isinstance(module, nn.Embedding):
         return torch.zeros(*x.shape, module.embedding_dim)
     if isinstance(module, MessagePassing):
-        width = _width_of(module)
+        width = width_of(module)
         if isinstance(module, torch_geometric.nn.GATConv) and module.concat:
             width = module.out_channels * module.heads
         return torch.zeros(len(x), width) if isinstance(width, int) else x
@@ -92,12 +92,12 @@ def example_of_module(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[
     return x.clone()
 
 
-def _width_of(module: nn.Module) -> int | None:
+def width_of(module: nn.Module) -> int | None:
     """How wide a module's result is, as it or the last module in it that knows says."""
     known = getattr(module, "out_channels", getattr(module, "out_features", None))
     if isinstance(known, int):
         return known
-    return next((width for inner in reversed(list(module.children())) if (width := _width_of(inner)) is not None), None)
+    return next((width for inner in reversed(list(module.children())) if (width := width_of(inner)) is not None), None)
 
 
 def example_of_pool(*args: Any) -> Any:

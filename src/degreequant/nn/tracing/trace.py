@@ -24,7 +24,7 @@ from degreequant.nn.lowering import LOWERINGS
 from degreequant.nn.tracing.obstacle import location, obstacle
 from degreequant.nn.tracing.plan import Form, Plan, Ref, Sort, Step, StepKind
 from degreequant.nn.tracing.recorded import functions_as_steps
-from degreequant.nn.tracing.shapes import bind, example_of_argument, example_of_module
+from degreequant.nn.tracing.shapes import bind, example_of_argument, example_of_module, width_of
 from degreequant.nn.tracing.standard import Standard
 from degreequant.nn.tracing.symbol import EXAMPLE, GUESSED, NODES, Count, Symbol, example_result, guessed
 
@@ -152,7 +152,9 @@ class _Tracer(fx.Tracer):
         return made
 
     def _knows_width(self, target: Any) -> bool:
-        return isinstance(self.root.get_submodule(target), nn.Linear | torch_geometric.nn.Linear | nn.Embedding)
+        module = self.root.get_submodule(target)
+        of_message_passing = isinstance(module, MessagePassing) and width_of(module) is not None
+        return of_message_passing or isinstance(module, nn.Linear | torch_geometric.nn.Linear | nn.Embedding)
 
     def _example(self, node: fx.Node) -> Any:
         if node.op == "get_attr":

@@ -10,7 +10,7 @@ from degreequant.operations.edges import EdgeSet
 from degreequant.operations.layout import End
 from degreequant.program import Program
 from degreequant.runtime.call import Call, Grouping
-from degreequant.runtime.forms import Collects, EdgeForm, Neighbours, Picks
+from degreequant.runtime.forms import Collects, EdgeForm, Loops, Neighbours, Picks
 from degreequant.runtime.kernels import native
 from degreequant.scheme import Grid
 
@@ -134,6 +134,11 @@ class PlanBuilder:
         slot = EdgeSlot(edges.index, None, Collects(edges, end, gathers, mean), edges.types)
         sources = self._at(edges.index, end, flip=not edges.flip) if gathers else self.edge_rows(edges)
         return self._slot(slot, self._at(edges.index, end, flip=edges.flip), sources)
+
+    def loops(self, edges: EdgeSet) -> int:
+        """What makes of features of edges those of the same edges with other loops."""
+        given = self.edge_rows(EdgeSet(edges.index))
+        return self._slot(EdgeSlot(edges.index, None, Loops(edges)), self.edge_rows(edges), given)
 
     def batch(self, name: str | None, of: str, *, mean: bool) -> int:
         """The nodes that `of` has rows for, by graph; with `mean` a sum of them is divided by their number."""

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from degreequant.operations import Degree, Gather, Multiply, Scatter, Softmax
+from degreequant.fixedpoint import from_real
+from degreequant.operations import Degree, Gather, LoopFeatures, Multiply, Scatter, Softmax
 from degreequant.packing import CODE_RANGES
+from degreequant.runtime.kernels import native
 from degreequant.runtime.steps.base import PlanBuilder, requantize
 
 
@@ -32,6 +34,13 @@ def _smallest(builder: PlanBuilder, operation: Scatter, x: int, edges: int) -> i
     reverse = np.arange(high, low - 1, -1, dtype=np.int32)
     largest = builder.plan.maximum(builder.plan.lookup(x, reverse, low + high - zero_point, code_type), edges)
     return builder.plan.lookup(largest, reverse, zero_point, code_type)
+
+
+def loop_features(builder: PlanBuilder, operation: LoopFeatures) -> int:
+    """Features of edges for edges with other loops: sums of one row, and of all that arrive, each with a share that makes it a mean."""
+    one, grid = from_real([1.0]), operation.grid
+    rule = native.Requantize(one.mantissa, one.shift, None, grid.zero_point, grid.spec.q_min, grid.spec.q_max)
+    return builder.plan.aggregate(builder.codes(operation.input), builder.loops(operation.edges), 0, 0, rule, grid.spec.code_type)
 
 
 def multiply(builder: PlanBuilder, operation: Multiply) -> int:

@@ -1,0 +1,140 @@
+"""Models of several types of nodes and relations: `HeteroConv` and what `to_hetero` makes, their inputs in dictionaries."""
+
+from functools import cache
+
+import nets
+import numpy as np
+import pytest
+import torch
+import torch_geometric.nn as pyg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from relations import MODELS, RELATIONS, WIDTHS, world
+from torch import nn
+from torch_geometric.data import HeteroData
+
+import degreequant as dq
+from degreequant.errors import ConvertError, InputError, PrepareError
+from degreequant.nn.prepared import observe
+
+DQ8 = dq.Recipe.degree_quant(bits=8)
+
+
+class Embedded(nn.Module):
+    """Gives a dictionary."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = pyg.HeteroConv({of: pyg.SAGEConv((WIDTHS[of[0]], WIDTHS[of[2]]), 8) for of in RELATIONS})
+
+    def forward(self, x_dict, edge_index_dict):
+        return self.conv(x_dict, edge_index_dict)
+
+
+WORLDS = {"usual": world(), "other sizes": world(4, 20, 50), "no edges": world(3, 4, 0), "one of each": world(1, 1, 2)}
+
+
+@cache
+def trained(name):
+    model = MODELS[name]()
+    model(**WORLDS["usual"])  # lazy layers
+    model = nets.train(dq.prepare(model, DQ8, example_inputs=WORLDS["usual"]), **WORLDS["usual"], steps=2).eval()
+    return model, dq.convert(model)
+
+
+def engine_is_model(model, program, call, isa=None):
+    expected, engine = nets.codes(model, **call), dq.Engine(program, threads=1, isa=isa)
+    found = engine.codes(**call)
+    assert list(found) == list(expected)
+    for key, stored in expected.items():
+        np.testing.assert_array_equal(found[key], stored.codes.numpy(), err_msg=key)
+    np.testing.assert_allclose(engine(**call), model(**call).detach(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_codes_of_engine_and_model_are_identical(name, isa):
+    for call in WORLDS.values():
+        engine_is_model(*trained(name), call, isa)
+
+
+@given(st.sampled_from(sorted(MODELS)), st.integers(1, 12), st.integers(1, 12), st.integers(0, 40), st.integers(0, 2**31))
+@settings(max_examples=20)
+def test_on_any_types(name, authors, papers, edges, seed):
+    engine_is_model(*trained(name), world(authors, papers, edges, seed))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_computed_is_what_pyg_computes(name):
+    call, model = WORLDS["usual"], MODELS[name]()
+    model(**call)
+    prepared = dq.prepare(model, dq.Recipe.qat(8, ranges="minmax").replace(activation_bits=16), example_inputs=call)
+    observe(prepared, **call)
+    expected, found = model.eval()(**call), prepared.eval()(**call)
+    assert (found - expected).abs().max() < 0.1 * expected.abs().max()
+
+
+def test_every_parameter_that_counts_gets_a_gradient():
+    model = MODELS["SAGE"]()
+    model(**WORLDS["usual"]).square().sum().backward()
+    prepared = dq.prepare(MODELS["SAGE"](), DQ8, example_inputs=WORLDS["usual"]).train()
+    prepared(**WORLDS["usual"]).square().sum().backward()
+    for path, parameter in model.named_parameters():
+        assert (prepared.get_parameter(path).grad is None) == (parameter.grad is None), path
+
+
+def test_inputs_are_named_by_their_places():
+    _, program = trained("SAGE")
+    engine, call = dq.Engine(program, threads=1), WORLDS["usual"]
+    assert [(entry.name, entry.nodes) for entry in program.inputs[:3]] == [
+        ("x_dict/author", ("x_dict/author",)),
+        ("x_dict/paper", ("x_dict/paper",)),
+        ("edge_index_dict/author__writes__paper", ("x_dict/author", "x_dict/paper")),
+    ]
+    expected = engine(**call)
+    by_place = {f"x_dict/{kind}": x for kind, x in call["x_dict"].items()}
+    np.testing.assert_array_equal(engine(edge_index_dict=call["edge_index_dict"], **by_place), expected)
+    graph = {RELATIONS[0]: dq.Graph(call["edge_index_dict"][RELATIONS[0]], (12, 9))}
+    np.testing.assert_array_equal(engine(call["x_dict"], call["edge_index_dict"] | graph), expected)
+    with pytest.raises(InputError, match=r"missing x_dict/paper; this program takes \(x_dict, edge_index_dict\)"):
+        engine({"author": call["x_dict"]["author"]}, call["edge_index_dict"])
+
+
+def test_what_nothing_reads_is_in_no_program():
+    """In the last layer papers learn of authors and papers, and the result is of authors alone."""
+    _, program = trained("SAGE")
+    assert not [operation.name for operation in program.operations if operation.name.startswith("convs.1.convs.<author___writes___paper>")]
+
+
+def test_each_type_is_protected_by_all_that_arrives_at_it(monkeypatch):
+    drawn = {}
+
+    def draw(self, edge_index, nodes, batch, rank):
+        drawn[nodes] = (edge_index.shape[1], rank)
+        return torch.zeros(nodes, dtype=torch.bool)
+
+    monkeypatch.setattr("degreequant.protect.Protection.draw", draw)
+    rank = torch.rand(9)
+    model = dq.prepare(MODELS["SAGE"](), DQ8, example_inputs=WORLDS["usual"]).train()
+    model(**WORLDS["usual"], degree_rank={"x_dict/paper": rank})
+    assert drawn == {12: (60, None), 9: (60, rank)}
+
+
+def test_calibration_of_a_data_object():
+    data = HeteroData()
+    for kind, x in WORLDS["usual"]["x_dict"].items():
+        data[kind].x = x
+    for relation, edge_index in WORLDS["usual"]["edge_index_dict"].items():
+        data[relation].edge_index = edge_index
+    model = dq.calibrate(MODELS["SAGE"](), data)
+    engine_is_model(model, dq.convert(model), WORLDS["usual"])
+    assert dq.diagnose(model, data).stored
+
+
+def test_what_cannot_be_taken_says_what_to_do():
+    model = MODELS["SAGE"]()
+    with pytest.raises(PrepareError, match="give prepare one in example_inputs"):
+        dq.prepare(model, DQ8)
+    prepared = dq.prepare(Embedded(), DQ8, example_inputs=WORLDS["usual"]).train()
+    assert {kind: x.shape for kind, x in prepared(**WORLDS["usual"]).items()} == {"paper": (9, 8), "author": (12, 8)}
+    with pytest.raises(ConvertError, match="returns something else than one tensor"):
+        dq.convert(prepared.eval())
