@@ -103,13 +103,14 @@ _SHOWN = {"tables": tables, "draw": draw, "draw-growth": draw_grown}
 
 
 def latest(rows: list[Row], names: list[str]) -> list[Row]:
-    """The last recorded row of each contender on each of these cases."""
+    """The last recorded row of each contender on each of these cases, of the commit that INT8 last ran at: no row of another."""
     chosen = {
         (row["case"], row["arch"], row["threads"], row["contender"]): row
         for row in rows
         if row["what"] == "cases" and row["case"] in (names or CASES)
     }
-    return list(chosen.values())
+    commits = {key[:3]: row["environment"]["commit"] for key, row in chosen.items() if key[3] == "INT8"}
+    return [row for key, row in chosen.items() if row["environment"]["commit"] == commits.get(key[:3])]
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

@@ -58,8 +58,12 @@ int64_t read_edges(const uint8_t* x, int64_t width, int64_t stride, const int32_
   switch (stride == width ? width : 0) {
     case 16:
       return gather<16>(rows, indices, coefficient, begin, end);
+    case 21:
+      return gather<21>(rows, indices, coefficient, begin, end);
     case 32:
       return gather<32>(rows, indices, coefficient, begin, end);
+    case 41:
+      return gather<41>(rows, indices, coefficient, begin, end);
     case 64:
       return gather<64>(rows, indices, coefficient, begin, end);
     case 128:

@@ -22,6 +22,8 @@ from degreequant.runtime.graph import Graph
 
 Work = Callable[[], object]
 
+HUGE_PAGE = 2**21
+
 
 def limit_of_program(program: Program, inputs: Inputs, graph: Graph, threads: int) -> Work:
     """A call that does all of it, one operation after the other."""
@@ -52,8 +54,8 @@ def _gathered(source: Any, edges: native.Edges, threads: int) -> Work:
     code_type = source.grid.spec.code_type
     width = row_width(code_type, source.channels) * np.dtype(STORAGE[code_type]).itemsize
     stride = native.gathered_stride(width)
-    store = np.zeros(edges.csr.sources * stride + 64, np.uint8)
-    start = -store.ctypes.data % 64
+    store = np.empty(edges.csr.sources * stride + HUGE_PAGE, np.uint8)
+    start = -store.ctypes.data % HUGE_PAGE  # as the engine's own memory lies
     rows = store[start : start + edges.csr.sources * stride].reshape(-1, stride)[:, :width]
     rows[:] = 1  # memory of its own: pages that were never written are all one
     padded = np.concatenate([edges.csr.indices, np.zeros(limits.AHEAD, np.int32)])

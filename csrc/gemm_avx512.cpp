@@ -198,6 +198,7 @@ template <bool kWords>
   const Requantizer rule(requantize);
   Panel panel;
   begin = compute_rows<kWords, kMaxRows>(a, rule, panel, begin, end);
+  begin = compute_rows<kWords, 4>(a, rule, panel, begin, end);
   begin = compute_rows<kWords, 2>(a, rule, panel, begin, end);
   compute_rows<kWords, 1>(a, rule, panel, begin, end);
 }

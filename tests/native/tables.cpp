@@ -26,20 +26,21 @@ T any_of(const T (&values)[size]) {
   return values[static_cast<size_t>(between(0, size - 1))];
 }
 
-// A matrix of random codes, extremes often among them, and room for results.
+// A matrix of random codes, extremes often among them, and room for results; sometimes the rows lie apart.
 struct Matrix {
-  Matrix(int64_t rows, int64_t cols, CodeType type)
-      : rows(rows), cols(cols), type(type), bytes(static_cast<size_t>(rows * row_bytes(type, cols))) {
+  Matrix(int64_t rows, int64_t cols, CodeType type, int64_t gap = 2 * between(0, 2))
+      : rows(rows), cols(cols), type(type), stride(row_bytes(type, cols) + gap), bytes(static_cast<size_t>(rows * stride)) {
     for (uint8_t& byte : bytes)
       byte = static_cast<uint8_t>(between(0, 3) == 0 ? any_of<uint8_t>({0, 0x77, 0x7f, 0x80, 0x88, 0xff}) : between(0, 255));
     if (row_bytes(type, 2) > 1 || cols % 2 == 0) return;
-    for (int64_t row = 1; row <= rows; ++row) bytes[static_cast<size_t>(row * row_bytes(type, cols) - 1)] &= 15;
+    for (int64_t row = 0; row < rows; ++row) bytes[static_cast<size_t>(row * stride + row_bytes(type, cols) - 1)] &= 15;
   }
-  Codes view() const { return {bytes.data(), rows, cols, type, row_bytes(type, cols)}; }
-  MutableCodes out() { return {bytes.data(), rows, cols, type, row_bytes(type, cols)}; }
+  Codes view() const { return {bytes.data(), rows, cols, type, stride}; }
+  MutableCodes out() { return {bytes.data(), rows, cols, type, stride}; }
 
   int64_t rows, cols;
   CodeType type;
+  int64_t stride;
   std::vector<uint8_t> bytes;
 };
 
@@ -102,7 +103,8 @@ struct Graph {
 // Calls run(table, out) with both tables and compares.
 template <typename Run>
 bool agrees(const Kernels& table, const Kernels& reference, const char* what, int64_t rows, int64_t cols, CodeType type, Run run) {
-  Matrix got(rows, cols, type), wanted(rows, cols, type);
+  Matrix got(rows, cols, type);
+  Matrix wanted(rows, cols, type, got.stride - row_bytes(type, cols));
   std::fill(got.bytes.begin(), got.bytes.end(), 0);
   std::fill(wanted.bytes.begin(), wanted.bytes.end(), 0);
   run(table, got.out());

@@ -22,6 +22,7 @@ from degreequant.protect import Protection
 
 DQ8 = dq.Recipe.degree_quant(bits=8)
 FINE = dq.Recipe.qat(8, ranges="minmax").replace(activation_bits=16)
+NAMES = ("x", "edge_index", "batch")
 WORLDS = {
     "usual": world(),
     "more targets": world(4, 11, 30),
@@ -235,3 +236,26 @@ def test_batches_of_the_loader_of_pyg():
     program = dq.convert(model.eval())
     for part in NeighborLoader(Data(x=x, edge_index=edge_index), num_neighbors=[3, 3], batch_size=16):
         engine_is_model(model, program, {"x": part.x, "edge_index": part.edge_index})
+
+
+def test_two_graphs_of_their_own():
+    class Siamese(nn.Module):
+        """Tells pairs of graphs apart."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv, self.out = pyg.GCNConv(5, 8), nn.Linear(16, 2)
+
+        def read(self, x, edge_index, batch):
+            return pyg.global_mean_pool(self.conv(x, edge_index).relu(), batch)
+
+        def forward(self, x1, edge_index1, batch1, x2, edge_index2, batch2):
+            return self.out(torch.cat([self.read(x1, edge_index1, batch1), self.read(x2, edge_index2, batch2)], dim=-1))
+
+    def call(*sizes):
+        graphs = [(torch.randn(size, 5), torch.randint(size, (2, 3 * size)), torch.arange(size) % 2) for size in sizes]
+        return {f"{name}{number}": value for number, graph in enumerate(graphs, 1) for name, value in zip(NAMES, graph, strict=True)}
+
+    model = nets.train(dq.prepare(Siamese(), DQ8), **call(9, 6), steps=2).eval()
+    for sizes in ((9, 6), (2, 11)):
+        engine_is_model(model, dq.convert(model), call(*sizes))

@@ -210,12 +210,7 @@ def _draw(state: Preparation, values: dict[str, Any], degree_rank: Ranks) -> dic
         rank = degree_rank.get(name) if isinstance(degree_rank, Mapping) else degree_rank if roles.first_set == name else None
         if name not in roles.heads and edges:
             together = edges[0] if len(edges) == 1 else state.graphs.get("edges", edges, partial(torch.cat, edges, 1))
-            masks[name] = state.protection.draw(together, counts[name], _batch(roles, values, data, name), rank)
+            batch = roles.batch_of(name)
+            graph = values.get(batch) if batch else getattr(data, "batch", None)
+            masks[name] = state.protection.draw(together, counts[name], graph, rank)
     return masks | {head: masks[whole][: counts[head]] for head in roles.heads if (whole := roles.whole(head)) in masks}
-
-
-def _batch(roles: Roles, values: dict[str, Any], data: Any, nodes: str) -> Tensor | None:
-    """The graph of each node of a set."""
-    if roles.batch is None:
-        return getattr(data, "batch", None)
-    return values.get(roles.batch) if roles.nodes.get(roles.batch, ("",))[0] == nodes else None

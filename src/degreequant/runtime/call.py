@@ -131,6 +131,9 @@ class Binder:
         return f"this program takes ({', '.join(self._arguments)})"
 
     def _count_nodes(self, values: Mapping[str, npt.NDArray[Any]], given: Mapping[str, Any]) -> dict[str, int]:
+        if len(self._nodes) == 1 and not self._counts:
+            ((name, of),) = self._nodes
+            return {of: len(values[name])}
         told = [(name, of, len(values[name])) for name, of in self._nodes]
         told += [(name, of, arrays.count(given[name], name)) for name, of in self._counts]
         nodes: dict[str, int] = {}

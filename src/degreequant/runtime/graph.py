@@ -106,10 +106,9 @@ def _edge_list(edge_index: Any, num_nodes: NodeCount, edge_weight: Any, edge_typ
 
 def _sizes(num_nodes: Any, edges: npt.NDArray[Any]) -> tuple[int, int]:
     """The numbers of sources and of destinations."""
-    if isinstance(num_nodes, tuple | list) and len(num_nodes) == 2:
-        return _node_count(num_nodes[0], edges), _node_count(num_nodes[1], edges)
-    count = _node_count(num_nodes, edges)
-    return count, count
+    sources, targets = num_nodes if isinstance(num_nodes, tuple | list) and len(num_nodes) == 2 else (num_nodes, num_nodes)
+    count = _node_count(targets, edges)
+    return count if sources is targets else _node_count(sources, edges), count
 
 
 def _node_count(num_nodes: Any, edges: npt.NDArray[Any]) -> int:

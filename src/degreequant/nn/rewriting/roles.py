@@ -42,6 +42,12 @@ class Roles:
         """The set of nodes that the first input is about."""
         return next(iter(self.sets()), "")
 
+    def batch_of(self, nodes: str) -> str | None:
+        """The input that holds the graph of each node of a set, if there is one."""
+        if not self.nodes:
+            return self.batch
+        return next((name for name, role in self.ordered if role == "batch" and self.nodes[name] == (nodes,)), None)
+
     def edges_into(self, nodes: str) -> list[str]:
         """The edges that arrive at the nodes of a set, or at the first of them. Of several among the nodes of one set, the first: others
         may be pairs of nodes that a decoder is asked about."""

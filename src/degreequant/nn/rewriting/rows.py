@@ -56,11 +56,9 @@ class RowKinds:
     def _named_sets(self, plan: Plan) -> dict[str, str]:
         """The name of each set by its root, after the first input that tells of it; nothing where there is but one set."""
         read = {name for step in plan.steps for name in step.reads()} | set(references(plan.result))
-        inputs = [
-            item for item in (*plan.arguments, *plan.steps) if item.name in read and (item in plan.arguments or plan.reads_argument(item))
-        ]
+        inputs = (*plan.arguments, *(step for step in plan.steps if plan.reads_argument(step)))
         names: dict[str, str] = {}
-        for item in inputs:
+        for item in (item for item in inputs if item.name in read):
             if item.sort == "edges":
                 for end in (SOURCES, TARGETS):
                     names.setdefault(self._root(_anchor(item.name, end)), "")
