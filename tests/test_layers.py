@@ -20,6 +20,7 @@ LAYERS = {
     "errors": 0,
     "files": 0,
     "fixedpoint": 0,
+    "recipe": 0,
     "scheme": 0,
     "packing": 0,
     "coefficients": 0,
@@ -54,7 +55,20 @@ PARTS_OF_NN = {"lowering": 0, "tracing": 0, "sites": 1, "rewriting": 2}
 ROOT = 4
 """`degreequant` itself names everything, lazily, so only what lies above `convert` may import names from it."""
 
-WAIST = {"errors", "files", "fixedpoint", "scheme", "packing", "coefficients", "operations", "program", "dqfile", "tabular", "nesting"}
+WAIST = {
+    "errors",
+    "files",
+    "fixedpoint",
+    "recipe",
+    "scheme",
+    "packing",
+    "coefficients",
+    "operations",
+    "program",
+    "dqfile",
+    "tabular",
+    "nesting",
+}
 TORCH_FREE = WAIST | {"outline", "runtime", "export", "scale"}
 LEFT = {"memo", "quant", "protect", "nn", "diagnosis", "train"}
 ONLY = {"train": WAIST | {"memo", "quant", "protect", "nn", "data"}, "runtime": WAIST}

@@ -11,7 +11,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING
 
 from degreequant.errors import DegreeQuantError, MissingExtraError
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 if TYPE_CHECKING:
     from degreequant.conversion import convert

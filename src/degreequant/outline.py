@@ -11,7 +11,7 @@ def summarize(program: Program) -> dict[str, Any]:
     """Inputs, operations and sizes, ready for JSON."""
     return {
         "bytes": program.nbytes,
-        "inputs": [dataclasses.asdict(entry) for entry in program.inputs],
+        "inputs": [dataclasses.asdict(entry) | {"nodes": list(entry.nodes)} for entry in program.inputs],
         "operations": [_operation(operation) for operation in program.operations],
         "float_parts": program.float_parts,
         "output": program.output,

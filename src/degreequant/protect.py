@@ -17,7 +17,7 @@ from torch_geometric.transforms import BaseTransform
 
 from degreequant.errors import GraphError
 from degreequant.memo import TensorMemo
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 
 def degree_rank(edge_index: Tensor, num_nodes: int, batch: Tensor | None = None) -> Tensor:

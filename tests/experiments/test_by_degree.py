@@ -8,7 +8,7 @@ import tiny
 from degreequant.experiments import by_degree
 from degreequant.experiments.experiment import Experiment
 from degreequant.experiments.run import run
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 from degreequant.train.settings import Settings
 
 DATA = tiny.task()

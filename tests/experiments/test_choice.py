@@ -5,7 +5,7 @@ import pytest
 from degreequant.experiments.choice import Figure, choose, result
 from degreequant.experiments.experiment import Experiment
 from degreequant.experiments.table import Cell
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 ONE = Experiment("cora", "gcn", "qat-int4", Recipe.qat(4, ranges="minmax"), 0)
 OTHER = dataclasses.replace(ONE, recipe=Recipe.qat(4, ranges="ema"))

@@ -5,7 +5,7 @@ import pytest
 
 from degreequant.errors import RecipeError
 from degreequant.experiments.experiment import Experiment, recipe_for
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 from degreequant.train.loop import Settings
 
 PLAIN = Experiment("cora", "gcn", "degree-quant-int4", Recipe.degree_quant(4), 0)

@@ -11,7 +11,7 @@ from degreequant.experiments.experiment import Experiment
 from degreequant.experiments.record import read_all
 from degreequant.experiments.reproduce import Listener, Means, missing, reproduce, select
 from degreequant.experiments.table import Cell, table
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 from degreequant.train.settings import Settings
 
 SHORT = Settings(epochs=2)

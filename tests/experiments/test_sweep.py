@@ -8,7 +8,7 @@ import tiny
 
 from degreequant.experiments import record, sweep
 from degreequant.experiments.experiment import Experiment
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 from degreequant.train.loop import Resume, Settings
 
 EXPERIMENTS = [Experiment("tiny", "gcn", "fp32", Recipe.fp32(), seed, settings=Settings(epochs=2)) for seed in range(3)]

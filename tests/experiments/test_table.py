@@ -10,7 +10,7 @@ import pytest
 from degreequant.errors import ExperimentError
 from degreequant.experiments import table as module
 from degreequant.experiments.table import NAMES, Target, table
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 RESULTS = Path(__file__).parents[2] / "results"
 SIXTEEN = {*product(("cora", "citeseer", "zinc", "mnist", "cifar10"), ("gcn", "gat", "gin")), ("reddit-binary", "gin")}

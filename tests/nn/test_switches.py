@@ -9,7 +9,7 @@ from degreequant.nn.prepared import SITES, original_class, stored_floats
 from degreequant.nn.rewrite import prepare
 from degreequant.nn.switches import quantizers, quantizing
 from degreequant.quant.fake import ActivationQuantizer, WeightQuantizer
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 X, EDGES = nets.graph()
 EVERYWHERE = (

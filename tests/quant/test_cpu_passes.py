@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from degreequant.quant.fake import ActivationQuantizer, fake_quantize, unquantized_rows
 from degreequant.quant.grid import grid_numbers, grid_parameters
 from degreequant.quant.observers import SAMPLE, RangeObserver, extremes, percentiles
-from degreequant.scheme import BITS, Recipe, TensorSpec
+from degreequant.recipe import Recipe
+from degreequant.scheme import BITS, TensorSpec
 
 KINDS, ESTIMATORS = ("symmetric", "unsigned", "affine"), ("plain", "clipped")
 RANGES = {

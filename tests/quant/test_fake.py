@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from degreequant.errors import NotCalibratedError
 from degreequant.quant.fake import ActivationQuantizer, WeightQuantizer, fake_quantize
-from degreequant.scheme import BITS, Recipe
+from degreequant.recipe import Recipe
+from degreequant.scheme import BITS
 
 ESTIMATORS = ("plain", "clipped")
 KINDS = ("symmetric", "unsigned", "affine")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from degreequant.quant.fake import ActivationQuantizer
 from degreequant.quant.grid import activation_spec, grid_parameters
 from degreequant.quant.least_error import least_error_range
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 KINDS = ("symmetric", "unsigned", "affine")
 every_kind = pytest.mark.parametrize("kind", KINDS)

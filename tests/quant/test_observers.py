@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from degreequant.quant.observers import SAMPLE, RangeObserver, extremes, percentiles, sample_of
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 EMA = Recipe.qat(8).replace(momentum=0.25)
 MINMAX = Recipe.qat(8, ranges="minmax")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from degreequant.quant.grid import grid_numbers
 from degreequant.quant.observers import RangeObserver
-from degreequant.scheme import Recipe, TensorSpec
+from degreequant.recipe import Recipe
+from degreequant.scheme import TensorSpec
 
 pytest.importorskip("triton", reason="needs Triton, which comes with torch for CUDA")
 if not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1":

@@ -21,7 +21,7 @@ import tiny
 import torch
 
 from degreequant.nn.rewrite import prepare
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 from degreequant.train.loop import Resume, Settings, fit
 from degreequant.train.models.citation import GCN
 from degreequant.train.models.residual import GraphGIN

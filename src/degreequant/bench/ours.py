@@ -14,10 +14,10 @@ from degreequant.errors import BenchError
 from degreequant.nn.prepared import PreparedModel, stored_codes
 from degreequant.nn.rewrite import prepare
 from degreequant.program import Program
+from degreequant.recipe import Recipe
 from degreequant.runtime.engine import Engine
 from degreequant.runtime.graph import Graph
 from degreequant.runtime.kernels import available_isas
-from degreequant.scheme import Recipe
 
 Contender = Callable[[], Any]
 

@@ -71,7 +71,7 @@ def _dataset() -> tuple[str, "Data"]:
 
 def _experiments(dataset: str, epochs: int, seed: int) -> dict[str, "Experiment"]:
     from degreequant.experiments.experiment import Experiment
-    from degreequant.scheme import Recipe
+    from degreequant.recipe import Recipe
     from degreequant.train.loop import Settings
 
     recipes = {

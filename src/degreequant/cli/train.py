@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from degreequant.experiments.experiment import Experiment
     from degreequant.experiments.record import Row
     from degreequant.experiments.run import Outcome
-    from degreequant.scheme import Recipe
+    from degreequant.recipe import Recipe
 
 
 def train(

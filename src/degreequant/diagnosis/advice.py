@@ -1,7 +1,7 @@
 """What to try against the error that a diagnosis has found. Each line says what was seen, and names a change of the recipe."""
 
 from degreequant.diagnosis.result import Source, Stored
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 GOOD_SNR = 20.0
 """Decibels of the output from which on accuracy is rarely lost."""

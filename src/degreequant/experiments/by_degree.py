@@ -23,7 +23,7 @@ from degreequant.experiments.record import Row, environment
 from degreequant.experiments.run import Outcome, run
 from degreequant.nn.prepared import SITES
 from degreequant.nn.rewrite import prepare
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 Values = npt.NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from degreequant.data import DATASETS
 from degreequant.experiments.record import Row, environment
 from degreequant.nn.rewrite import prepare
 from degreequant.program import Program
+from degreequant.recipe import Recipe
 from degreequant.runtime.cost import costs_at
-from degreequant.scheme import Recipe
 from degreequant.train.models.citation import GCN
 
 HIDDEN = 32

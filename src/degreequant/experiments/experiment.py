@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 from degreequant.errors import RecipeError
-from degreequant.scheme import Estimator, Ranges, Recipe
+from degreequant.recipe import Estimator, Ranges, Recipe
 from degreequant.train.loop import Settings
 
 Method = Literal["fp32", "qat", "nqat", "degree-quant", "ptq"]

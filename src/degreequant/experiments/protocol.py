@@ -10,7 +10,7 @@ from typing import Any
 
 from degreequant.data import Dataset
 from degreequant.errors import DatasetError
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 from degreequant.train.settings import Settings
 
 SETTINGS = {field.name for field in fields(Settings)}

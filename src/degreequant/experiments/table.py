@@ -24,7 +24,7 @@ from degreequant.data import find
 from degreequant.errors import ExperimentError
 from degreequant.experiments.experiment import Experiment, recipe_for
 from degreequant.experiments.protocol import SETTINGS, protocol
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 Settings = dict[str, Any]
 Metric = Literal["accuracy", "mae"]

@@ -12,7 +12,7 @@ from degreequant.nn.rewrite import prepare
 from degreequant.nn.switches import quantizing
 from degreequant.nn.widening import widened
 from degreequant.quant.observers import INPUT_SAMPLE, RangeObserver
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 
 def calibrate(

@@ -8,7 +8,7 @@ from torch import nn
 from degreequant.nn.rewriting.registry import LAYERS
 from degreequant.nn.tracing.plan import Form, Plan, Ref, Step, renamed
 from degreequant.nn.tracing.trace import Whole, is_leaf, trace
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 
 def expand(plan: Plan, model: nn.Module, recipe: Recipe, whole: Whole) -> Plan:

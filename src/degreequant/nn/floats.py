@@ -17,7 +17,7 @@ from degreequant.nn.sites.input import InputSite
 from degreequant.nn.sites.site import Context, Site, SiteSpec
 from degreequant.nn.tracing.plan import Plan, Ref
 from degreequant.nn.tracing.trace import every_layer
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 NOMINAL = Recipe()
 """Settings that sites ask for and float forms make no use of."""

@@ -14,7 +14,7 @@ from degreequant.nn.sites.site import Site
 from degreequant.nn.switches import Quantizer
 from degreequant.nn.tracing.plan import Plan, Step
 from degreequant.quant.fake import ActivationQuantizer, WeightQuantizer
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 from degreequant.tabular import Side, Table
 
 

@@ -18,7 +18,7 @@ from degreequant.nn.tracing.plan import Plan, Step, resolve
 from degreequant.nn.tracing.symbol import COUNTS
 from degreequant.protect import Protection, edge_list
 from degreequant.quant.exact import Codes
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 SITES = "dq_sites"
 """Name of the submodule that holds the sites."""

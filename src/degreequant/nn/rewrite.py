@@ -24,7 +24,7 @@ from degreequant.nn.sites.site import Site
 from degreequant.nn.tracing.plan import Form, Plan
 from degreequant.nn.tracing.trace import Whole, trace
 from degreequant.protect import Protection
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 
 def prepare(model: nn.Module, recipe: Recipe, example_inputs: Mapping[str, Any] | tuple[Any, ...] | None = None) -> nn.Module:

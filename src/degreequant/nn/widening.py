@@ -13,7 +13,7 @@ from degreequant.nn.prepared import PreparedModel, stored_floats
 from degreequant.nn.switches import quantizers, quantizing, settings_path
 from degreequant.quant.fake import ActivationQuantizer
 from degreequant.quant.signal import decibels
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 WIDE_BITS = 16
 
@@ -83,6 +83,7 @@ def losses(exact: Tensor, rounded: Tensor) -> Losses:
     """By energy, where rows count as they are large: what is cut off hubs shows. And by rows, which count alike: what hubs leave of the
     others shows. A row is lost by the share of its energy that its error has; of a row below the median, the share of the median's.
 
+    >>> import torch
     >>> exact = torch.tensor([[1000.0], [2.0], [2.0], [0.1]])
     >>> round(losses(exact, torch.tensor([[1000.0], [0.0], [1.0], [0.0]])).lost, 4)
     1.2525

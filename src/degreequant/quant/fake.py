@@ -18,7 +18,8 @@ from degreequant.quant.device import kernels_for
 from degreequant.quant.grid import GridKind, activation_spec, grid_numbers, grid_parameters, usable_scale, weight_spec
 from degreequant.quant.least_error import LeastErrorObserver
 from degreequant.quant.observers import SAMPLE, RangeObserver
-from degreequant.scheme import Estimator, Grid, Recipe
+from degreequant.recipe import Estimator, Recipe
+from degreequant.scheme import Grid
 
 
 class ActivationQuantizer(nn.Module):

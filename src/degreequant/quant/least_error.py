@@ -8,7 +8,8 @@ from torch import Tensor
 
 from degreequant.quant.grid import GridKind, grid_parameters
 from degreequant.quant.observers import RangeObserver, sample_of
-from degreequant.scheme import Recipe, TensorSpec
+from degreequant.recipe import Recipe
+from degreequant.scheme import TensorSpec
 
 CANDIDATES = 64
 """Ends that are tried, evenly spread between 0 and the outermost value."""

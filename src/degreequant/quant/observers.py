@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from degreequant.quant import cpu_kernel
 from degreequant.quant.device import kernels_for
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 SAMPLE = 8192
 """Elements that a percentile is estimated from. Full order statistics made the published code's training 6 to 10 times slower."""

@@ -14,7 +14,7 @@ from degreequant.errors import CheckpointError, DegreeQuantError
 from degreequant.files import write_atomically
 from degreequant.nn.prepared import PreparedModel
 from degreequant.nn.rewrite import prepare
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 from degreequant.train.architectures import Architecture
 
 FORMAT = "degreequant-checkpoint"

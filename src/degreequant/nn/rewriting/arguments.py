@@ -10,7 +10,7 @@ from degreequant.nn.rewriting.values import Values
 from degreequant.nn.rewriting.vocabulary import describe
 from degreequant.nn.tracing.plan import Ref, Step
 from degreequant.operations import Role, Rows
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 GRAPH_ROLES: dict[str, Role] = {"edge_index": "edge_index", "edge_weight": "edge_weight", "batch": "batch"}
 """Arguments of layers that are inputs of the model, with their roles."""

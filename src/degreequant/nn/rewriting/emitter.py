@@ -17,7 +17,7 @@ from degreequant.nn.sites.site import Site, SiteSpec
 from degreequant.nn.tracing.plan import CallNames, Ref, Step, references
 from degreequant.operations import Rows
 from degreequant.quant.grid import GridKind
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 TABLE_BITS = 8
 """What a function of each value reads has at least as many bits: they are indices of a table."""

@@ -16,7 +16,7 @@ from degreequant.nn.sites.norm import NORMS
 from degreequant.nn.sites.parts import Part
 from degreequant.nn.sites.pointwise import POINTWISE
 from degreequant.nn.tracing.plan import Plan, Step, references
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 Joins = Literal["all", "scalars", "none"]
 """What may join an accumulator: everything; addends, and factors that all channels share; only an activation."""

@@ -24,7 +24,7 @@ from degreequant.nn.sites.input import InputSite
 from degreequant.nn.sites.site import Site, SiteSpec
 from degreequant.nn.tracing.plan import Form, Plan, Ref, Step, references
 from degreequant.operations import NODE_SETS, ROWS, Role
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 
 class Rewriter:

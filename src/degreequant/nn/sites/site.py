@@ -23,7 +23,7 @@ from degreequant.nn.sites.parts import Part
 from degreequant.operations import AnyOperation, Rows
 from degreequant.quant.exact import Codes
 from degreequant.quant.grid import GridKind
-from degreequant.scheme import Recipe
+from degreequant.recipe import Recipe
 
 T = TypeVar("T")
 
