@@ -151,7 +151,7 @@ void row_softmax(const RowSoftmax& softmax, const Requantize& rule, MutableCodes
   const int64_t width = softmax.logits.cols / softmax.groups;
   const auto shares = [&](auto type) {
     for (int64_t row = begin; row < end; ++row) {
-      const uint8_t* logits = softmax.logits.data + row * softmax.logits.cols;
+      const uint8_t* logits = softmax.logits.row(row);
       uint8_t* target = out.row(row);
       for (int64_t first = 0; first < softmax.logits.cols; first += width) {
         int32_t most = INT32_MIN;

@@ -10,7 +10,7 @@ from kernel_calls import CODE_TYPES
 from programs import grid, requantize
 
 import degreequant as dq
-from degreequant.operations import Concat, EdgeSet, Gather, Quantize, Scatter
+from degreequant.operations import Concat, EdgeSet, Gather, Quantize, RowSoftmax, Scatter
 from degreequant.program import Program
 from degreequant.runtime import _kernels
 from degreequant.runtime.kernels import available_isas
@@ -157,3 +157,19 @@ def test_a_call_answers_as_with_rows_close_together(bits, size):
         for threads in (1, 3):
             answer = dq.Engine(program, isa=isa, threads=threads)(**given)
             np.testing.assert_array_equal(answer, codes * scale, err_msg=f"{isa}, {threads} threads")
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_shares_of_channels_that_neighbours_read_too(isa, threads):
+    table = np.round(32767 * np.exp(-np.arange(256) / 20)).astype(np.int16)
+    operations = (
+        Quantize("x", "x", grid(), 4),
+        programs.linear("wide", "x", grid(), 100, 4, bits=8, seed=1, factor=0.01),
+        programs.aggregate("sum", "wide", grid(), 100, factor=2.0**-14),
+        RowSoftmax("shares", "wide", grid(), 100, 1, table, requantize(1000.0)),
+        samples.add("both", "sum", "shares", grid(), 100, mantissas=(2**29, 2**29)),
+    )
+    engine = dq.Engine(Program((programs.X, programs.EDGES), operations, "both"), isa=isa, threads=threads)
+    given = samples.call_arguments(engine.program, np.random.default_rng(0), 33, 90)
+    scale = np.float32(engine.program["both"].grid.scale)
+    np.testing.assert_array_equal(engine(**given), engine.codes(**given)["both"] * scale)
