@@ -1,6 +1,6 @@
 """Values that lie in dictionaries, lists and tuples, by the names that a program has for their places: `x_dict/paper`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
 
 SEPARATOR = "/"
@@ -19,18 +19,20 @@ def items_of(value: Any) -> list[tuple[str, Any]] | None:
     return None
 
 
-def flattened(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Every value in a nesting, named by its place.
+def flattened(name: str, value: Any, whole: Container[str] = ()) -> Iterator[tuple[str, Any]]:
+    """Every value in a nesting, named by its place; what lies at one of the places in `whole` is one value, whatever it is.
 
     >>> dict(flattened("x_dict", {"paper": 1, ("a", "to", "b"): [2]}))
     {'x_dict/paper': 1, 'x_dict/a__to__b/0': 2}
+    >>> dict(flattened("x_dict", {"paper": [1, 2]}, whole={"x_dict/paper"}))
+    {'x_dict/paper': [1, 2]}
     """
-    items = items_of(value)
+    items = None if name in whole else items_of(value)
     if items is None:
         yield name, value
         return
     for key, inner in items:
-        yield from flattened(f"{name}{SEPARATOR}{key}", inner)
+        yield from flattened(f"{name}{SEPARATOR}{key}", inner, whole)
 
 
 def rebuilt(name: str, value: Any, leaf: Callable[[str, Any], Any]) -> Any:

@@ -51,13 +51,15 @@ def edge_list(edge_index: Any) -> Tensor:
     """`edge_index` itself.
 
     Raises:
-        GraphError: If it is anything else than a dense tensor `[2, edges]`.
+        GraphError: If it is anything else than a dense tensor of integers, `[2, edges]`.
     """
     if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
         kind = str(edge_index.layout) if isinstance(edge_index, Tensor) else type(edge_index).__name__
         raise GraphError(f"edge_index is a {kind}; expected a dense tensor [2, edges] (prepared models take no sparse matrix)")
     if edge_index.dim() != 2 or edge_index.shape[0] != 2:
         raise GraphError(f"edge_index has shape {tuple(edge_index.shape)}; expected (2, edges)")
+    if edge_index.is_floating_point() or edge_index.dtype == torch.bool:
+        raise GraphError(f"edge_index is {str(edge_index.dtype).removeprefix('torch.')}; expected integers")
     return edge_index
 
 

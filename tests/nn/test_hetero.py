@@ -14,7 +14,7 @@ from torch import nn
 from torch_geometric.data import HeteroData
 
 import degreequant as dq
-from degreequant.errors import ConvertError, InputError, PrepareError
+from degreequant.errors import ConvertError, DegreeQuantError, InputError, PrepareError
 from degreequant.nn.prepared import observe
 
 DQ8 = dq.Recipe.degree_quant(bits=8)
@@ -97,6 +97,17 @@ def test_inputs_are_named_by_their_places():
     np.testing.assert_array_equal(engine(call["x_dict"], call["edge_index_dict"] | graph), expected)
     with pytest.raises(InputError, match=r"missing x_dict/paper; this program takes \(x_dict, edge_index_dict\)"):
         engine({"author": call["x_dict"]["author"]}, call["edge_index_dict"])
+    with pytest.raises(InputError, match="got x_dict/paper twice, in x_dict and by itself"):
+        engine(**call, **{"x_dict/paper": call["x_dict"]["paper"]})
+
+
+def test_what_is_wrong_with_edges_says_with_which():
+    engine, call, relation = dq.Engine(trained("SAGE")[1], threads=1), WORLDS["usual"], RELATIONS[1]
+    expected, edges = engine(**call), call["edge_index_dict"][relation]
+    np.testing.assert_array_equal(engine(call["x_dict"], call["edge_index_dict"] | {relation: edges.tolist()}), expected)
+    for wrong, message in ((edges.float(), "edge_index is float32"), (edges + 50, "edge 0 goes from node")):
+        with pytest.raises(DegreeQuantError, match=f"^edge_index_dict/paper__written_by__author: {message}"):
+            engine(call["x_dict"], call["edge_index_dict"] | {relation: wrong})
 
 
 def test_what_nothing_reads_is_in_no_program():
@@ -117,6 +128,8 @@ def test_each_type_is_protected_by_all_that_arrives_at_it(monkeypatch):
     model = dq.prepare(MODELS["SAGE"](), DQ8, example_inputs=WORLDS["usual"]).train()
     model(**WORLDS["usual"], degree_rank={"x_dict/paper": rank})
     assert drawn == {12: (60, None), 9: (60, rank)}
+    with pytest.raises(InputError, match=r"degree_rank has ranks of 'paper'; expected ranks by set, of 'x_dict/author', 'x_dict/paper'"):
+        model(**WORLDS["usual"], degree_rank={"paper": rank})
 
 
 def test_calibration_of_a_data_object():

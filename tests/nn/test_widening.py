@@ -78,6 +78,12 @@ def test_a_graph_of_even_degrees_needs_no_more_bits():
     assert calibrated.dq.recipe == dq.Recipe.ptq(8)
 
 
+def test_where_all_is_zero_nothing_is_lost():
+    x, edge_index = nets.graph()
+    calibrated = dq.calibrate(nets.Net().eval(), (torch.zeros_like(x), edge_index), dq.Recipe.ptq(8))
+    assert calibrated.dq.recipe == dq.Recipe.ptq(8)
+
+
 @pytest.mark.parametrize("value", ["20", True, float("nan")])
 def test_what_is_no_number_of_decibels_is_refused(value):
     with pytest.raises(RecipeError, match=r"widen_below is .*; expected a number of decibels, or None"):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from degreequant.errors import InputError
 from degreequant.memo import TensorMemo
+from degreequant.nn.agreement import check_agreement
 from degreequant.nn.rewriting.roles import Roles, count_of
 from degreequant.nn.sites.site import Context, Site
 from degreequant.nn.tracing.plan import Plan, Step, resolve
@@ -54,7 +55,6 @@ class PreparedModel(nn.Module):
         """The traced forward; arguments as in the original."""
         plan = self.dq.train if self.training else self.dq.eval
         values = plan.form.bind(args, kwargs)
-        _check_nodes(self, values)
         context = Context(self.dq.graphs, self.get_submodule, values=values)
         if self.training or self.dq.recipe.is_float:
             return _run(self, plan, values, context, degree_rank, draws=self.training and self.dq.recipe.protects)
@@ -134,8 +134,12 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def _run(
     model: PreparedModel, plan: Plan, values: dict[str, Any], context: Context, degree_rank: Ranks = None, *, draws: bool = False
 ) -> Any:
+    is_checked = model.dq.roles is None
     with _full_precision(model):
         for step in plan.steps:
+            if step.kind == "site" and not is_checked:
+                _check(model, values)
+                is_checked = True
             if draws and step.kind == "site" and getattr(model, SITES)[step.target].spec.rows == "nodes":
                 context, draws = replace(context, protected=_draw(model.dq, values, degree_rank)), False
             values[step.name] = _call(model, step, values, context)
@@ -143,16 +147,9 @@ def _run(
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def _check_nodes(model: PreparedModel, values: dict[str, Any]) -> None:
-    """Raises `InputError` where two inputs that hold a row for each node do not have as many rows."""
-    roles = model.dq.roles
-    for of_nodes in roles.sets().values() if roles is not None else ():
-        given = {name: values.get(name) for name in of_nodes}
-        told = {name: value for name, value in given.items() if isinstance(value, int) or (isinstance(value, Tensor) and value.dim())}
-        counts = {name: count_of(value) for name, value in told.items()}
-        if len(set(counts.values())) > 1:
-            found = " and ".join(f"{name!r} has {count}" for name, count in counts.items())
-            raise InputError(f"{found} rows; expected one for each node, and they are of one set of nodes")
+def _check(model: PreparedModel, values: dict[str, Any]) -> None:
+    if model.dq.roles is not None:
+        check_agreement(model.dq.roles, values)
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -204,6 +201,10 @@ def _draw(state: Preparation, values: dict[str, Any], degree_rank: Ranks) -> dic
     if degree_rank is None:
         degree_rank = getattr(data, "degree_rank", None)
     counts = {name: count_of(values[told[0]]) for name, told in roles.sets().items()}
+    if isinstance(degree_rank, Mapping) and not degree_rank.keys() <= counts.keys():
+        unknown = ", ".join(map(repr, degree_rank.keys() - counts.keys()))
+        wanted = f"ranks by set, of {', '.join(map(repr, counts))}" if roles.nodes else "a tensor, as there is one set of nodes"
+        raise InputError(f"degree_rank has ranks of {unknown}; expected {wanted}")
     masks: dict[str, Tensor] = {}
     for name in counts:
         edges = tuple(edge_list(values[edges]) for edges in roles.edges_into(name))

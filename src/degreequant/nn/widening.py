@@ -65,7 +65,8 @@ def _signal_to_noise(model: PreparedModel, calls: Iterable[Call]) -> dict[str, f
     result: dict[str, float] = {}
     for name, (key, _) in found.items():
         signal, noise, rows, lost = (sum(part) for part in zip(*seen[name], strict=True))
-        result[key] = min(result.get(key, float("inf")), decibels(signal, noise), decibels(rows, lost))
+        ratios = [decibels(signal, noise), decibels(rows, lost)] if noise else []  # of zeros alone nothing is lost
+        result[key] = min(result.get(key, float("inf")), *ratios, float("inf"))
     return result
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from degreequant.errors import InputError
+from degreequant.errors import DegreeQuantError, InputError
 from degreequant.nesting import argument_of, flattened
 from degreequant.operations import (
     ROWS,
@@ -118,8 +118,14 @@ class Binder:
 
     def _unpacked(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """What lies in dictionaries, lists and tuples, as far as the program reads it."""
-        places = [(name, value) if name in self._names else place for name, value in given.items() for place in flattened(name, value)]
-        return {name: value for name, value in places if name in self._names}
+        found: dict[str, Any] = {}
+        for argument, value in given.items():
+            for name, inner in flattened(argument, value, self._names):
+                if name in found:
+                    raise InputError(f"got {name} twice, in {argument_of(name)} and by itself; {self._wanted()}")
+                if name in self._names:
+                    found[name] = inner
+        return found
 
     def _check_missing(self, given: Mapping[str, Any]) -> None:
         carried = {name for index, *more in self._edges if isinstance(given.get(index), Graph) for name in more}
@@ -151,9 +157,12 @@ class Binder:
         sizes = nodes[sources], nodes[targets]
         if not isinstance(graph, Graph):
             more = [None if name is None else given[name] for name in (weight, types)]
-            if self._forms is None:
-                return Graph(graph, sizes, *more)
-            return Graph.of_forms(self._forms[index, weight, types], graph, sizes, *more)
+            try:
+                if self._forms is None:
+                    return Graph(graph, sizes, *more)
+                return Graph.of_forms(self._forms[index, weight, types], graph, sizes, *more)
+            except DegreeQuantError as error:
+                raise error if len(self._ends) == 1 else type(error)(f"{index}: {error}") from None
         weights, relations = self._weights[index], self._types[index]
         _check_graph(graph, index, weights, relations, sizes)
         for name in (*weights, *relations):

@@ -1,8 +1,11 @@
 """What the inputs of a prepared model are, and which nodes they are about."""
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from torch import Tensor
 
 from degreequant.operations import ROWS, Role
 
@@ -68,5 +71,5 @@ class Roles:
 
 
 def count_of(value: Any) -> int:
-    """The number of nodes that an input tells of."""
-    return value if isinstance(value, int) else len(value)
+    """The number of nodes that an input tells of: its rows, or what it says."""
+    return len(value) if isinstance(value, Tensor) and value.dim() else operator.index(value)
