@@ -7,7 +7,7 @@
 Names are imported when first used: `import degreequant` loads no torch, and neither do `Program`, `Engine` and `Graph`.
 """
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from degreequant.errors import DegreeQuantError, MissingExtraError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from degreequant.runtime.graph import Graph
     from degreequant.runtime.kernels import available_isas
 
-__version__ = metadata.version("degreequant")
+    __version__: str
 
 __all__ = [
     "DegreeQuantError",
@@ -62,16 +62,23 @@ _NEEDS_TORCH = {"DegreeRank", "calibrate", "convert", "diagnose", "prepare", "re
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LAZY:
+    if name == "__version__":
+        value: object = import_module("importlib.metadata").version("degreequant")
+    elif name in _LAZY:
+        value = _imported(name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def _imported(name: str) -> object:
     try:
-        value = getattr(import_module(_LAZY[name]), name)
+        return getattr(import_module(_LAZY[name]), name)
     except ModuleNotFoundError as error:
         if name in _NEEDS_TORCH and (error.name or "").split(".")[0] in ("torch", "torch_geometric"):
             raise MissingExtraError(f"degreequant.{name} needs {error.name}; install it with: pip install 'degreequant[train]'") from None
         raise
-    globals()[name] = value
-    return value
 
 
 def __dir__() -> list[str]:
