@@ -91,7 +91,10 @@ class Engine:
         if (edge_type is None) != (not types):
             wanted = f"takes {' and '.join(types)}" if types else "takes no relations of edges"
             raise GraphError(f"this program {wanted}, and got {'none' if edge_type is None else 'edge_type'}")
-        return Graph.of_forms([form for forms in self._forms.values() for form in forms], edge_index, num_nodes, edge_weight, edge_type)
+        between_sets = isinstance(num_nodes, tuple | list) and len(set(num_nodes)) > 1
+        within = {entry.name for entry in self.program.inputs if entry.role == "edge_index" and len(set(entry.sets)) == 1}
+        forms = [form for (index, *_), forms in self._forms.items() if not (between_sets and index in within) for form in forms]
+        return Graph.of_forms(forms, edge_index, num_nodes, edge_weight, edge_type)
 
     def __repr__(self) -> str:
         names = ", ".join(entry.name for entry in self.program.inputs)
