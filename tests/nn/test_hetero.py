@@ -114,16 +114,17 @@ def test_a_graph_between_types_has_no_forms_of_those_within_one():
     class Mixed(nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv = pyg.HeteroConv({RELATIONS[0]: pyg.SAGEConv((5, 7), 8), RELATIONS[2]: pyg.GCNConv(7, 8)})
+            convs = {RELATIONS[0]: pyg.SAGEConv((5, 7), 8), RELATIONS[1]: pyg.SAGEConv((7, 5), 8), RELATIONS[2]: pyg.GCNConv(7, 8)}
+            self.conv = pyg.HeteroConv(convs)
 
         def forward(self, x_dict, edge_index_dict):
             return self.conv(x_dict, edge_index_dict)["paper"]
 
-    edges = {of: WORLDS["usual"]["edge_index_dict"][of] for of in (RELATIONS[0], RELATIONS[2])}
+    edges = {of: WORLDS["usual"]["edge_index_dict"][of] for of in RELATIONS[:3]}
     call = {"x_dict": WORLDS["usual"]["x_dict"], "edge_index_dict": edges}
     engine = dq.Engine(dq.convert(dq.calibrate(Mixed(), call)), threads=1)
     graphs = {RELATIONS[0]: engine.graph(edges[RELATIONS[0]], (12, 9)), RELATIONS[2]: engine.graph(edges[RELATIONS[2]], 9)}
-    np.testing.assert_array_equal(engine(call["x_dict"], graphs), engine(**call))
+    np.testing.assert_array_equal(engine(call["x_dict"], edges | graphs), engine(**call))
 
 
 def test_what_nothing_reads_is_in_no_program():
