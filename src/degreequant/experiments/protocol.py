@@ -27,7 +27,8 @@ class Protocol:
         dropout: Its dropout.
         settings: Hyperparameters.
         seeds: How many runs a published figure is a mean over.
-        low_bits: Settings of recipes whose activations have fewer than 8 bits, of every method.
+        quantized: Settings of the recipe of every method that quantizes.
+        low_bits: The same of those whose activations have fewer than 8 bits.
     """
 
     architecture: str
@@ -35,12 +36,14 @@ class Protocol:
     dropout: float
     settings: Settings
     seeds: int
+    quantized: Mapping[str, Any] = field(default_factory=dict)
     low_bits: Mapping[str, Any] = field(default_factory=dict)
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """A method's recipe as the data set has it."""
-        few = recipe.activation_bits is not None and recipe.activation_bits < 8
-        return recipe.replace(**self.low_bits) if few else recipe
+        if recipe.activation_bits is None:
+            return recipe
+        return recipe.replace(**self.quantized, **(self.low_bits if recipe.activation_bits < 8 else {}))
 
 
 def protocols(dataset: Dataset) -> Mapping[str, Protocol]:
