@@ -1,5 +1,8 @@
 """Models as users write them, graphs with everything that a graph may have, and a short training run."""
 
+from typing import Any
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -128,3 +131,13 @@ def quantizer(site: Site) -> ActivationQuantizer:
 def codes(model: nn.Module, *inputs: Tensor, **named: Tensor) -> dict[str, Codes]:
     """What every step stores in an exact forward."""
     return stored_codes(model, *inputs, **named)
+
+
+def assert_engine_is_model(model: nn.Module, program: dq.Program, call: dict[str, Any], isa: str | None = None) -> None:
+    """Engine and model called alike, by name: every code is the same, and so is the output but for the last rounding of float32."""
+    expected, engine = codes(model, **call), dq.Engine(program, threads=1, isa=isa)
+    found = engine.codes(**call)
+    assert list(found) == list(expected)
+    for key, stored in expected.items():
+        np.testing.assert_array_equal(found[key], stored.codes.numpy(), err_msg=key)
+    np.testing.assert_allclose(engine(**call), model(**call).detach(), rtol=1e-5, atol=1e-5)

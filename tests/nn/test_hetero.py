@@ -42,25 +42,16 @@ def trained(name):
     return model, dq.convert(model)
 
 
-def engine_is_model(model, program, call, isa=None):
-    expected, engine = nets.codes(model, **call), dq.Engine(program, threads=1, isa=isa)
-    found = engine.codes(**call)
-    assert list(found) == list(expected)
-    for key, stored in expected.items():
-        np.testing.assert_array_equal(found[key], stored.codes.numpy(), err_msg=key)
-    np.testing.assert_allclose(engine(**call), model(**call).detach(), rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_codes_of_engine_and_model_are_identical(name, isa):
     for call in WORLDS.values():
-        engine_is_model(*trained(name), call, isa)
+        nets.assert_engine_is_model(*trained(name), call, isa)
 
 
 @given(st.sampled_from(sorted(MODELS)), st.integers(1, 12), st.integers(1, 12), st.integers(0, 40), st.integers(0, 2**31))
 @settings(max_examples=20)
 def test_on_any_types(name, authors, papers, edges, seed):
-    engine_is_model(*trained(name), world(authors, papers, edges, seed))
+    nets.assert_engine_is_model(*trained(name), world(authors, papers, edges, seed))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -156,7 +147,7 @@ def test_calibration_of_a_data_object():
     for relation, edge_index in WORLDS["usual"]["edge_index_dict"].items():
         data[relation].edge_index = edge_index
     model = dq.calibrate(MODELS["SAGE"](), data)
-    engine_is_model(model, dq.convert(model), WORLDS["usual"])
+    nets.assert_engine_is_model(model, dq.convert(model), WORLDS["usual"])
     assert dq.diagnose(model, data).stored
 
 

@@ -40,25 +40,16 @@ def trained(name, recipe):
     return model, dq.convert(model)
 
 
-def engine_is_model(model, program, call, isa=None):
-    expected, engine = nets.codes(model, **call), dq.Engine(program, threads=1, isa=isa)
-    found = engine.codes(**call)
-    assert list(found) == list(expected)
-    for key, stored in expected.items():
-        np.testing.assert_array_equal(found[key], stored.codes.numpy(), err_msg=key)
-    np.testing.assert_allclose(engine(**call), model(**call).detach(), rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_codes_of_engine_and_model_are_identical(name, isa):
     for call in WORLDS.values():
-        engine_is_model(*trained(name, DQ8), call, isa)
+        nets.assert_engine_is_model(*trained(name, DQ8), call, isa)
 
 
 @given(st.sampled_from(sorted(CONVOLUTIONS)), st.integers(1, 12), st.integers(1, 12), st.integers(0, 40), st.integers(0, 2**31))
 @settings(max_examples=25)
 def test_on_any_two_sets(name, sources, targets, edges, seed):
-    engine_is_model(*trained(name, DQ8), world(sources, targets, edges, seed))
+    nets.assert_engine_is_model(*trained(name, DQ8), world(sources, targets, edges, seed))
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
@@ -102,7 +93,7 @@ def test_edge_weights_between_two_sets():
 
     call = WORLDS["usual"] | {"edge_weight": torch.rand(24)}
     model = nets.train(dq.prepare(Weighed(), DQ8, example_inputs=call), **call, steps=2).eval()
-    engine_is_model(model, dq.convert(model), call)
+    nets.assert_engine_is_model(model, dq.convert(model), call)
 
 
 # -- batches of sampled neighbours
@@ -175,7 +166,7 @@ def test_a_model_of_sampled_neighbours(name):
         model(**batch([seed, 7, 9, 20 + seed], seed)).square().sum().backward()
     program = dq.convert(model.eval())
     for call in (batch([3, 7, 30, 12]), batch([5], seed=4), batch(list(range(40)), most=1), batch([1, 2], most=0)):
-        engine_is_model(model, program, call)
+        nets.assert_engine_is_model(model, program, call)
 
 
 def test_a_node_is_protected_in_all_layers_or_in_none_by_all_edges_that_reach_it(monkeypatch):
@@ -221,7 +212,7 @@ def test_the_seeds_of_a_batch_are_the_first_rows():
 
     model = nets.train(dq.prepare(Seeds(), DQ8, example_inputs=call(6)), **call(6), steps=2).eval()
     for size in (1, 20, 0):
-        engine_is_model(model, dq.convert(model), call(size))
+        nets.assert_engine_is_model(model, dq.convert(model), call(size))
 
 
 def test_batches_of_the_loader_of_pyg():
@@ -235,7 +226,7 @@ def test_batches_of_the_loader_of_pyg():
         model(part.x, part.edge_index)[: part.batch_size].square().sum().backward()
     program = dq.convert(model.eval())
     for part in NeighborLoader(Data(x=x, edge_index=edge_index), num_neighbors=[3, 3], batch_size=16):
-        engine_is_model(model, program, {"x": part.x, "edge_index": part.edge_index})
+        nets.assert_engine_is_model(model, program, {"x": part.x, "edge_index": part.edge_index})
 
 
 def test_two_graphs_of_their_own():
@@ -258,4 +249,4 @@ def test_two_graphs_of_their_own():
 
     model = nets.train(dq.prepare(Siamese(), DQ8), **call(9, 6), steps=2).eval()
     for sizes in ((9, 6), (2, 11)):
-        engine_is_model(model, dq.convert(model), call(*sizes))
+        nets.assert_engine_is_model(model, dq.convert(model), call(*sizes))
