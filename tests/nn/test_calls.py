@@ -43,7 +43,7 @@ WRONG_DATA = {
     "no edges in an object": (Data(x=X), InputTypeError, "missing: edge_index"),
     "too many": ((X, EDGES, EDGES), PrepareError, "has 3 values; the forward takes 2"),
     "too narrow": ((X[:, :3], EDGES), PrepareError, "has 'x' with 3 channels, and a layer that reads it takes 5"),
-    "too narrow, the second": ([(X, EDGES), (X[:, :3], EDGES)], InputError, r"'x' has shape \(\d+, 3\); expected \(rows, 5\)"),
+    "too narrow, the second": ([(X, EDGES), (X[:, :3], EDGES)], InputError, r"'x' has shape \(\d+, 3\); expected a tensor \(rows, 5\)"),
     "NaN": ((spoiled(torch.nan), EDGES), InputError, "the input 'x' holds NaN or infinite values"),
     "infinite": (Data(x=spoiled(-torch.inf), edge_index=EDGES), InputError, "the input 'x' holds NaN or infinite values"),
     "integers": ((X.long(), EDGES), InputTypeError, r"'x' is torch.int64; expected floating-point values"),

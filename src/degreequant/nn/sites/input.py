@@ -77,7 +77,9 @@ class InputSite(Site):
         if not isinstance(x, Tensor):
             raise InputTypeError(f"the input {self.spec.name!r} is a {type(x).__name__}; expected a tensor (rows, channels)")
         if x.dim() != 2 or self._width not in (None, x.shape[1]):
-            raise InputError(f"the input {self.spec.name!r} has shape {tuple(x.shape)}; expected (rows, {self._width or 'channels'})")
+            raise InputError(
+                f"the input {self.spec.name!r} has shape {tuple(x.shape)}; expected a tensor (rows, {self._width or 'channels'})"
+            )
         if not x.is_floating_point():
             raise InputTypeError(f"the input {self.spec.name!r} is {x.dtype}; expected floating-point values: call .float() on it")
         return x
