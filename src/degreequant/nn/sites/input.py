@@ -75,7 +75,7 @@ class InputSite(Site):
         if isinstance(x, Tensor) and x.dim() == 1 and x.is_floating_point() and self.spec.rows == "edges":
             return x.unsqueeze(-1)
         if not isinstance(x, Tensor):
-            raise InputTypeError(f"the input {self.spec.name!r} is a {type(x).__name__}; expected a tensor (rows, channels)")
+            raise InputError(f"the input {self.spec.name!r} is a {type(x).__name__}; expected a tensor (rows, channels)")
         if x.dim() != 2 or self._width not in (None, x.shape[1]):
             raise InputError(
                 f"the input {self.spec.name!r} has shape {tuple(x.shape)}; expected a tensor (rows, {self._width or 'channels'})"
