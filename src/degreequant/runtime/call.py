@@ -72,6 +72,7 @@ class Binder:
         self._forms = forms
         self._names = [entry.name for entry in program.inputs]
         self._arguments = list(dict.fromkeys(map(argument_of, self._names)))
+        self._plain = set(self._names) if self._arguments == self._names else None
         self._readers = [(entry.name, _READERS[entry.role], entry.channels or 0) for entry in program.inputs if entry.role in ROWS]
         self._nodes = [(entry.name, entry.sets[0]) for entry in program.inputs if ROWS.get(entry.role) == "nodes"]
         self._counts = [(entry.name, entry.sets[0]) for entry in program.inputs if entry.role == "count"]
@@ -95,7 +96,15 @@ class Binder:
             _check_meeting(meeting, call)
         return call
 
-    def _by_name(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def _by_name(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        given = inputs if not args and inputs.keys() == self._plain else self._sorted_out(args, inputs)
+        for value in given.values():
+            if value is None:
+                self._check_missing(given)
+        return given
+
+    def _sorted_out(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments that are not just the inputs, each by its name."""
         names = self._arguments
         if len(args) > len(names):
             raise InputError(f"got {len(args)} inputs by position; {self._wanted()}")
@@ -111,9 +120,6 @@ class Binder:
             given = self._unpacked(given)
         if len(given) < len(self._names):
             self._check_missing(given)
-        for value in given.values():
-            if value is None:
-                self._check_missing(given)
         return given
 
     def _unpacked(self, given: Mapping[str, Any]) -> dict[str, Any]:
