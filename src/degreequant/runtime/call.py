@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from degreequant.errors import DegreeQuantError, InputError
-from degreequant.nesting import argument_of, flattened
+from degreequant.nesting import argument_of, flattened, longer_lists
 from degreequant.operations import (
     ROWS,
     Aggregate,
@@ -108,6 +108,8 @@ class Binder:
     def _sorted_out(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments that are not just the inputs, each by its name."""
         names = self._arguments
+        if len(args) == 1 and not inputs and len(names) > 1 and all(hasattr(args[0], name) for name in names):
+            args = [getattr(args[0], name) for name in names]  # of a data object
         if len(args) > len(names):
             raise InputError(f"got {len(args)} inputs by position; {self._wanted()}")
         given = dict(zip(names, args, strict=False))
@@ -128,6 +130,8 @@ class Binder:
         """What lies in dictionaries, lists and tuples, as far as the program reads it."""
         found: dict[str, Any] = {}
         for argument, value in given.items():
+            if longer := longer_lists(argument, value, self._names):
+                raise InputError(f"{', '.join(longer)} holds more than the program reads; {self._wanted()}, or inputs by their names")
             for name, inner in flattened(argument, value, self._names):
                 if name in found:
                     raise InputError(f"got {name} twice, in {argument_of(name)} and by itself; {self._wanted()}")
