@@ -29,6 +29,12 @@ from degreequant.scheme import Grid, TensorSpec
 
 X = Input("x", "features", 4)
 EDGES = Input("edge_index", "edge_index")
+BATCH = Input("batch", "batch")
+EDGE_ATTR = Input("edge_attr", "edge_features", 3)
+ATOMS = Input("x", "categories", 2)
+BONDS = Input("edge_attr", "edge_categories", 1)
+CATEGORIES = 5
+"""How many categories each table of a sample has."""
 WEIGHTS = Input("edge_weight", "edge_weight")
 
 

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 import programs
-from programs import aggregate, grid, linear, requantize
+from programs import ATOMS, BATCH, BONDS, CATEGORIES, EDGE_ATTR, aggregate, grid, linear, requantize
+from samples_float import float_gat, float_gin
 
 from degreequant.operations import (
     Add,
@@ -15,17 +16,6 @@ from degreequant.operations import (
     EdgeNorm,
     EdgeSet,
     Embedding,
-    FloatActivation,
-    FloatAdd,
-    FloatAggregate,
-    FloatAttend,
-    FloatConcat,
-    FloatEmbedding,
-    FloatInput,
-    FloatLinear,
-    FloatPool,
-    FloatRelu,
-    FloatRescale,
     Gather,
     Head,
     Input,
@@ -48,13 +38,6 @@ from degreequant.operations.graph import PLAIN_SUM
 from degreequant.packing import WeightCodes
 from degreequant.program import Program
 from degreequant.scheme import Grid, TensorSpec
-
-BATCH = Input("batch", "batch")
-EDGE_ATTR = Input("edge_attr", "edge_features", 3)
-ATOMS = Input("x", "categories", 2)
-BONDS = Input("edge_attr", "edge_categories", 1)
-CATEGORIES = 5
-"""How many categories each table of a sample has."""
 
 
 def embedding(name, source, on, channels, *, column=0, seed=0):
@@ -221,48 +204,6 @@ def together():
         Largest("largest", "even", grid(), 6, 2, 3),
     )
     return Program((programs.X, BATCH), operations, "largest")
-
-
-def array(*shape, seed):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def float_gin():
-    """As `gin`, in float32: every way in which a sum ends."""
-    operations = (
-        FloatInput("x", "x", 4),
-        FloatAggregate("conv1", "x", 4, "edge_index", None, PLAIN_SUM, array(4, seed=1), 1.25, array(4, seed=2), True),
-        FloatLinear("mlp", "conv1", 6, array(6, 4, seed=3), array(6, seed=4), True),
-        FloatRescale("norm", "mlp", 6, array(6, seed=5), array(6, seed=6)),
-        FloatRelu("relu", "norm", 6),
-        FloatLinear("skip", "x", 6, array(6, 4, seed=7), None),
-        FloatAdd("sum", "relu", 6, "skip", array(6, seed=8), True),
-        FloatConcat("joined", "sum", 16, ("x", "relu")),
-        FloatPool("pool", "joined", 16, "batch", "mean", array(16, seed=9), array(16, seed=10)),
-        FloatPool("largest", "joined", 16, "batch", "max"),
-        FloatConcat("readout", "pool", 32, ("largest",), True),
-        FloatLinear("head", "readout", 1, array(1, 32, seed=11), None),
-        FloatActivation("end", "head", 1, "softplus", (0.5, 20.0)),
-    )
-    return Program((programs.X, programs.EDGES, BATCH), operations, "end", "sigmoid", squeeze=True)
-
-
-def float_gat():
-    """As `molecules`, in float32: attention of heads side by side with logits of edges, and of heads averaged."""
-    first = ("edge_index", 2, False, True)
-    operations = (
-        FloatEmbedding("atom", "x", 4, 0, array(CATEGORIES, 4, seed=12)),
-        FloatEmbedding("charge", "x", 4, 1, array(CATEGORIES, 4, seed=13)),
-        FloatAdd("x", "atom", 4, "charge"),
-        FloatEmbedding("bond", "edge_attr", 2, 0, array(CATEGORIES, 2, seed=14)),
-        FloatLinear("conv1.att", "x", 4, array(4, 4, seed=15), None),
-        FloatAttend("conv1", "x", 4, "conv1.att", "bond", *first, None, 0.2, array(4, seed=16), array(4, seed=17)),
-        FloatActivation("elu", "conv1", 4, "elu", (1.0,)),
-        FloatLinear("conv2.att", "elu", 4, array(4, 4, seed=18), None),
-        FloatAttend("conv2", "elu", 4, "conv2.att", "bond", *first, array(2, seed=19), 0.0, relu=True),
-        FloatAttend("conv3", "conv2", 2, "conv2.att", None, "edge_index", 2, True, False, None, 1.0),
-    )
-    return Program((ATOMS, programs.EDGES, BONDS), operations, "conv3", "softmax")
 
 
 SAMPLES = {
