@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch_geometric.nn as pyg
+from agreement import check_instruction_sets
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 
@@ -113,14 +114,6 @@ def converted(model: nn.Module, given: dict[str, Tensor]) -> Any:
     return dq.convert(prepared.eval())
 
 
-def check(program: Any, given: dict[str, Tensor]) -> None:
-    """Asserts that all instruction sets compute the codes of the plain loops."""
-    expected = dq.Engine(program, threads=1, isa="reference").codes(**given)
-    for isa in dq.available_isas():
-        for name, codes in dq.Engine(program, threads=2, isa=isa).codes(**given).items():
-            np.testing.assert_array_equal(codes, expected[name], err_msg=f"{isa}: {name}")
-
-
 def peers(model: nn.Module, given: dict[str, Tensor]) -> dict[str, Callable[[], Tensor]]:
     """PyG's layer in the forms that it takes, each of which gives the same."""
 
@@ -157,7 +150,7 @@ def timed(name: str, options: argparse.Namespace) -> record.Row:
     model = OneLayer(layer.make(options.channels, world.degrees())).eval()
     given = world.given(layer)
     program = converted(model, given)
-    check(program, small.given(layer))
+    check_instruction_sets(program, small.given(layer))
     engine = dq.Engine(program, threads=options.threads)
     graph = engine.graph(given["edge_index"], options.nodes)
     contenders: dict[str, Callable[[], Any]] = dict(peers(model, given))

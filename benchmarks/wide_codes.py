@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from agreement import check_instruction_sets
 from torch import nn
 
 import degreequant as dq
@@ -38,14 +39,6 @@ def calibrated(model: nn.Module, batch: dict[str, torch.Tensor], bits: int) -> d
     """The model's program with convolutions of so many bits."""
     recipe = dq.Recipe.ptq(min(bits, 8), ranges="minmax").replace(widen_below=None)
     return dq.convert(dq.calibrate(model, batch, recipe.override("convs", activation_bits=bits)))
-
-
-def check(program: dq.Program, batch: dict[str, torch.Tensor]) -> None:
-    """Asserts that all instruction sets compute the codes of the plain loops."""
-    expected = dq.Engine(program, threads=1, isa="reference").codes(**batch)
-    for isa in dq.available_isas():
-        found = dq.Engine(program, threads=2, isa=isa).codes(**batch)
-        assert all((found[name] == codes).all() for name, codes in expected.items()), isa
 
 
 def pyg_forms(model: nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, Callable[[], Any]]:
@@ -82,7 +75,7 @@ def main() -> None:
     programs |= {f"{bits} bits": calibrated(model, batch, bits) for bits in BITS}
     for name, program in programs.items():
         if name != "float32":
-            check(program, small)
+            check_instruction_sets(program, small)
         engine = dq.Engine(program, threads=options.threads)
         graph = engine.graph(batch["edge_index"], len(batch["x"]))
         contenders[name] = partial(engine, **{**batch, "edge_index": graph})
