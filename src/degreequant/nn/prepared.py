@@ -95,32 +95,34 @@ def _rebuild(base: type[nn.Module]) -> PreparedModel:
 def stored_codes(model: PreparedModel, *args: Any, **kwargs: Any) -> dict[str, Codes]:
     """The codes of every stored tensor in an exact forward, by the name of the Program's operation."""
     stored: dict[str, Codes] = {}
-    plan = model.dq.eval
     with evaluating(model), torch.no_grad():
-        values = plan.form.bind(args, kwargs)
-        _run_exactly(model, plan, values, Context(model.dq.graphs, model.get_submodule, stored=stored, values=values))
+        _run_exactly(model, *_evaluation(model, args, kwargs, stored))
     return stored
 
 
 def stored_floats(model: PreparedModel, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
     """The same tensors as training computes them, with frozen ranges, no dropout and no protection."""
     stored: dict[str, Tensor] = {}
-    plan = model.dq.eval
     with evaluating(model), torch.no_grad():
-        values = plan.form.bind(args, kwargs)
-        _run(model, plan, values, Context(model.dq.graphs, model.get_submodule, stored=stored, values=values))
+        _run(model, *_evaluation(model, args, kwargs, stored))
     return stored
 
 
 def observe(model: PreparedModel, *args: Any, **kwargs: Any) -> None:
     """Observes ranges in a forward that is otherwise one of evaluation: no dropout, no statistics moved. Nodes are protected as the recipe
     says, so that hubs have less say in the ranges."""
-    plan = model.dq.eval
     with evaluating(model), torch.no_grad():
         getattr(model, SITES).train()
-        values = plan.form.bind(args, kwargs)
-        context = Context(model.dq.graphs, model.get_submodule, values=values)
-        _run(model, plan, values, context, draws=model.dq.recipe.protects)
+        _run(model, *_evaluation(model, args, kwargs), draws=model.dq.recipe.protects)
+
+
+def _evaluation(
+    model: PreparedModel, args: tuple[Any, ...], kwargs: Mapping[str, Any], stored: dict[str, Any] | None = None
+) -> tuple[Plan, dict[str, Any], Context]:
+    """What a call in `eval()` runs: the plan, its inputs by name, and the context; `stored` is where it puts what is stored."""
+    plan = model.dq.eval
+    values = plan.form.bind(args, kwargs)
+    return plan, values, Context(model.dq.graphs, model.get_submodule, stored=stored, values=values)
 
 
 @contextmanager

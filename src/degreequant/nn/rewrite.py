@@ -22,6 +22,7 @@ from degreequant.nn.rewriting.rewriter import Rewriter
 from degreequant.nn.rewriting.roles import Roles
 from degreequant.nn.sites.site import Site
 from degreequant.nn.tracing.form import Form
+from degreequant.nn.tracing.idioms import in_one_form
 from degreequant.nn.tracing.plan import Plan
 from degreequant.nn.tracing.trace import Whole, trace
 from degreequant.protect import Protection
@@ -100,7 +101,7 @@ def _traced(model: nn.Module, form: Form, training: bool, whole: Whole) -> Plan:
 
 def _expanded(model: nn.Module, plan: Plan, recipe: Recipe, training: bool, whole: Whole) -> Plan:
     model.train(training)
-    return expand(plan.read_once(), model, recipe, whole)
+    return expand(in_one_form(plan.read_once()), model, recipe, whole)
 
 
 def _by_name(model: nn.Module, example: Mapping[str, Any] | tuple[Any, ...] | None) -> dict[str, Any]:

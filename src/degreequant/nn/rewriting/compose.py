@@ -73,6 +73,11 @@ class Composer:
             self._of_maximum(step)
         elif step.target in _GATHERS and (index := self._categories(step)) is not None:
             self._lookup(step, index)
+        elif step.target in _GATHERS and self._picks_by_input(step):
+            raise PrepareError(
+                f"{describe(step)} picks rows of a stored tensor by an input of the model: prepare takes the ends of edges, "
+                f"x[edge_index[0]]; that nodes get what their graph has, u[batch], is no operation of the engine"
+            )
         elif step.target in _JOINS:
             return self.rows.join(step)
         elif self.within.take(step):
@@ -89,6 +94,14 @@ class Composer:
         if not isinstance(table, Ref) or not isinstance(index, Ref) or table.name not in self.structure.static:
             return None
         return index if self.values.kinds.get(self.values.name(index)) == "input" else None
+
+    def _picks_by_input(self, step: Step) -> bool:
+        """Whether rows of something that is stored are picked by integers that the model is given."""
+        value, index = (step.args[0], step.args[-1]) if len(step.args) > 1 else (None, None)
+        if not isinstance(value, Ref) or not isinstance(index, Ref):
+            return False
+        kinds = [self.values.kinds.get(self.values.name(item)) for item in (value, index)]
+        return kinds[0] in ("stored", "lazy") and kinds[1] == "input"
 
     def _lookup(self, step: Step, index: Ref) -> None:
         """Rows of a parameter, by category."""

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from types import CodeType, FunctionType
 from typing import Any
 
-from torch import fx
+from torch import fx, nn
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
+from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import add_remaining_self_loops, add_self_loops, degree, remove_self_loops, scatter, softmax
 
@@ -34,6 +35,7 @@ def functions_as_steps() -> Iterator[None]:
     reaches them: by a global of any module, an attribute of the model, or a list."""
     # Layers that take pairs give self loops to as many nodes as are both sources and targets.
     builtins.min = _least
+    checked, Aggregation.__call__ = Aggregation.__call__, _unchecked
     kept: list[tuple[Any, CodeType, Any]] = [(function, function.__code__, function.__defaults__) for function in RECORDED]
     try:
         for index, (function, _, _) in enumerate(kept):
@@ -42,9 +44,15 @@ def functions_as_steps() -> Iterator[None]:
         yield
     finally:
         builtins.min = _MINIMUM
+        Aggregation.__call__ = checked
         for function, code, defaults in kept:
             function.__code__ = code
             function.__defaults__ = defaults
+
+
+def _unchecked(aggregation: nn.Module, x: Any, index: Any = None, ptr: Any = None, dim_size: Any = None, dim: int = -2, **more: Any) -> Any:
+    """The call of an aggregation without PyG's look at the largest index, which a trace does not have."""
+    return nn.Module.__call__(aggregation, x, index=index, ptr=ptr, dim_size=dim_size, dim=dim, **more)
 
 
 def _least(*values: Any, **options: Any) -> Any:

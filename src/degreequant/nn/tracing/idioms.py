@@ -1,0 +1,56 @@
+"""Ways of writing a forward that mean what others mean: a plan has each in one form before sites take their places in it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
+from torch_geometric.utils import scatter
+
+from degreequant.nn.tracing.plan import Plan, Step
+from degreequant.nn.tracing.references import Ref, references
+
+_READOUTS: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(("sum", "add"), global_add_pool),
+    "mean": global_mean_pool,
+    **dict.fromkeys(("max", "amax"), global_max_pool),
+}
+
+
+def in_one_form(plan: Plan) -> Plan:
+    """The plan with a `scatter` by an input of integers, the graph of each node, as the readout that it is; and with a sum of the channels
+    at its end, which leaves a vector, as one that keeps the channel, and a squeeze."""
+    integers = {item.name for item in (*plan.arguments, *filter(plan.reads_argument, plan.steps)) if item.sort == "integers"}
+    steps: list[Step] = []
+    for step in plan.steps:
+        if step.target is scatter:
+            steps.append(_readout(step, integers) or step)
+        elif _is_sum_of_channels(step) and _ends(plan, step):
+            kept = replace(step, name=f"{step.name}.kept", args=(step.args[0], -1), kwargs={"keepdim": True}, tail=(1,))
+            steps += [kept, replace(step, kind="method", target="squeeze", args=(Ref(kept.name), -1), kwargs={})]
+        else:
+            steps.append(step)
+    return replace(plan, steps=tuple(steps))
+
+
+def _readout(step: Step, integers: set[str]) -> Step | None:
+    given = step.by_name(("src", "index", "dim", "dim_size", "reduce"))
+    index, pool = given["index"], _READOUTS.get(given.get("reduce", "sum"))
+    by_graph = isinstance(index, Ref) and index.name in integers and given.get("dim_size") is None
+    rows = given.get("dim", 0) == 0 or (given["dim"] == -2 and len(step.tail or ()) == 1)
+    return replace(step, target=pool, args=(given["src"], index), kwargs={}) if pool and by_graph and rows else None
+
+
+def _is_sum_of_channels(step: Step) -> bool:
+    dim = step.kwargs.get("dim", step.args[1] if len(step.args) > 1 else None)
+    keeps = step.kwargs.get("keepdim", False) or len(step.args) > 2
+    return step.target in ("sum", torch.sum) and dim in (-1, 1) and not keeps and step.tail == ()
+
+
+def _ends(plan: Plan, step: Step) -> bool:
+    """Whether only a sigmoid or nothing follows."""
+    readers = plan.readers(step.name)
+    return all(reader.target in ("sigmoid", torch.sigmoid) for reader in readers) and (
+        bool(readers) or step.name in references(plan.result)
+    )
