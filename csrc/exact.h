@@ -104,6 +104,8 @@ class ExactRequantizer {
     if (kind_ == Kind::uniform && rule.row.count == 0) set_uniform(bounded(rule.channel.at(0)));
   }
 
+  DEGREEQUANT_INLINE const Requantize& rule() const noexcept { return rule_; }
+
   // Before the first codes of each row.
   DEGREEQUANT_INLINE void start_row(int64_t row) noexcept {
     if (rule_.row.count == 0) return;
