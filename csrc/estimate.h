@@ -135,10 +135,8 @@ class EstimatingRequantizer {
         scale_mask_(rule.prepared.estimate.scale == nullptr ? 0 : ~int64_t{0}),
         bias_mask_(rule.prepared.estimate.bias == nullptr ? 0 : ~int64_t{0}),
         channel_factor_(rule.channel.count == 1 ? real(bounded(rule.channel.at(0))) : 1.0F),
-        row_factor_(Lanes::set(channel_factor_)),
-        near_(rule.prepared.estimate.possible),
-        exact_(rule) {
-    rounder_.trust(near_, rule.prepared.estimate.error);
+        row_factor_(Lanes::set(channel_factor_)) {
+    rounder_.trust(rule.prepared.estimate.possible, rule.prepared.estimate.error);
   }
 
   DEGREEQUANT_INLINE const Requantize& rule() const noexcept { return rule_; }
@@ -149,11 +147,10 @@ class EstimatingRequantizer {
     if (rule_.row.count == 0) return;
     const Multiplier m = rule_.row.at(row);
     const CodeRange shifts = rule_.prepared.shifts;
-    near_ = rule_.prepared.estimate.combines && (m.mantissa >= kNormal || m.mantissa <= -kNormal) &&
-            m.shift - 31 + shifts.low >= kAddendBits && m.shift - 31 + shifts.high <= kMaxShift;
-    if (!near_) return exact_.start_row(row);
-    rounder_.trust(true, rule_.prepared.estimate.error);
-    row_factor_ = Lanes::set(real(m) * channel_factor_);
+    const bool near = rule_.prepared.estimate.combines && (m.mantissa >= kNormal || m.mantissa <= -kNormal) &&
+                      m.shift - 31 + shifts.low >= kAddendBits && m.shift - 31 + shifts.high <= kMaxShift;
+    rounder_.trust(near, rule_.prepared.estimate.error);
+    if (near) row_factor_ = Lanes::set(real(m) * channel_factor_);
   }
 
   // Of the channels from `col` on, a multiple of the lanes.
@@ -172,7 +169,6 @@ class EstimatingRequantizer {
 
   // The codes of the first `count` accumulators of a vector, of a row's columns from `col` on.
   DEGREEQUANT_INLINE Integers codes(Integers acc, const Channels& channels, int64_t col, int64_t count) const noexcept {
-    if (!near_) return exact_codes(exact_, acc, col, count);
     Integers result;
     if (unsure(estimate(acc, channels, result)) != 0) [[unlikely]] {
       result = exact_codes(rule_, row_, acc, col, count);
@@ -188,10 +184,6 @@ class EstimatingRequantizer {
   alignas(64) static constexpr float kZeros[16] = {};
   static_assert(Lanes::kLanes <= 16);
 
-  [[gnu::noinline]] static Integers exact_codes(const Exact& exact, Integers acc, int64_t col, int64_t count) noexcept {
-    return exact.codes(acc, col, count);
-  }
-  // The same where `exact_` does not stand at the row.
   [[gnu::noinline]] static Integers exact_codes(const Requantize& rule, int64_t row, Integers acc, int64_t col, int64_t count) noexcept {
     Exact exact(rule);
     exact.start_row(row);
@@ -207,8 +199,6 @@ class EstimatingRequantizer {
   int64_t bias_mask_;
   float channel_factor_;  // of all channels, where they share one
   Vector row_factor_;     // that and the row's
-  bool near_;             // estimates are near enough, in the row at hand
-  Exact exact_;           // stands at the row where they are not
 };
 
 }  // namespace degreequant
