@@ -68,7 +68,7 @@ DEGREEQUANT_INLINE uint32_t estimate(const Attending<Simd>& a, int64_t vector, t
   auto factor = Estimates::as_floats(a.ordered.pick(a.factors, vector));
   if (!a.is_uniform) factor = Estimates::multiply(factor, Estimates::load_some(rule.scale + col, count));
   const auto bias = rule.bias == nullptr ? Estimates::set(0.0F) : Estimates::load_some(rule.bias + col, count);
-  return a.rounder.round(Estimates::fma(Estimates::to_floats(sums), factor, bias), codes);
+  return a.rounder.unsure(a.rounder.round(Estimates::fma(Estimates::to_floats(sums), factor, bias), codes));
 }
 
 // The same by the rule.

@@ -31,23 +31,55 @@ DEGREEQUANT_INLINE CodeView<Byte> joined(CodeView<Byte> x, int64_t begin, int64_
   return {x.row(begin), 1, (end - begin) * x.cols, x.type, (end - begin) * x.stride};
 }
 
+// Sums of rows. One look whether the estimates are sure serves several vectors, as every look waits for them.
 template <typename Simd>
-DEGREEQUANT_INLINE void add_rows(const Addition& sum, MutableCodes out, int64_t begin, int64_t end) noexcept {
-  const SumEstimator<typename Simd::Estimates> estimator(sum, out.cols);
-  const auto term = [&](const Addition::Term& t, int64_t row, int64_t col, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
-    return Simd::subtract(load_vector<Simd>(t.x, row, col, count), Simd::set(t.zero_point));
-  };
-  for_vectors<Simd>(out.cols, begin, end, [&](int64_t row, int64_t col, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
-    const auto a = term(sum.a, row, col, count), b = term(sum.b, row, col, count);
-    const auto addend = sum.addend == nullptr ? Simd::set(0) : Simd::load_some(sum.addend + col, count);
-    const auto bias = sum.addend == nullptr ? Simd::Estimates::set(0) : estimator.bias(addend);
-    typename Simd::Vector codes;
-    if (estimator.codes(a, b, bias, codes) != 0) [[unlikely]] {
-      codes = Simd::codes_of_sum(sum, a, b, addend);
+class RowSums {
+ public:
+  using Vector = typename Simd::Vector;
+  using Estimates = typename Simd::Estimates;
+  static constexpr int kMany = 4;
+
+  DEGREEQUANT_INLINE RowSums(const Addition& sum, MutableCodes out) noexcept
+      : sum_(sum),
+        out_(out),
+        estimator_(sum, out.cols),
+        a_zero_point_(Simd::set(sum.a.zero_point)),
+        b_zero_point_(Simd::set(sum.b.zero_point)) {}
+
+  DEGREEQUANT_INLINE void add(int64_t row) const noexcept {
+    int64_t col = 0;
+    for (; out_.cols - col >= kMany * Simd::kLanes; col += kMany * Simd::kLanes) vectors<kMany>(row, col, kMany * Simd::kLanes);
+    for (; col < out_.cols; col += Simd::kLanes) vectors<1>(row, col, out_.cols - col);
+  }
+
+ private:
+  // kCount vectors, which hold `count` columns.
+  template <int kCount>
+  DEGREEQUANT_INLINE void vectors(int64_t row, int64_t first, int64_t count) const noexcept {
+    Vector a[kCount], b[kCount], addend[kCount], codes[kCount];
+    auto furthest = Estimates::set(0);
+    unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
+      const int64_t col = first + v * Simd::kLanes, left = count - v * Simd::kLanes;
+      a[v] = Simd::subtract(load_vector<Simd>(sum_.a.x, row, col, left), a_zero_point_);
+      b[v] = Simd::subtract(load_vector<Simd>(sum_.b.x, row, col, left), b_zero_point_);
+      addend[v] = sum_.addend == nullptr ? Simd::set(0) : Simd::load_some(sum_.addend + col, left);
+      const auto bias = sum_.addend == nullptr ? Estimates::set(0) : estimator_.bias(addend[v]);
+      furthest = Estimates::larger_magnitude(furthest, estimator_.codes(a[v], b[v], bias, codes[v]));
+    });
+    if (estimator_.unsure(furthest) != 0) [[unlikely]] {
+      unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA { codes[v] = Simd::codes_of_sum(sum_, a[v], b[v], addend[v]); });
     }
-    store_vector<Simd>(out, row, col, count, codes);
-  });
-}
+    unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
+      store_vector<Simd>(out_, row, first + v * Simd::kLanes, count - v * Simd::kLanes, codes[v]);
+    });
+  }
+
+  const Addition& sum_;
+  MutableCodes out_;
+  SumEstimator<Estimates> estimator_;
+  Vector a_zero_point_;
+  Vector b_zero_point_;
+};
 
 template <typename Simd>
 DEGREEQUANT_INLINE void add_with(const Addition& sum, MutableCodes out, int64_t begin, int64_t end) noexcept {
@@ -59,7 +91,8 @@ DEGREEQUANT_INLINE void add_with(const Addition& sum, MutableCodes out, int64_t 
     begin = 0;
     end = 1;
   }
-  add_rows<Simd>(whole, out, begin, end);
+  const RowSums<Simd> sums(whole, out);
+  for (int64_t row = begin; row < end; ++row) sums.add(row);
 }
 
 template <typename Simd>

@@ -44,14 +44,16 @@ class EstimateRounder {
   // Whether the estimates that follow lie within `error` of the exact values, as far as these lie within the clamp.
   DEGREEQUANT_INLINE void trust(bool near, float error) noexcept { margin_ = Lanes::set(near ? 0.5F - error : kNever); }
 
-  // The lanes whose codes may not be those of the exact values, a bit each.
-  DEGREEQUANT_INLINE uint32_t round(Vector estimate, Integers& codes) const noexcept {
+  // The codes of estimates; returns how far each was rounded.
+  DEGREEQUANT_INLINE Vector round(Vector estimate, Integers& codes) const noexcept {
     const Vector limited = Lanes::minimum(Lanes::maximum(estimate, low_), high_);
     const Vector rounded = Lanes::add(limited, Lanes::set(kRounding));  // the integer stands in the low bits
-    const Vector fraction = Lanes::subtract(limited, Lanes::subtract(rounded, Lanes::set(kRounding)));
     codes = Lanes::subtract_integers(Lanes::bits(rounded), offset_);
-    return Lanes::lanes_beyond(fraction, margin_);
+    return Lanes::subtract(limited, Lanes::subtract(rounded, Lanes::set(kRounding)));
   }
+
+  // The lanes that were rounded so far that their codes may not be those of the exact values, a bit each.
+  DEGREEQUANT_INLINE uint32_t unsure(Vector rounded_by) const noexcept { return Lanes::lanes_beyond(rounded_by, margin_); }
 
  private:
   static constexpr float kRounding = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
@@ -80,10 +82,13 @@ class SumEstimator {
     return Lanes::multiply(Lanes::to_floats(addend), Lanes::set(kAddendUnit));
   }
 
-  // The lanes whose codes may be wrong, a bit each.
-  DEGREEQUANT_INLINE uint32_t codes(Integers a, Integers b, Vector bias, Integers& result) const noexcept {
+  // The codes that the estimates give; returns how far each was rounded.
+  DEGREEQUANT_INLINE Vector codes(Integers a, Integers b, Vector bias, Integers& result) const noexcept {
     return rounder_.round(Lanes::fma(Lanes::to_floats(a), a_, Lanes::fma(Lanes::to_floats(b), b_, bias)), result);
   }
+
+  // The lanes that were rounded so far that their codes may be wrong, a bit each.
+  DEGREEQUANT_INLINE uint32_t unsure(Vector rounded_by) const noexcept { return rounder_.unsure(rounded_by); }
 
  private:
   static constexpr float kAddendUnit = 1.0F / (1 << kAddendBits);
@@ -151,17 +156,19 @@ class EstimatingRequantizer {
     return {Lanes::load(scale_ + (col & scale_mask_)), Lanes::load(bias_ + (col & bias_mask_))};
   }
 
-  // The codes that the estimates give; returns the lanes of which they may be wrong, a bit each.
-  DEGREEQUANT_INLINE uint32_t estimate(Integers acc, const Channels& channels, Integers& codes) const noexcept {
+  // The codes that the estimates give; returns how far each was rounded.
+  DEGREEQUANT_INLINE Vector estimate(Integers acc, const Channels& channels, Integers& codes) const noexcept {
     const Vector scale = Lanes::multiply(row_factor_, channels.scale);
     return rounder_.round(Lanes::fma(Lanes::to_floats(acc), scale, channels.bias), codes);
   }
 
+  // The lanes that were rounded so far that their codes may be wrong, a bit each.
+  DEGREEQUANT_INLINE uint32_t unsure(Vector rounded_by) const noexcept { return rounder_.unsure(rounded_by); }
+
   // The codes of the first `count` accumulators of a vector, of a row's columns from `col` on.
   DEGREEQUANT_INLINE Integers codes(Integers acc, const Channels& channels, int64_t col, int64_t count) const noexcept {
     Integers result;
-    const uint32_t unsure = estimate(acc, channels, result);
-    if (unsure != 0) [[unlikely]] {
+    if (unsure(estimate(acc, channels, result)) != 0) [[unlikely]] {
       result = exact_codes(rule_, row_, acc, col, count);
     }
     return result;

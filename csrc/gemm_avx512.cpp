@@ -119,17 +119,17 @@ template <int kRows, int kBlocks>
 template <int kRows, int kBlocks>
 DEGREEQUANT_INLINE bool store_estimates(const Linear& a, const Requantizer& rule, const Tile<kRows, kBlocks>& tile, int64_t row,
                                         int64_t output) noexcept {
-  uint32_t unsure = 0;
+  auto furthest = Requantizer::Vector{};
   unrolled<kBlocks>([&](auto b) DEGREEQUANT_INLINE_LAMBDA {
     const int64_t col = output + b * kWeightBlock;
     const auto channels = rule.channels(col);
     unrolled<kRows>([&](auto r) DEGREEQUANT_INLINE_LAMBDA {
       __m512i codes;
-      unsure |= rule.estimate(tile.acc[r][b], channels, codes);
+      furthest = EstimateLanes::larger_magnitude(furthest, rule.estimate(tile.acc[r][b], channels, codes));
       store16(a.out.type, a.out.row(row + r), col, a.out.cols - col, codes);
     });
   });
-  return unsure == 0;
+  return rule.unsure(furthest) == 0;
 }
 
 // Adds the products of all inputs of kRows rows with the outputs [output, output + 16 * kBlocks). The panel holds the rows already where
@@ -182,25 +182,29 @@ DEGREEQUANT_INLINE void compute_tile(const Linear& a, const Requantizer& rule, P
   store_tile(a, rule, copy, row, output);
 }
 
-// All outputs of the rows [begin, end), as many as whole tiles take; returns the first row that is left.
+// All outputs of kRows rows.
 template <bool kWords, int kRows>
-DEGREEQUANT_INLINE int64_t compute_rows(const Linear& a, const Requantizer& rule, Panel& panel, int64_t begin, int64_t end) noexcept {
-  for (; end - begin >= kRows; begin += kRows) {
-    int64_t output = 0;
-    for (; output + kWeightBlock < a.weight.out; output += 2 * kWeightBlock) compute_tile<kWords, kRows, 2>(a, rule, panel, begin, output);
-    if (output < a.weight.out) compute_tile<kWords, kRows, 1>(a, rule, panel, begin, output);
+DEGREEQUANT_INLINE void compute_rows(const Linear& a, const Requantizer& rule, Panel& panel, int64_t row) noexcept {
+  int64_t output = 0;
+  for (; output + kWeightBlock < a.weight.out; output += 2 * kWeightBlock) compute_tile<kWords, kRows, 2>(a, rule, panel, row, output);
+  if (output < a.weight.out) compute_tile<kWords, kRows, 1>(a, rule, panel, row, output);
+}
+
+// The same of as many rows as are left, at most kRows: one tile, since several would each wait for their products.
+template <bool kWords, int kRows>
+DEGREEQUANT_INLINE void compute_last(const Linear& a, const Requantizer& rule, Panel& panel, int64_t row, int64_t left) noexcept {
+  if constexpr (kRows > 0) {
+    if (left == kRows) return compute_rows<kWords, kRows>(a, rule, panel, row);
+    compute_last<kWords, kRows - 1>(a, rule, panel, row, left);
   }
-  return begin;
 }
 
 template <bool kWords>
 [[gnu::noinline]] void compute_all(const Linear& a, const Requantize& requantize, int64_t begin, int64_t end) noexcept {
   const Requantizer rule(requantize);
   Panel panel;
-  begin = compute_rows<kWords, kMaxRows>(a, rule, panel, begin, end);
-  begin = compute_rows<kWords, 4>(a, rule, panel, begin, end);
-  begin = compute_rows<kWords, 2>(a, rule, panel, begin, end);
-  compute_rows<kWords, 1>(a, rule, panel, begin, end);
+  for (; end - begin >= kMaxRows; begin += kMaxRows) compute_rows<kWords, kMaxRows>(a, rule, panel, begin);
+  compute_last<kWords, kMaxRows - 1>(a, rule, panel, begin, end - begin);
 }
 
 }  // namespace

@@ -18,7 +18,8 @@ from degreequant.nn.rewriting.statics import Statics
 from degreequant.nn.rewriting.vocabulary import activation, describe, drops_last_dimension, epilogue, operand, selected_column
 from degreequant.nn.sites.input import InputSite
 from degreequant.nn.sites.site import Context, Site
-from degreequant.nn.tracing.plan import CallNames, Ref, Step
+from degreequant.nn.tracing.plan import CallNames, Step
+from degreequant.nn.tracing.references import Ref
 from degreequant.operations import ROWS, AnyOperation, Embedding, Epilogue, FloatEmbedding, FloatInput, Input, Quantize, Role
 from degreequant.program import Program
 

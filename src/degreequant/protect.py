@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 from torch_geometric.transforms import BaseTransform
 
 from degreequant.errors import GraphError
@@ -92,18 +92,36 @@ class Protection:
 
 
 class DegreeRank(BaseTransform):  # type: ignore[misc]
-    """Stores the full graph's degree ranks as `data.degree_rank`, for loaders that sample neighbours.
+    """Stores the full graph's degree ranks as `data.degree_rank`, for loaders that sample neighbours; of a `HeteroData`, those of each
+    type of node at which edges arrive, by the edges of all relations.
 
     A sampled batch knows only capped degrees. With this transform on the full graph, each batch carries the true ranks of its nodes: a
     prepared model whose forward takes the `data` object uses them by itself, any other takes them as `model(batch.x, batch.edge_index,
-    degree_rank=batch.degree_rank)`.
+    degree_rank=batch.degree_rank)`, or `degree_rank=batch.degree_rank_dict` where there are several types.
 
     >>> data = DegreeRank()(Data(x=torch.ones(3, 1), edge_index=torch.tensor([[0, 1], [2, 2]])))
     >>> data.degree_rank
     tensor([0.6667, 0.6667, 1.0000])
     """
 
-    def forward(self, data: Data) -> Data:
-        """`data` with `degree_rank` `[num_nodes]`."""
+    def forward(self, data: Data | HeteroData) -> Data | HeteroData:
+        """`data` with `degree_rank` `[num_nodes]`.
+
+        Raises:
+            GraphError: If it has no edges, or they are no `edge_index`.
+        """
+        if isinstance(data, HeteroData):
+            return self._of_types(data)
+        if data.edge_index is None:
+            raise GraphError("the data has no edge_index, which ranks of degrees are of")
         data.degree_rank = degree_rank(data.edge_index, data.num_nodes, data.batch if "batch" in data else None)
+        return data
+
+    def _of_types(self, data: HeteroData) -> HeteroData:
+        arriving: dict[str, list[Tensor]] = {}
+        for store in data.edge_stores:
+            arriving.setdefault(store._key[2], []).append(edge_list(store.get("edge_index")))
+        for kind, edges in arriving.items():
+            store = data[kind]
+            store.degree_rank = degree_rank(torch.cat(edges, dim=1), store.num_nodes, store.get("batch"))
         return data

@@ -14,9 +14,10 @@ def test_lines_are_printed_as_they_are(capsys):
 
 
 def test_a_table_prints_its_cells_as_they_are(capsys):
-    screen.OUT.print(screen.table("a [title]", {"name": "left", "bytes": "right"}, [["[/a]", "1,000"], ["[red]b", "2"]]))
+    long = "edge_index_dict/author__writes__paper" * 5
+    screen.show(screen.table("a [title]", {"name": "left", "bytes": "right"}, [["[/a]", "1,000"], ["[red]b", "2"], [long, "3"]]))
     out = capsys.readouterr().out
-    for text in ("a [title]", "[/a]", "[red]b", "1,000"):
+    for text in ("a [title]", "[/a]", "[red]b", "1,000", long):
         assert text in out
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch_geometric.data import HeteroData
 
 import degreequant as dq
-from degreequant.errors import ConvertError, DegreeQuantError, InputError, PrepareError
+from degreequant.errors import ConvertError, DegreeQuantError, InputError, InputTypeError, PrepareError
 from degreequant.nn.prepared import observe
 
 DQ8 = dq.Recipe.degree_quant(bits=8)
@@ -136,8 +136,10 @@ def test_each_type_is_protected_by_all_that_arrives_at_it(monkeypatch):
     model = dq.prepare(MODELS["SAGE"](), DQ8, example_inputs=WORLDS["usual"]).train()
     model(**WORLDS["usual"], degree_rank={"x_dict/paper": rank})
     assert drawn == {12: (60, None), 9: (60, rank)}
-    with pytest.raises(InputError, match=r"degree_rank has ranks of 'paper'; expected ranks by set, of 'x_dict/author', 'x_dict/paper'"):
-        model(**WORLDS["usual"], degree_rank={"paper": rank})
+    model(**WORLDS["usual"], degree_rank={"paper": rank + 1})
+    assert torch.equal(drawn[9][1], rank + 1)
+    with pytest.raises(InputError, match=r"degree_rank has ranks of 'pages'; expected ranks by set, of 'x_dict/author', 'x_dict/paper'"):
+        model(**WORLDS["usual"], degree_rank={"pages": rank})
 
 
 def test_calibration_of_a_data_object():
@@ -159,3 +161,67 @@ def test_what_cannot_be_taken_says_what_to_do():
     assert {kind: x.shape for kind, x in prepared(**WORLDS["usual"]).items()} == {"paper": (9, 8), "author": (12, 8)}
     with pytest.raises(ConvertError, match="returns something else than one tensor"):
         dq.convert(prepared.eval())
+
+
+class Whole(nn.Module):
+    """Takes the data object itself, and reads it in both ways that PyG has."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = pyg.HeteroConv({of: pyg.SAGEConv((WIDTHS[of[0]], WIDTHS[of[2]]), 8) for of in RELATIONS})
+        self.own, self.head = nn.Linear(WIDTHS["author"], 8), nn.Linear(8, 3)
+
+    def forward(self, data):
+        found = self.conv(data.x_dict, data.edge_index_dict)["author"].relu()
+        return self.head(found + self.own(data["author"].x))
+
+
+def as_data(call):
+    data = HeteroData()
+    for kind, x in call["x_dict"].items():
+        data[kind].x, data[kind].y = x, torch.zeros(len(x))
+    for relation, edge_index in call["edge_index_dict"].items():
+        data[relation].edge_index = edge_index
+    return data
+
+
+def test_a_model_of_the_data_object_itself(monkeypatch):
+    data = as_data(WORLDS["usual"])
+    model = nets.train(dq.prepare(Whole(), DQ8, example_inputs=(data,)), data, steps=2).eval()
+    engine = dq.Engine(dq.convert(model), threads=1)
+    assert [entry.name for entry in engine.program.inputs[:2]] == ["x_dict/author", "x_dict/paper"]
+    for call in WORLDS.values():
+        other = as_data(call)
+        del other["author"].y  # nobody reads it
+        other["author"].more = 5
+        expected = model(other).detach().numpy()
+        np.testing.assert_array_equal(engine(other), expected)
+        np.testing.assert_array_equal(engine(**call), expected)
+    drawn = []
+    monkeypatch.setattr("degreequant.protect.Protection.draw", lambda self, e, n, b, rank: drawn.append(rank) or torch.zeros(n) > 0)
+    ranked = dq.DegreeRank()(data)
+    model.train()(ranked)
+    assert {id(rank) for rank in drawn} == {id(ranked[kind].degree_rank) for kind in ("author", "paper")}
+    with pytest.raises(InputTypeError, match="data is of type dict; expected a HeteroData, as in example_inputs"):
+        model({})
+    del data[RELATIONS[0]]
+    with pytest.raises(PrepareError, match="lacks edge_index_dict/author__writes__paper, which example_inputs had"):
+        model(data)
+
+
+def test_dictionaries_may_hold_more_than_is_read():
+    (model, program), call = trained("SAGE"), WORLDS["usual"]
+    more = {"x_dict": call["x_dict"] | {"venue": torch.rand(3, 2)}, "edge_index_dict": call["edge_index_dict"]}
+    assert torch.equal(model(**more), model(**call))
+    np.testing.assert_array_equal(dq.Engine(program, threads=1)(**more), dq.Engine(program, threads=1)(**call))
+    with pytest.raises(InputError, match="two keys of a dictionary are 'a__b' when written as a name"):
+        model(x_dict=call["x_dict"] | {"a__b": 1, ("a", "b"): 2}, edge_index_dict=call["edge_index_dict"])
+
+
+def test_a_graph_may_be_made_for_one_relation():
+    engine, call, relation = dq.Engine(trained("SAGE")[1], threads=1), WORLDS["usual"], RELATIONS[0]
+    edges = call["edge_index_dict"]
+    graph = engine.graph(edges[relation], (12, 9), name="edge_index_dict/author__writes__paper")
+    np.testing.assert_array_equal(engine(call["x_dict"], edges | {relation: graph}), engine(**call))
+    with pytest.raises(InputError, match="no edges are called 'edges'; expected one of edge_index_dict/author__writes__paper, "):
+        engine.graph(edges[relation], (12, 9), name="edges")

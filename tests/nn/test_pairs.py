@@ -194,8 +194,12 @@ def test_more_targets_than_nodes_are_refused():
         engine(call["x"], [first._replace(size=(99, 99)), second])
     with pytest.raises(InputError, match="missing adjs/1/edge_index"):
         engine(call["x"], [first])
-    with pytest.raises(PrepareError, match="adjs does not hold what it held in example_inputs"):
+    with pytest.raises(PrepareError, match=r"adjs lacks adjs/1/e_id, .*, which example_inputs had"):
         model(call["x"], [first])
+    with pytest.raises(PrepareError, match="adjs is longer than in example_inputs"):
+        model(call["x"], [first, second, second])
+    with pytest.raises(InputError, match="adjs holds more than the program reads"):
+        engine(call["x"], [first, second, second])
 
 
 def test_the_seeds_of_a_batch_are_the_first_rows():

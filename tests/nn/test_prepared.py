@@ -242,7 +242,7 @@ def test_the_form_is_chosen_by_example():
     weighted(X, EDGES, edge_weight=WEIGHTS)
     with pytest.raises(PrepareError, match="prepare again with edge_weight=None"):
         weighted(X, EDGES)
-    with pytest.raises(TypeError, match=r"missing \['edge_index'\]"):
+    with pytest.raises(TypeError, match=r"missing: edge_index"):
         unweighted(X)
 
 

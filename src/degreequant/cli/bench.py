@@ -28,11 +28,11 @@ def bench(
     Example: degreequant bench --case cora --threads 1 --threads 2 --picture bench.png
     """
     from degreequant.bench.cases import find
-    from degreequant.cli.screen import OUT, print_json
+    from degreequant.cli.screen import print_json, show
 
     chosen = find(case or [])
     if list_:
-        OUT.print(_cases())
+        show(_cases())
         return
     rows = _run(chosen, _settings(arch, contender, threads, repeats, memory))
     if picture is not None:
@@ -45,7 +45,7 @@ def bench(
         print_json({"rows": rows, "environment": environment()})
         return
     for table in tables(rows):
-        OUT.print(table)
+        show(table)
 
 
 def _settings(arch: list[str] | None, contender: list[str] | None, threads: list[int] | None, repeats: int, memory: float) -> "Settings":

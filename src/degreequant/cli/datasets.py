@@ -31,7 +31,7 @@ def list_datasets(
 
     Example: DEGREEQUANT_DATA=~/data degreequant datasets list --check
     """
-    from degreequant.cli.screen import OUT, print_json, progress_bars, say, table
+    from degreequant.cli.screen import print_json, progress_bars, say, show, table
     from degreequant.data import DATASETS
 
     with progress_bars() as bars:
@@ -46,9 +46,7 @@ def list_datasets(
         return
     sizes = ("graphs", "nodes", "edges")
     headings = {"name": "left", **dict.fromkeys(sizes, "right"), "paper": "right", "inputs": "right", "classes": "right", "here": "left"}
-    OUT.print(
-        table("Data sets: nodes and edges of a graph on average, a symmetric pair counted once", headings, list(map(_cells, entries)))
-    )
+    show(table("Data sets: nodes and edges of a graph on average, a symmetric pair counted once", headings, list(map(_cells, entries))))
     if check:
         say("ok: loaded now, and of this size.", style="dim")
     if not all(entry["available"] for entry in entries):

@@ -28,7 +28,7 @@ def demo(
     import torch
 
     from degreequant.cli.files import output_folder
-    from degreequant.cli.screen import ERR, OUT, print_json, progress_bars, say
+    from degreequant.cli.screen import ERR, print_json, progress_bars, say, show
     from degreequant.experiments.record import environment
     from degreequant.experiments.run import Way, run
 
@@ -49,7 +49,7 @@ def demo(
         report = {"dataset": name, "threads": torch.get_num_threads(), "rows": rows, "picture": str(picture)}
         print_json(report | {"environment": environment()})
         return
-    OUT.print(_table(name, rows, torch.get_num_threads()))
+    show(_table(name, rows, torch.get_num_threads()))
     say("Every code of every layer is the same in the model's eval() and in the engine.")
     gaps = [f"{label} {100 * o.row['training_gap']:.2g} %" for label, o in outcomes.items() if o.program is not None]
     say("Codes that the training forward, on floats, gets otherwise (worst layer): " + ", ".join(gaps))

@@ -88,7 +88,7 @@ class _Size:
 
 def _inspect_program(program: Path, size: _Size, *, json: bool) -> None:
     from degreequant.cli.program_table import cost_table, input_text, operation_table
-    from degreequant.cli.screen import OUT, kilobytes, print_json, say
+    from degreequant.cli.screen import kilobytes, print_json, say, show
     from degreequant.outline import summarize
     from degreequant.program import Program
 
@@ -100,9 +100,9 @@ def _inspect_program(program: Path, size: _Size, *, json: bool) -> None:
         return
     say(f"{program}: {kilobytes(summary['bytes'])} KB, from {loaded.source.get('model', 'an unnamed model')}, epilogue {loaded.epilogue}")
     say("inputs: " + ", ".join(map(input_text, summary["inputs"])))
-    OUT.print(operation_table(summary))
+    show(operation_table(summary))
     if paid is not None:
-        OUT.print(cost_table(paid))
+        show(cost_table(paid))
     if summary["float_parts"]:
         say(f"Left in float by the recipe: {', '.join(summary['float_parts'])}")
 

@@ -19,7 +19,7 @@ def inspect_model(checkpoint: Path, data: str | None, picture: Path | None, *, j
         CheckpointError: If the file is no checkpoint.
         InputError: If it is a program, or there is a picture without data.
     """
-    from degreequant.cli.screen import OUT, print_json, rich_table, say
+    from degreequant.cli.screen import print_json, rich_table, say, show
     from degreequant.errors import InputError
     from degreequant.nn.overview import summary
     from degreequant.train.checkpoint import load_checkpoint
@@ -36,7 +36,7 @@ def inspect_model(checkpoint: Path, data: str | None, picture: Path | None, *, j
         print_json(said.to_dict() | ({} if found is None else {"diagnosis": found.to_dict()}))
         return
     for table in (*said.tables(), *(() if found is None else found.tables())):
-        OUT.print(rich_table(table))
+        show(rich_table(table))
     if found is not None:
         say(found.headline())
         for line in found.advice:

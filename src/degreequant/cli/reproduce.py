@@ -126,7 +126,7 @@ def _entry(cell: "Cell", rows: "dict[str, Row]") -> dict[str, Any]:
 
 
 def _print_table(wanted: "Table", chosen: "Sequence[Cell]", rows: "dict[str, Row]") -> None:
-    from degreequant.cli.screen import OUT, say, table
+    from degreequant.cli.screen import say, show, table
     from degreequant.experiments.choice import result
 
     cells = {(cell.dataset, cell.arch, cell.method): cell for cell in chosen}
@@ -138,9 +138,9 @@ def _print_table(wanted: "Table", chosen: "Sequence[Cell]", rows: "dict[str, Row
             if any(line):
                 body.append([title, *("" if cell is None else _text(cell, result(cell, rows)) for cell in line)])
         headings = {"": "left", **{arch.upper(): "right" for arch in archs}}
-        OUT.print(table(f"{wanted.title}: {dataset}, ours above the published", headings, body))
+        show(table(f"{wanted.title}: {dataset}, ours above the published", headings, body))
     if wanted.header:
-        OUT.print(table(wanted.title, dict.fromkeys(wanted.header, "left"), [list(row) for row in wanted.rows]))
+        show(table(wanted.title, dict.fromkeys(wanted.header, "left"), [list(row) for row in wanted.rows]))
     say("* recalled, not read. n/m: only n of m runs are there, the figure is not final.", style="dim")
 
 

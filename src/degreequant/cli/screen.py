@@ -37,6 +37,12 @@ def rich_table(of: tabular.Table) -> Table:
     return table(of.title, of.columns, [list(row) for row in of.rows])
 
 
+def show(table: Table) -> None:
+    """A table on standard output: within the width of a terminal, as wide as it is anywhere else."""
+    screen = OUT if OUT.is_terminal else Console(width=10_000, markup=False, emoji=False)
+    screen.print(table)
+
+
 def say(line: str, style: str | None = None) -> None:
     """One line on standard output, however long."""
     OUT.print(line, style=style, soft_wrap=True)

@@ -1,7 +1,7 @@
 """`diagnose`: runs a prepared model on data in float, in integers, and with one quantizer after the other."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from degreequant.diagnosis.advice import advise
 from degreequant.diagnosis.result import Diagnosis, Source, Stored
 from degreequant.diagnosis.tally import Tally, bucket_of
 from degreequant.errors import PrepareError
-from degreequant.nn.calls import Call, batches_of, call_of
+from degreequant.nn.calls import Call, batches_of, call_of, inputs_of
 from degreequant.nn.prepared import SITES, PreparedModel, stored_codes, stored_floats
 from degreequant.nn.rewriting.roles import count_of
 from degreequant.nn.sites.site import Site
@@ -101,18 +101,11 @@ def _buckets(model: PreparedModel, call: Call) -> dict[str, Tensor]:
     roles = model.dq.roles
     if roles is None:
         return {}
-    values, buckets = _inputs(model, call), {}
+    values, buckets = inputs_of(model, call), {}
     for nodes, told in roles.sets().items():
         if arriving := [edge_list(values[edges])[1] for edges in roles.edges_into(nodes)]:
             buckets[nodes] = bucket_of(torch.bincount(torch.cat(arriving), minlength=count_of(values[told[0]])))
     return buckets
-
-
-def _inputs(model: PreparedModel, call: Call) -> Mapping[str, Any]:
-    """The inputs by name; those that the forward reads from a data object too."""
-    plan = model.dq.eval
-    values = plan.form.bind(call.args, call.kwargs)
-    return values | {step.name: getattr(values[step.args[0].name], step.args[1]) for step in plan.steps if plan.reads_argument(step)}
 
 
 def _sources(model: PreparedModel, calls: list[Call]) -> tuple[tuple[Source, ...], float]:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from degreequant.nn.bias_correction import correct_biases
-from degreequant.nn.calls import Call, batches_of, call_of, example_of
+from degreequant.nn.calls import Call, batches_of, call_of, check_finite, example_of
 from degreequant.nn.prepared import PreparedModel, observe
 from degreequant.nn.rewrite import prepare
 from degreequant.nn.switches import quantizing
@@ -38,6 +38,8 @@ def calibrate(
 
     Raises:
         PrepareError: If the model cannot be quantized, or `data` holds nothing.
+        InputTypeError: If `data` is nothing to call a model with, or arguments are missing.
+        InputError: If values are NaN or infinite, or do not fit the model.
 
     >>> from torch_geometric.nn import SAGEConv
     >>> class Net(nn.Module):
@@ -56,6 +58,8 @@ def calibrate(
     if recipe.is_float:
         return prepared
     calls = [call_of(prepared, batch) for batch in found]
+    for call in calls:
+        check_finite(prepared, call)
     if recipe.widen_below is not None:
         with quantizing(prepared, lambda site, quantizer: False):
             _observe_all(prepared, calls)

@@ -6,7 +6,9 @@ from dataclasses import replace
 from torch import nn
 
 from degreequant.nn.rewriting.registry import LAYERS
-from degreequant.nn.tracing.plan import Form, Plan, Ref, Step, renamed
+from degreequant.nn.tracing.form import Form
+from degreequant.nn.tracing.plan import Plan, Step
+from degreequant.nn.tracing.references import Ref, renamed
 from degreequant.nn.tracing.trace import Whole, is_leaf, trace
 from degreequant.recipe import Recipe
 

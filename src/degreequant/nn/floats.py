@@ -15,7 +15,8 @@ from degreequant.nn.sites.activation import Activation
 from degreequant.nn.sites.elementwise import ReluSite, TableSite
 from degreequant.nn.sites.input import InputSite
 from degreequant.nn.sites.site import Context, Site, SiteSpec
-from degreequant.nn.tracing.plan import Plan, Ref
+from degreequant.nn.tracing.plan import Plan
+from degreequant.nn.tracing.references import Ref
 from degreequant.nn.tracing.trace import every_layer
 from degreequant.recipe import Recipe
 

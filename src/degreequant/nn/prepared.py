@@ -1,6 +1,6 @@
 """The prepared model: the user's own class, its layers untouched, its forward replaced by a plan with sites."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -8,13 +8,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+from torch_geometric.data.data import BaseData
 
 from degreequant.errors import InputError
 from degreequant.memo import TensorMemo
+from degreequant.nesting import SEPARATOR
 from degreequant.nn.agreement import check_agreement
 from degreequant.nn.rewriting.roles import Roles, count_of
 from degreequant.nn.sites.site import Context, Site
-from degreequant.nn.tracing.plan import Plan, Step, resolve
+from degreequant.nn.tracing.plan import Plan, Step
+from degreequant.nn.tracing.references import resolve
 from degreequant.nn.tracing.symbol import COUNTS
 from degreequant.protect import Protection, edge_list
 from degreequant.quant.exact import Codes
@@ -45,7 +49,7 @@ class PreparedModel(nn.Module):
 
     In `train()` it computes on floats with fake quantizers and protected nodes; in `eval()` on the integer codes that the engine runs,
     and returns their float values. Besides the forward's own arguments it takes `degree_rank` `[nodes]` (see `degreequant.DegreeRank`);
-    where there are several sets of nodes, a dictionary of these.
+    where there are several sets of nodes, a dictionary of these by set or by type of node. A data object brings its own.
     Under `torch.compile` the plan is walked as it is here, and what the sites compute in training is compiled.
     """
 
@@ -56,6 +60,7 @@ class PreparedModel(nn.Module):
         plan = self.dq.train if self.training else self.dq.eval
         values = plan.form.bind(args, kwargs)
         context = Context(self.dq.graphs, self.get_submodule, values=values)
+        degree_rank = _carried(plan, args, kwargs) if degree_rank is None else degree_rank
         if self.training or self.dq.recipe.is_float:
             return _run(self, plan, values, context, degree_rank, draws=self.training and self.dq.recipe.protects)
         return _run_exactly(self, plan, values, context)
@@ -198,20 +203,37 @@ def _draw(state: Preparation, values: dict[str, Any], degree_rank: Ranks) -> dic
     roles = state.roles
     assert roles is not None
     data = values[roles.data] if roles.data else None
-    if degree_rank is None:
-        degree_rank = getattr(data, "degree_rank", None)
     counts = {name: count_of(values[told[0]]) for name, told in roles.sets().items()}
-    if isinstance(degree_rank, Mapping) and not degree_rank.keys() <= counts.keys():
-        unknown = ", ".join(map(repr, degree_rank.keys() - counts.keys()))
-        wanted = f"ranks by set, of {', '.join(map(repr, counts))}" if roles.nodes else "a tensor, as there is one set of nodes"
-        raise InputError(f"degree_rank has ranks of {unknown}; expected {wanted}")
+    ranks = _by_set(degree_rank, roles, counts)
     masks: dict[str, Tensor] = {}
     for name in counts:
         edges = tuple(edge_list(values[edges]) for edges in roles.edges_into(name))
-        rank = degree_rank.get(name) if isinstance(degree_rank, Mapping) else degree_rank if roles.first_set == name else None
         if name not in roles.heads and edges:
             together = edges[0] if len(edges) == 1 else state.graphs.get("edges", edges, partial(torch.cat, edges, 1))
             batch = roles.batch_of(name)
             graph = values.get(batch) if batch else getattr(data, "batch", None)
-            masks[name] = state.protection.draw(together, counts[name], graph, rank)
+            masks[name] = state.protection.draw(together, counts[name], graph, ranks.get(name))
     return masks | {head: masks[whole][: counts[head]] for head in roles.heads if (whole := roles.whole(head)) in masks}
+
+
+def _carried(plan: Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Ranks:
+    """The ranks that a data object among the arguments brings, if there is one."""
+    for given in (*args, *kwargs.values()):
+        if isinstance(given, HeteroData):
+            known = {place.rpartition(SEPARATOR)[2] for place in plan.form.live}
+            return {kind: rank for kind, rank in given.collect("degree_rank", True).items() if kind in known}
+        if isinstance(given, BaseData) and "degree_rank" in given:
+            return given["degree_rank"]  # type: ignore[no-any-return]
+    return None
+
+
+def _by_set(ranks: Ranks, roles: Roles, sets: Container[str]) -> Mapping[str, Tensor]:
+    """The ranks by the name of the set; of a dictionary the keys may be types of nodes, which are the last part of that name."""
+    if ranks is None or isinstance(ranks, Tensor):
+        return {} if ranks is None else {roles.first_set: ranks}
+    names = {name.rpartition(SEPARATOR)[2]: name for name in roles.sets()} if roles.nodes else {}
+    found = {names.get(key, key): rank for key, rank in ranks.items()}
+    if unknown := [key for key in found if key not in sets]:
+        wanted = f"ranks by set, of {', '.join(map(repr, roles.sets()))}" if roles.nodes else "a tensor, as there is one set of nodes"
+        raise InputError(f"degree_rank has ranks of {', '.join(map(repr, unknown))}; expected {wanted}")
+    return found

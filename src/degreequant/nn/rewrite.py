@@ -21,7 +21,8 @@ from degreequant.nn.rewriting.registry import LAYERS
 from degreequant.nn.rewriting.rewriter import Rewriter
 from degreequant.nn.rewriting.roles import Roles
 from degreequant.nn.sites.site import Site
-from degreequant.nn.tracing.plan import Form, Plan
+from degreequant.nn.tracing.form import Form
+from degreequant.nn.tracing.plan import Plan
 from degreequant.nn.tracing.trace import Whole, trace
 from degreequant.protect import Protection
 from degreequant.recipe import Recipe

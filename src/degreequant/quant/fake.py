@@ -81,10 +81,11 @@ class ActivationQuantizer(nn.Module):
         """
         low, high = float(self.range.low), float(self.range.high)
         if math.isnan(low) or math.isnan(high):
-            raise NotCalibratedError(f"the range of {self.name!r} is not a number: did the training diverge?")
+            raise NotCalibratedError(f"the range of {self.name!r} is not a number: did the data hold NaN, or the training diverge?")
         if not low <= high:
             raise NotCalibratedError(
-                f"the range of {self.name!r} was never observed: run the prepared model in train() on data before eval() or convert"
+                f"the range of {self.name!r} was never observed: run the prepared model in train() on data (of finite values) before "
+                f"eval() or convert, or use dq.calibrate"
             )
         return Grid(self.spec, *grid_numbers(low, high, self.kind, self.spec))
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from degreequant.errors import DegreeQuantError, InputError
-from degreequant.nesting import argument_of, flattened
+from degreequant.nesting import argument_of, flattened, longer_lists
 from degreequant.operations import (
     ROWS,
     Aggregate,
@@ -72,6 +72,8 @@ class Binder:
         self._forms = forms
         self._names = [entry.name for entry in program.inputs]
         self._arguments = list(dict.fromkeys(map(argument_of, self._names)))
+        self._nested = self._arguments != self._names
+        self._wanted_names = set(self._names)
         self._readers = [(entry.name, _READERS[entry.role], entry.channels or 0) for entry in program.inputs if entry.role in ROWS]
         self._nodes = [(entry.name, entry.sets[0]) for entry in program.inputs if ROWS.get(entry.role) == "nodes"]
         self._counts = [(entry.name, entry.sets[0]) for entry in program.inputs if entry.role == "count"]
@@ -95,8 +97,19 @@ class Binder:
             _check_meeting(meeting, call)
         return call
 
-    def _by_name(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def _by_name(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        plain = not args and not self._nested and inputs.keys() == self._wanted_names
+        given = inputs if plain else self._sorted_out(args, inputs)
+        for value in given.values():
+            if value is None:
+                self._check_missing(given)
+        return given
+
+    def _sorted_out(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments that are not just the inputs, each by its name."""
         names = self._arguments
+        if len(args) == 1 and not inputs and len(names) > 1 and all(hasattr(args[0], name) for name in names):
+            args = [getattr(args[0], name) for name in names]  # of a data object
         if len(args) > len(names):
             raise InputError(f"got {len(args)} inputs by position; {self._wanted()}")
         given = dict(zip(names, args, strict=False))
@@ -107,19 +120,18 @@ class Binder:
                 given[name] = value
             elif value is not None:
                 raise InputError(f"got {name}, which is not an input; {self._wanted()}")
-        if names != self._names:
+        if self._nested:
             given = self._unpacked(given)
         if len(given) < len(self._names):
             self._check_missing(given)
-        for value in given.values():
-            if value is None:
-                self._check_missing(given)
         return given
 
     def _unpacked(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """What lies in dictionaries, lists and tuples, as far as the program reads it."""
         found: dict[str, Any] = {}
         for argument, value in given.items():
+            if longer := longer_lists(argument, value, self._names):
+                raise InputError(f"{', '.join(longer)} holds more than the program reads; {self._wanted()}, or inputs by their names")
             for name, inner in flattened(argument, value, self._names):
                 if name in found:
                     raise InputError(f"got {name} twice, in {argument_of(name)} and by itself; {self._wanted()}")

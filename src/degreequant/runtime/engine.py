@@ -50,7 +50,7 @@ class Engine:
         """The model's output, float32 `[nodes, channels]`; after a readout `[graphs, channels]`; `[rows]` where it squeezes them.
 
         Takes the arguments of the model's forward, by position or by name, numpy or torch; a `Graph` may stand for `edge_index`
-        (and brings its edge weights).
+        (and brings its edge weights). One object that has them all as attributes, PyG's `Data` or `HeteroData`, may stand for all.
 
         Raises:
             InputError: If a shape does not fit, a value is not finite, or an argument is missing or unknown.
@@ -74,26 +74,33 @@ class Engine:
             raise InputError(str(error)) from None
         return {op.name: unpack(codes, op.grid.spec.code_type, op.channels) for op, codes in zip(integers, stored, strict=True)}
 
-    def graph(self, edge_index: Any, num_nodes: NodeCount = None, edge_weight: Any = None, edge_type: Any = None) -> Graph:
+    def graph(
+        self, edge_index: Any, num_nodes: NodeCount = None, edge_weight: Any = None, edge_type: Any = None, *, name: str | None = None
+    ) -> Graph:
         """A graph for calls of this engine that holds only what its program reads, in less memory than a `Graph`, which any engine takes.
 
-        `edge_index` is read where it lies, and not kept. Where the program reads several graphs, each is made by a call of its own.
+        `edge_index` is read where it lies, and not kept. Where the program reads several graphs, each is made by a call of its own; `name`
+        says for which input, `edge_index_dict/author__writes__paper`, and without it the graph holds what any of them needs.
 
         Raises:
+            InputError: If no input of that name is edges.
             GraphError: See `Graph`.
             InputTypeError: See `Graph`.
         """
-        weights = sorted({weight for _, weight, _ in self._forms if weight})
+        read = {of: forms for of, forms in self._forms.items() if name in (None, of[0])}
+        if not read and name is not None:
+            raise InputError(f"no edges are called {name!r}; expected one of {', '.join(dict.fromkeys(of[0] for of in self._forms))}")
+        weights = sorted({weight for _, weight, _ in read if weight})
         if (edge_weight is None) != (not weights):
             wanted = f"takes {' and '.join(weights)}" if weights else "takes no edge weights"
             raise GraphError(f"this program {wanted}, and got {'none' if edge_weight is None else 'edge_weight'}")
-        types = sorted({kinds for _, _, kinds in self._forms if kinds})
+        types = sorted({kinds for _, _, kinds in read if kinds})
         if (edge_type is None) != (not types):
             wanted = f"takes {' and '.join(types)}" if types else "takes no relations of edges"
             raise GraphError(f"this program {wanted}, and got {'none' if edge_type is None else 'edge_type'}")
         between_sets = isinstance(num_nodes, tuple | list) and len(set(num_nodes)) > 1
         within = {entry.name for entry in self.program.inputs if entry.role == "edge_index" and len(set(entry.sets)) == 1}
-        forms = [form for (index, *_), forms in self._forms.items() if not (between_sets and index in within) for form in forms]
+        forms = [form for (index, *_), forms in read.items() if not (between_sets and index in within) for form in forms]
         return Graph.of_forms(forms, edge_index, num_nodes, edge_weight, edge_type)
 
     def __repr__(self) -> str:

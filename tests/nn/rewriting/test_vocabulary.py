@@ -7,7 +7,8 @@ from torch import nn
 from torch_geometric.nn import GCNConv, global_add_pool
 
 from degreequant.nn.rewriting.vocabulary import describe, drops_at_evaluation, epilogue, meaning
-from degreequant.nn.tracing.plan import Ref, Step
+from degreequant.nn.tracing.plan import Step
+from degreequant.nn.tracing.references import Ref
 
 X = Ref("x")
 

@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from degreequant.errors import PrepareError
-from degreequant.nn.tracing.plan import Form, Plan, Ref, Step, references, resolve
+from degreequant.nn.tracing.form import Form
+from degreequant.nn.tracing.plan import Plan, Step
+from degreequant.nn.tracing.references import Ref, references, resolve
 
 
 def forward(x, edge_index, edge_weight=None, mode="add", depth=2):

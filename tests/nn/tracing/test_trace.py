@@ -9,7 +9,8 @@ from torch_geometric.nn import GCNConv
 
 import degreequant as dq
 from degreequant.errors import PrepareError
-from degreequant.nn.tracing.plan import Form, Ref
+from degreequant.nn.tracing.form import Form
+from degreequant.nn.tracing.references import Ref
 from degreequant.nn.tracing.trace import trace
 
 

@@ -5,7 +5,8 @@ from typing import Any
 from degreequant.nn.rewriting.structure import Structure
 from degreequant.nn.sites.channels import FACTORS, RESHAPES, TERMS, other_operand, reads_one
 from degreequant.nn.sites.parts import Part
-from degreequant.nn.tracing.plan import Ref, Step
+from degreequant.nn.tracing.plan import Step
+from degreequant.nn.tracing.references import Ref
 
 Tail = tuple[int, ...] | None
 

@@ -8,7 +8,8 @@ from degreequant.nn.rewriting.outlook import Outlook
 from degreequant.nn.rewriting.registry import Entry
 from degreequant.nn.rewriting.values import Values
 from degreequant.nn.rewriting.vocabulary import describe
-from degreequant.nn.tracing.plan import Ref, Step
+from degreequant.nn.tracing.plan import Step
+from degreequant.nn.tracing.references import Ref
 from degreequant.operations import Role, Rows
 from degreequant.recipe import Recipe
 

@@ -23,7 +23,8 @@ from degreequant.nn.rewriting.vocabulary import describe
 from degreequant.nn.sites.channels import CHAINED, TERMS, Chain
 from degreequant.nn.sites.embedding import EmbeddingSite, Table
 from degreequant.nn.sites.pointwise import POINTWISE, Pointwise
-from degreequant.nn.tracing.plan import Ref, Step
+from degreequant.nn.tracing.plan import Step
+from degreequant.nn.tracing.references import Ref
 from degreequant.nn.tracing.symbol import COUNTS, count_edges, count_rows
 
 # PyG puts a function of its own in the place of torch.index_select, which hands symbols to the original.

@@ -15,7 +15,8 @@ from degreequant.nn.sites.message import Collecting, EdgeEnd, ExtremeSite, Gathe
 from degreequant.nn.sites.pointwise import Pointwise
 from degreequant.nn.sites.product import MultiplySite, Repeats
 from degreequant.nn.sites.site import SiteSpec
-from degreequant.nn.tracing.plan import Ref, Step
+from degreequant.nn.tracing.plan import Step
+from degreequant.nn.tracing.references import Ref
 from degreequant.operations.edges import Collect, EdgeSet
 from degreequant.operations.graph import PLAIN_SUM
 

@@ -21,7 +21,8 @@ from degreequant.nn.sites.parts import Part
 from degreequant.nn.sites.pointwise import EXTENDING, POINTWISE, Pointwise, merged
 from degreequant.nn.sites.product import MultiplySite, Repeats
 from degreequant.nn.sites.site import SiteSpec
-from degreequant.nn.tracing.plan import Ref, Step, references, renamed
+from degreequant.nn.tracing.plan import Step
+from degreequant.nn.tracing.references import Ref, references, renamed
 from degreequant.operations import Rows
 
 MAX_TABLE_BITS = 8

@@ -17,7 +17,8 @@ from degreequant.nn.sites.channels import PRODUCTS
 from degreequant.nn.sites.parts import Part
 from degreequant.nn.sites.standardize import StandardizeSite, Standardizing
 from degreequant.nn.sites.within import Compared, ContractSite, Groups, LargestSite, Matrices, RowSoftmaxSite
-from degreequant.nn.tracing.plan import Ref, Step
+from degreequant.nn.tracing.plan import Step
+from degreequant.nn.tracing.references import Ref
 from degreequant.nn.tracing.standard import Standard, standardize
 
 NEGLIGIBLE = 1e-6

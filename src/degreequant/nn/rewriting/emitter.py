@@ -14,7 +14,8 @@ from degreequant.nn.sites.input import InputSite
 from degreequant.nn.sites.join import AddSite
 from degreequant.nn.sites.parts import Part
 from degreequant.nn.sites.site import Site, SiteSpec
-from degreequant.nn.tracing.plan import CallNames, Ref, Step, references
+from degreequant.nn.tracing.plan import CallNames, Step
+from degreequant.nn.tracing.references import Ref, references
 from degreequant.operations import Rows
 from degreequant.quant.grid import GridKind
 from degreequant.recipe import Recipe
@@ -201,7 +202,9 @@ class Emitter:
         if self.values.kinds.get(step_name) != "stored":
             step = Step(step_name, "site", self.values.name(value), where=reader.where)
             site_name = source if kind == "input" else step_name
-            spec = SiteSpec(site_name, recipe.replace(overrides=()), "affine", rows=rows)
+            tail = self.outlook.tail(value.name)
+            width = tail[0] if tail is not None and len(tail) == 1 else None
+            spec = SiteSpec(site_name, recipe.replace(overrides=()), "affine", rows=rows, options=width)
             self.emit(step, spec, InputSite, (Ref(self.values.name(value)),))
         return Ref(step_name)
 

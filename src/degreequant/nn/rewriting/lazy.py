@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from degreequant.nn.rewriting.structure import Looped, Normed
 from degreequant.nn.sites.channels import Chain
 from degreequant.nn.sites.pointwise import Pointwise
-from degreequant.nn.tracing.plan import Ref
+from degreequant.nn.tracing.references import Ref
 
 
 @dataclass(frozen=True)

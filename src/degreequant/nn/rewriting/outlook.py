@@ -15,7 +15,8 @@ from degreequant.nn.sites.activation import Activation, activation_problem
 from degreequant.nn.sites.norm import NORMS
 from degreequant.nn.sites.parts import Part
 from degreequant.nn.sites.pointwise import POINTWISE
-from degreequant.nn.tracing.plan import Plan, Step, references
+from degreequant.nn.tracing.plan import Plan, Step
+from degreequant.nn.tracing.references import references
 from degreequant.recipe import Recipe
 
 Joins = Literal["all", "scalars", "none"]

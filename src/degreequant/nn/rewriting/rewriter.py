@@ -22,7 +22,9 @@ from degreequant.nn.sites.activation import activation_problem
 from degreequant.nn.sites.elementwise import ReluSite, TableSite
 from degreequant.nn.sites.input import InputSite
 from degreequant.nn.sites.site import Site, SiteSpec
-from degreequant.nn.tracing.plan import Form, Plan, Ref, Step, references
+from degreequant.nn.tracing.form import Form
+from degreequant.nn.tracing.plan import Plan, Step
+from degreequant.nn.tracing.references import Ref, references
 from degreequant.operations import NODE_SETS, ROWS, Role
 from degreequant.recipe import Recipe
 

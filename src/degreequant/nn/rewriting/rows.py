@@ -10,8 +10,9 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import degree, scatter, softmax
 
 from degreequant.nn.rewriting.structure import Structure
-from degreequant.nn.tracing.plan import Plan, Ref, Step, references
+from degreequant.nn.tracing.plan import Plan, Step
 from degreequant.nn.tracing.recorded import LOOPS, POOLS
+from degreequant.nn.tracing.references import Ref, references
 from degreequant.nn.tracing.symbol import COUNTS
 from degreequant.operations import Rows
 

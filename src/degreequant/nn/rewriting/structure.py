@@ -12,7 +12,8 @@ from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import add_remaining_self_loops, add_self_loops, remove_self_loops
 
 from degreequant.errors import PrepareError
-from degreequant.nn.tracing.plan import Plan, Ref, Step, references
+from degreequant.nn.tracing.plan import Plan, Step
+from degreequant.nn.tracing.references import Ref, references
 from degreequant.nn.tracing.symbol import COUNTS, least
 from degreequant.operations import EdgeNorm
 from degreequant.operations.edges import EdgeSet, Loops

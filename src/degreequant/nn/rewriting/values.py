@@ -5,7 +5,8 @@ from typing import Any, Literal, get_args
 from degreequant.errors import PrepareError
 from degreequant.nn.rewriting.lazy import Lazy
 from degreequant.nn.rewriting.vocabulary import describe
-from degreequant.nn.tracing.plan import Ref, Step, renamed
+from degreequant.nn.tracing.plan import Step
+from degreequant.nn.tracing.references import Ref, renamed
 from degreequant.operations import Role, Rows
 
 ValueKind = Literal["input", "stored", "float", "end", "static", "graph", "lazy"]

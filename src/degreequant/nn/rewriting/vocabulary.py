@@ -11,7 +11,8 @@ from torch import nn
 from degreequant.errors import PrepareError
 from degreequant.nn.rewriting.registry import FUNCTIONS
 from degreequant.nn.sites.activation import Activation, activation_name, functional
-from degreequant.nn.tracing.plan import Ref, Step
+from degreequant.nn.tracing.plan import Step
+from degreequant.nn.tracing.references import Ref
 from degreequant.operations import Epilogue
 
 Meaning = Literal["layer", "function", "activation", "dropout", "epilogue", "attribute", "reshape", "cast", "unknown"]

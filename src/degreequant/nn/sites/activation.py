@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from degreequant.nn.tracing.plan import Ref
+from degreequant.nn.tracing.references import Ref
 from degreequant.operations import FloatFunction
 
 _MODULES: dict[type[nn.Module], str] = {

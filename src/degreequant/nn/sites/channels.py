@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from degreequant.errors import PrepareError
-from degreequant.nn.tracing.plan import Ref, Step, references, resolve
+from degreequant.nn.tracing.plan import Step
+from degreequant.nn.tracing.references import Ref, references, resolve
 
 RESHAPES: frozenset[object] = frozenset(
     {

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from degreequant.errors import InputError
+from degreequant.errors import InputError, InputTypeError
 from degreequant.memo import TensorMemo
 from degreequant.nn.sites.site import Context, Site, SiteSpec
 from degreequant.operations import AnyOperation, FloatInput, FloatOperation, Quantize
@@ -22,6 +22,8 @@ class InputSite(Site):
     Full-graph training reads the same features in every step. What follows from them alone, their range and their quantized values, is
     computed once and remembered while they stay the same: on a wide input it would be most of a step's work. So that nothing else has a
     say in it, and a resumed run repeats, that range is of all rows, protected or not, and its sample is always the same.
+
+    The options of its `spec` are the number of channels, or None where a trace could not tell it.
     """
 
     channels: Tensor
@@ -31,10 +33,13 @@ class InputSite(Site):
         self.output = ActivationQuantizer(spec.name, spec.kind, spec.recipe, sample=INPUT_SAMPLE)
         self.register_buffer("channels", torch.tensor(0))
         self._memo = TensorMemo(capacity=1)
+        self._width: int | None = spec.options
 
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` is the input `[rows, channels]`."""
         x = self._matrix(args[0])
+        if x.dtype != torch.float32:
+            raise InputTypeError(f"the input {self.spec.name!r} is {x.dtype}; expected torch.float32: call .float() on it")
         protected = self.protected(context)
         if self.training:
             self.channels.fill_(x.shape[-1])
@@ -69,9 +74,14 @@ class InputSite(Site):
     def _matrix(self, x: Tensor) -> Tensor:
         if isinstance(x, Tensor) and x.dim() == 1 and x.is_floating_point() and self.spec.rows == "edges":
             return x.unsqueeze(-1)
-        if not isinstance(x, Tensor) or x.dim() != 2:
-            found = f"has shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"is a {type(x).__name__}"
-            raise InputError(f"the input {self.spec.name!r} {found}; expected a tensor (rows, channels)")
+        if not isinstance(x, Tensor):
+            raise InputError(f"the input {self.spec.name!r} is a {type(x).__name__}; expected a tensor (rows, channels)")
+        if x.dim() != 2 or self._width not in (None, x.shape[1]):
+            raise InputError(
+                f"the input {self.spec.name!r} has shape {tuple(x.shape)}; expected a tensor (rows, {self._width or 'channels'})"
+            )
+        if not x.is_floating_point():
+            raise InputTypeError(f"the input {self.spec.name!r} is {x.dtype}; expected floating-point values: call .float() on it")
         return x
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]

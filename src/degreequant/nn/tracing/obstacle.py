@@ -7,7 +7,7 @@ from torch import fx
 _BRANCH = "it branches on a value that it computes (if, while, and, assert), and a trace has no values"
 _LOOP = (
     "it loops over something whose length is not known while tracing; where that is a dictionary or a list that the model is called with, "
-    "give prepare one in example_inputs"
+    "or lies in a HeteroData, give prepare one in example_inputs"
 )
 _NUMBER = "it needs a number, a size or an array of Python's or numpy's of a value that it computes, and a trace has no values"
 

@@ -9,6 +9,7 @@ import torch_geometric.nn
 from torch import Tensor, fx, nn
 from torch_geometric.nn import MessagePassing, global_add_pool
 
+from degreequant.errors import PrepareError
 from degreequant.nesting import argument_of
 from degreequant.nn.tracing.symbol import EDGES, EXAMPLE, GRAPHS, GUESSED, NODES, example_result
 
@@ -54,13 +55,21 @@ def bind(layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
 
 
 def _width(value: Any, rows: int, width: Any) -> None:
-    """Gives an argument of unknown width one."""
+    """Gives an argument of unknown width one.
+
+    Raises:
+        PrepareError: If it is known, and another.
+    """
     if not isinstance(value, fx.Proxy) or value.node.op not in ("placeholder", "call_function"):
         return
     node = value.node
     unknown = node.meta.get(EXAMPLE) is None or node.meta.get(GUESSED)
-    if unknown and (node.op == "placeholder" or node.target is getattr) and type(width) is int and width > 0:
-        known = node.meta.get(EXAMPLE)
+    known = node.meta.get(EXAMPLE)
+    if type(width) is not int or width <= 0 or not (node.op == "placeholder" or node.target is getattr):
+        return
+    if known is not None and not unknown and known.is_floating_point() and known.dim() == 2 and known.shape[1] != width:
+        raise PrepareError(f"example_inputs has {node.target!r} with {known.shape[1]} channels, and a layer that reads it takes {width}")
+    if unknown:
         node.meta[EXAMPLE] = torch.zeros(rows if known is None else len(known), width)
         node.meta[GUESSED] = False
 

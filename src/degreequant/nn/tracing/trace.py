@@ -21,12 +21,15 @@ from torch_geometric.nn import MessagePassing
 from degreequant.errors import PrepareError
 from degreequant.nesting import rebuilt
 from degreequant.nn.lowering import LOWERINGS
+from degreequant.nn.tracing.form import Form
 from degreequant.nn.tracing.obstacle import location, obstacle
-from degreequant.nn.tracing.plan import Form, Plan, Ref, Sort, Step, StepKind
+from degreequant.nn.tracing.plan import Plan, Sort, Step, StepKind
 from degreequant.nn.tracing.recorded import functions_as_steps
+from degreequant.nn.tracing.references import Ref
 from degreequant.nn.tracing.shapes import bind, example_of_argument, example_of_module, width_of
 from degreequant.nn.tracing.standard import Standard
 from degreequant.nn.tracing.symbol import EXAMPLE, GUESSED, NODES, Count, Symbol, example_result, guessed
+from degreequant.nn.tracing.typed import data_of
 
 _KINDS: dict[str, StepKind] = {"call_module": "module", "call_function": "function", "call_method": "method", "get_attr": "attribute"}
 _LIBRARIES = (*(str(Path(file).parent) for file in (torch.__file__, torch_geometric.__file__)), str(Path(__file__).parents[1]))
@@ -69,7 +72,9 @@ def trace(model: nn.Module, form: Form, whole: Whole = every_layer) -> Plan:
     _drop_unread(graph)
     steps = tuple(_step(node) for node in graph.nodes if node.op in _KINDS)
     result = next(_plain(node.args[0]) for node in graph.nodes if node.op == "output")
-    arguments = tuple(_argument(node) for node in graph.nodes if node.op == "placeholder")
+    placeholders = [node for node in graph.nodes if node.op == "placeholder"]
+    form = form.reading({str(node.target) for node in placeholders if node.users})
+    arguments = tuple(_argument(node) for node in placeholders if node.target in form.live)
     return Plan(form, steps, result, arguments)
 
 
@@ -179,6 +184,8 @@ class _Tracer(fx.Tracer):
                 for name, nesting in self._form.nestings.items()
             }
             given |= {name: value for name, value in by_name.items() if name in self._form.names}
+            for name, parts in self._form.typed.items():
+                given[name] = data_of({part: given.pop(part) for part in parts})
             return self.root.forward(**self._form.constants, **given)
 
         return call, proxies
