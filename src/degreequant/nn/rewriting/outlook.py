@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from torch import nn
-from torch_geometric.utils import scatter, softmax
+from torch_geometric.utils import softmax
 
 from degreequant.nn.rewriting.affine import keeps_channels, parts_of
 from degreequant.nn.rewriting.registry import FUNCTIONS, LAYERS, Entry, altered
