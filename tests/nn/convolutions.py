@@ -21,8 +21,11 @@ class Model(nn.Module):
         self.last = nn.Linear(width, 3) if width else None
         self.call = call
 
-    def forward(self, x, edge_index, edge_weight=None, edge_attr=None, edge_type=None, num_edges=None):  # type: ignore[no-untyped-def]
+    def forward(  # type: ignore[no-untyped-def]
+        self, x, edge_index, edge_weight=None, edge_attr=None, edge_type=None, num_edges=None, node_type=None
+    ):
         given = {"edge_weight": edge_weight, "edge_attr": edge_attr, "edge_type": edge_type, "num_edges": num_edges}
+        given |= {"node_type": node_type}
         given = {name: value for name, value in given.items() if value is not None}
         x = self.call(self.conv, self.first(x).relu(), edge_index, **given)
         return x if self.last is None else self.last(x)
@@ -58,6 +61,11 @@ class Convolution:
 
 def mlp(channels: int, out: int = WIDTH) -> nn.Module:
     return nn.Sequential(nn.Linear(channels, WIDTH), nn.ReLU(), nn.Linear(WIDTH, out))
+
+
+def heat(conv: nn.Module, x: Tensor, edge_index: Tensor, edge_attr: Tensor, edge_type: Tensor, node_type: Tensor) -> Any:
+    """In the order of its arguments."""
+    return conv(x, edge_index, node_type, edge_type, edge_attr)
 
 
 def rgat() -> nn.Module:
@@ -113,13 +121,12 @@ CONVOLUTIONS: dict[str, Convolution] = {
     "GraphConv, mean of edge weights": Convolution(lambda: pyg.GraphConv(C, W, aggr="mean"), ("edge_weight",)),
     "GravNetConv": Convolution(lambda: pyg.GravNetConv(C, W, 2, 4, 2), call=lambda conv, x, edges: conv(x)),
     "HANConv": Convolution(
-        lambda: pyg.HANConv(C, W, (["a"], [("a", "to", "a")]), heads=2),
-        call=lambda conv, x, edges: conv({"a": x}, {("a", "to", "a"): edges})["a"],
+        lambda: pyg.HANConv(C, W, (["a"], [("a", "to", "a"), ("a", "by", "a")]), heads=2),
+        call=lambda conv, x, edges: conv({"a": x}, {("a", "to", "a"): edges, ("a", "by", "a"): edges.flip([0])})["a"],
     ),
-    "HEATConv": Convolution(
-        lambda: pyg.HEATConv(C, W, 1, 1, 2, E, 2),
-        ("edge_attr", "edge_type"),
-        call=lambda conv, x, edges, edge_attr, edge_type: conv(x, edges, edge_type * 0, edge_type * 0, edge_attr),
+    "HEATConv": Convolution(lambda: pyg.HEATConv(C, W, 3, 3, 2, E, 2, heads=1), ("node_type", "edge_type", "edge_attr"), call=heat),
+    "HEATConv, mean of heads": Convolution(
+        lambda: pyg.HEATConv(C, W, 3, 3, 2, E, 2, heads=2, concat=False), ("node_type", "edge_type", "edge_attr"), call=heat
     ),
     "HeteroConv": Convolution(
         lambda: pyg.HeteroConv({("a", "to", "a"): pyg.SAGEConv(C, W), ("a", "by", "a"): pyg.GraphConv(C, W)}),
@@ -140,6 +147,10 @@ CONVOLUTIONS: dict[str, Convolution] = {
     "NNConv": Convolution(lambda: pyg.NNConv(C, W, mlp(E, C * W)), ("edge_attr",)),
     "PANConv": Convolution(lambda: pyg.PANConv(C, W, 2), call=lambda conv, x, edges: conv(x, edges)[0]),
     "PDNConv": Convolution(lambda: pyg.PDNConv(C, W, E, 4), ("edge_attr",)),
+    "PDNConv, no loops": Convolution(lambda: pyg.PDNConv(C, W, E, 4, add_self_loops=False), ("edge_attr",)),
+    "PDNConv, no loops, not normalized": Convolution(
+        lambda: pyg.PDNConv(C, W, E, 4, add_self_loops=False, normalize=False), ("edge_attr",)
+    ),
     "PNAConv": Convolution(lambda: pyg.PNAConv(C, W, ["mean", "max", "min", "sum"], ["identity", "amplification", "attenuation"], DEGREES)),
     "PNAConv, towers, edge features": Convolution(
         lambda: pyg.PNAConv(C, W, ["mean", "std"], ["identity", "linear"], DEGREES, edge_dim=E, towers=2), ("edge_attr",)
@@ -192,5 +203,6 @@ def inputs(seed: int = 0, nodes: int = 12, edges: int = 40) -> dict[str, Any]:
         "edge_weight": torch.rand(edges, generator=generator) + 0.1,
         "edge_attr": torch.randn(edges, EDGE_CHANNELS, generator=generator),
         "edge_type": torch.randint(3, (edges,), generator=generator),
+        "node_type": torch.randint(3, (nodes,), generator=generator),
         "num_edges": nodes + 2,
     }

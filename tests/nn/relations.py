@@ -47,6 +47,19 @@ class Transformed(nn.Module):
         return self.net(x_dict, edge_index_dict)["paper"]
 
 
+class Attending(nn.Module):
+    """Two layers that take all relations themselves."""
+
+    def __init__(self, conv):
+        super().__init__()
+        metadata = (list(WIDTHS), RELATIONS)
+        self.first, self.second, self.lin = conv(WIDTHS, 8, metadata, heads=2), conv(8, 8, metadata, heads=2), nn.Linear(8, 3)
+
+    def forward(self, x_dict, edge_index_dict):
+        x_dict = self.second(self.first(x_dict, edge_index_dict), edge_index_dict)
+        return self.lin(x_dict["author"])
+
+
 def called(model):
     """The model after a call, for lazy layers."""
     model(**world())
@@ -59,6 +72,8 @@ MODELS = {
     "GAT, maximum": lambda: Hetero(lambda widths: pyg.GATConv(widths, 4, heads=2, add_self_loops=False), "max"),
     "Transformer": lambda: Hetero(lambda widths: pyg.TransformerConv(widths, 8)),
     "to_hetero": Transformed,
+    "HANConv": lambda: Attending(pyg.HANConv),
+    "HGTConv": lambda: Attending(pyg.HGTConv),
 }
 
 

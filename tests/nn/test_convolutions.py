@@ -19,7 +19,7 @@ from degreequant.quant.fake import ActivationQuantizer
 INT8 = dq.Recipe.qat(8, ranges="minmax")
 FINE = INT8.replace(activation_bits=16)
 REFUSED = {
-    *("DNAConv", "GPSConv", "HANConv", "HEATConv", "HGTConv", "HypergraphConv"),
+    *("DNAConv", "GPSConv", "HypergraphConv"),
     *("MeshCNNConv", "PANConv", "PDNConv", "PPFConv", "WLConv"),
 }
 ELSEWHERE = {"DynamicEdgeConv", "GravNetConv", "SplineConv", "XConv"}
@@ -60,6 +60,16 @@ def test_codes_of_engine_and_model_are_identical(name, isa):
 @settings(max_examples=25)
 def test_on_any_graph(name, seed, nodes, edges, bits):
     engine_is_model(name, dq.Recipe.qat(bits, ranges="minmax"), seed=seed, nodes=nodes, edges=edges)
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_calibration_in_one_call(name):
+    call = arguments(name)
+    model = dq.calibrate(CONVOLUTIONS[name].model(), call)
+    engine = dq.Engine(dq.convert(model), threads=1)
+    expected, found = nets.codes(model, **call), engine.codes(**{entry.name: call[entry.name] for entry in engine.program.inputs})
+    for key, stored in expected.items():
+        np.testing.assert_array_equal(found[key], stored.codes.numpy(), err_msg=key)
 
 
 def sinks(name):

@@ -54,17 +54,20 @@ def _with_wide(recipe: Recipe, paths: Iterable[str], poor: set[str]) -> Recipe:
 
 
 def _signal_to_noise(model: PreparedModel, calls: Iterable[Call]) -> dict[str, float]:
-    """Of each site, in decibels: that of the tensor it stores, the least where it stores several."""
+    """Of each site, in decibels: that of the tensor it stores, the least where it stores several. A quantizer whose tensor the layer's
+    options do without, such as a GAT's without a residual, has no say."""
     found = {quantizer.name: (key, quantizer) for key, quantizer in quantizers(model) if isinstance(quantizer, ActivationQuantizer)}
-    seen: dict[str, list[Losses]] = {name: [] for name in found}
+    seen: dict[str, list[Losses]] = {}
     for call in calls:
         with quantizing(model, lambda site, quantizer: False):
             stored = stored_floats(model, *call.args, **call.kwargs)
         for name, (_, quantizer) in found.items():
-            seen[name].append(losses(stored[name], quantizer.fake_quantize(stored[name])))
+            if name in stored:
+                seen.setdefault(name, []).append(losses(stored[name], quantizer.fake_quantize(stored[name])))
     result: dict[str, float] = {}
-    for name, (key, _) in found.items():
-        signal, noise, rows, lost = (sum(part) for part in zip(*seen[name], strict=True))
+    for name, measured in seen.items():
+        key = found[name][0]
+        signal, noise, rows, lost = (sum(part) for part in zip(*measured, strict=True))
         ratios = [decibels(signal, noise), decibels(rows, lost)] if noise else []  # of zeros alone nothing is lost
         result[key] = min(result.get(key, float("inf")), *ratios, float("inf"))
     return result

@@ -5,11 +5,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.nn import FAConv, HypergraphConv, MFConv, SuperGATConv, WLConvContinuous
+from torch_geometric.nn import FAConv, HypergraphConv, MFConv, PDNConv, SuperGATConv, WLConvContinuous
 from torch_geometric.utils import add_remaining_self_loops, add_self_loops, degree, remove_self_loops, scatter
 
 from degreequant.errors import PrepareError
 from degreequant.nn.lowering import register_lowering
+
+LEAST_WEIGHT = 1e-6
+"""What a sum of weights counts as at least, before a root divides by it."""
 
 
 def inverse_root(degrees: Any) -> Any:
@@ -71,6 +74,26 @@ def hypergraph(
     out = scatter(hyperedges.index_select(0, of_hyperedges), of_nodes, 0, x.size(0), "mean")
     if not layer.concat:
         out = out.view(-1, layer.heads, layer.out_channels).mean(dim=1)
+    return out if layer.bias is None else out + layer.bias
+
+
+@register_lowering(PDNConv)
+def pathfinder_discovery(layer: Any, x: Tensor, edge_index: Tensor, edge_attr: Any = None) -> Any:
+    """A sum of neighbours by weights that a network finds in features of edges, normalized by a factor of each node before and behind."""
+    if layer.add_self_loops or edge_attr is None:
+        raise PrepareError(
+            "a PDNConv is taken with edge_attr and add_self_loops=False: a loop that is added weighs 1, one that is there what the network "
+            "finds, and no operation tells them apart"
+        )
+    nodes, weight = x.size(0), layer.mlp[0](edge_attr).relu()
+    weight = layer.mlp[2](weight).sigmoid()
+    x, root = layer.lin(x), None
+    if layer.normalize:
+        total = scatter(weight, edge_index[1], 0, nodes, "sum")
+        root = total.clamp(min=LEAST_WEIGHT).pow(-0.5) * (total > 0)
+        x = x * root
+    out = scatter(x.index_select(0, edge_index[0]) * weight, edge_index[1], 0, nodes, "sum")
+    out = out if root is None else out * root
     return out if layer.bias is None else out + layer.bias
 
 

@@ -16,12 +16,8 @@ _SELECTS = (
 REASONS: dict[type[nn.Module], str] = {
     pyg.DNAConv: "its softmax is not one over the edges of a node or over channels: a margin is added below",
     pyg.GPSConv: "it attends between all nodes of a graph, which is no sum over edges: use its convolution alone",
-    pyg.HANConv: "it weighs relations by a mean over all nodes, which a trace has no step for: use a HeteroConv of GATConv",
-    pyg.HEATConv: "its linear layers are chosen by the type of each node",
-    pyg.HGTConv: "its softmax is one over the edges of all relations together: use a HeteroConv of TransformerConv",
     pyg.MeshCNNConv: "it expects four ordered neighbours of each edge of a mesh",
     pyg.PANConv: "PyG computes it with sparse matrices of its own",
-    pyg.PDNConv: "it normalizes by weights of edges that it computes: use a GATv2Conv, or a GCNConv with edge_weight as an input",
     pyg.PPFConv: "it needs angles between vectors: give them as edge_attr to an NNConv or a GATv2Conv",
     **dict.fromkeys((pyg.TopKPooling, pyg.SAGPooling, pyg.ASAPooling, pyg.EdgePooling, pyg.PANPooling), _SELECTS),
     pyg.GraphSizeNorm: "its factor is a function of the number of nodes of each graph: use GraphNorm, or a BatchNorm",
