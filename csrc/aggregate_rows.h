@@ -4,6 +4,7 @@
 
 #include "blocks.h"
 #include "kernels_reference.h"
+#include "wide_codes.h"
 
 namespace degreequant {
 
@@ -17,12 +18,6 @@ struct Aggregation {
   Requantize rule;
   MutableCodes out;
   int64_t narrow_edges;  // a row of no more edges has an accumulator that fits an int32
-};
-
-// Columns [first, first + count) of the codes.
-struct Columns {
-  int64_t first;
-  int64_t count;
 };
 
 // Coefficients of an edge, and of it and the next in the halves of an int32.
@@ -75,31 +70,6 @@ DEGREEQUANT_INLINE auto sum_edges(const Unweighted&, const GatheredRows<Shape>& 
   } while (e < end);
   sums.finish(end - begin);
   return sums;
-}
-
-// The codes of accumulators that take 64 bits, where they do.
-template <typename Simd>
-[[gnu::noinline]] void store_wide(const Aggregation& a, const typename Simd::Requantizer& rule, int64_t row, Columns columns,
-                                  const int64_t* acc) noexcept {
-  uint8_t* target = a.out.row(row);
-  for (int64_t c = 0; c < columns.count; c += Simd::kLanes) {
-    alignas(64) int32_t lanes[Simd::kLanes] = {};
-    const int64_t count = columns.count - c < Simd::kLanes ? columns.count - c : Simd::kLanes;
-    bool narrow = true;
-    for (int64_t i = 0; i < count; ++i) {
-      lanes[i] = static_cast<int32_t>(acc[c + i]);
-      narrow &= lanes[i] == acc[c + i];
-    }
-    const int64_t col = columns.first + c;
-    if (narrow) {
-      Simd::store_codes(a.out.type, target, col, count, rule.codes(Simd::load(lanes), col, count));
-      continue;
-    }
-    for (int64_t i = 0; i < count; ++i) {
-      lanes[i] = requantize_any(acc[c + i], a.rule.multiplier(row, col + i), a.rule.addend_at(col + i), a.rule.clamp);
-    }
-    Simd::store_codes(a.out.type, target, col, count, Simd::load(lanes));
-  }
 }
 
 // The node's own term of a block, less its zero point.
@@ -183,7 +153,7 @@ template <typename Simd, typename Loader, typename Coefficients, typename Shape>
     } while (from < to);
     if (narrow) continue;
     if (a.sum.self_coefficient != 0) carry<Simd>(own_term<Simd, Loader>(a.sum, rows, bytes, row), 0, wide);
-    store_wide<Simd>(a, rule, row, columns, wide);
+    store_wide<Simd>(rule, a.out, row, columns, wide);
   }
 }
 

@@ -120,7 +120,7 @@ template <typename Lanes, CodeType kType, int kVectors>
     if (a.sum.coefficient != nullptr || to - from > a.narrow_edges) {
       alignas(64) int64_t wide[kVectors * Lanes::kLanes];
       sum_wide(a.sum, words, row, wide);
-      store_wide<Lanes>(a, rule, row, columns, wide);
+      store_wide<Lanes>(rule, a.out, row, columns, wide);
       continue;
     }
     auto sums = words.count(from, to);

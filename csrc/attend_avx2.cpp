@@ -7,7 +7,6 @@ namespace degreequant::avx2 {
 namespace {
 
 struct AttendSimd : Lanes {
-  using Estimates = EstimateLanes;
   static constexpr int kTileVectors = PairSimd::kTileVectors;
   template <bool kSigned>
   using Bytes = PairedBytes<kSigned>;

@@ -67,7 +67,7 @@ class RowSums {
       furthest = Estimates::larger_magnitude(furthest, estimator_.codes(a[v], b[v], bias, codes[v]));
     });
     if (estimator_.unsure(furthest) != 0) [[unlikely]] {
-      unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA { codes[v] = Simd::codes_of_sum(sum_, a[v], b[v], addend[v]); });
+      unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA { codes[v] = Simd::Rule::codes_of_sum(sum_, a[v], b[v], addend[v]); });
     }
     unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
       store_vector<Simd>(out_, row, first + v * Simd::kLanes, count - v * Simd::kLanes, codes[v]);

@@ -139,6 +139,8 @@ class EstimatingRequantizer {
     rounder_.trust(rule.prepared.estimate.possible, rule.prepared.estimate.error);
   }
 
+  DEGREEQUANT_INLINE const Requantize& rule() const noexcept { return rule_; }
+
   // Before the first codes of each row.
   DEGREEQUANT_INLINE void start_row(int64_t row) noexcept {
     row_ = row;

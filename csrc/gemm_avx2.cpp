@@ -1,9 +1,10 @@
 // x @ w^T with vpmaddwd on codes widened to 16 bits: vpmaddubsw would saturate. The zero point is subtracted on the way, so nothing has to
-// be taken back. Codes of 16 bits are two planes of bytes, whose products are added with the weights 256 and 1; sums may wrap around on
-// their way, but the result, which fits, has not.
+// be taken back. Codes of 16 bits are two planes of bytes, whose products are added with the weights 256 and 1: in 64 bits where these may
+// be needed, else in sums that may wrap around on their way, of which the result, which fits, has not.
 #include "kernels_reference.h"
 #include "kernels_x86.h"
-#include "requantize_avx2.h"
+#include "lanes_avx2.h"
+#include "wide_codes.h"
 
 namespace degreequant::avx2 {
 namespace {
@@ -126,6 +127,24 @@ DEGREEQUANT_INLINE void store_tile(const Linear& a, Requantizer& rule, const Til
   }
 }
 
+// Stores the codes of the sums of two planes, which together may take 64 bits.
+[[gnu::noinline]] void store_planes(const Linear& a, Requantizer& rule, const Tile& upper, const Tile& lower, int64_t row, int64_t rows,
+                                    int64_t output) noexcept {
+  for (int64_t r = 0; r < rows; ++r) {
+    rule.start_row(row + r);
+    for (int half = 0; half < 2; ++half) {
+      const int64_t col = output + half * kLanes;
+      if (col >= a.out.cols) continue;
+      alignas(32) int32_t sums[2][kLanes];
+      Simd::store(sums[0], add_pairs(upper.acc[r][2 * half], upper.acc[r][2 * half + 1]));
+      Simd::store(sums[1], add_pairs(lower.acc[r][2 * half], lower.acc[r][2 * half + 1]));
+      int64_t acc[kLanes];
+      for (int64_t i = 0; i < kLanes; ++i) acc[i] = int64_t{sums[0][i]} * 256 + sums[1][i];
+      store_wide<Lanes>(rule, a.out, row + r, {col, a.out.cols - col < kLanes ? a.out.cols - col : kLanes}, acc);
+    }
+  }
+}
+
 // Adds the products of all inputs of `rows` rows with the outputs [output, output + 16). Rows beyond the last repeat it; they are computed
 // and not stored.
 template <typename Unpack>
@@ -151,6 +170,12 @@ DEGREEQUANT_INLINE void compute_tile(const Linear& a, Requantizer& rule, Panel& 
       multiply_rows(a, panel, row, rows, output, unpack, tile);
     };
     plane(true);
+    if (a.weight.wide) {
+      const Tile upper = tile;
+      tile = {};
+      plane(false);
+      return store_planes(a, rule, upper, tile, row, rows, output);
+    }
     for (auto& sums : tile.acc) {
       for (__m256i& sum : sums) sum = _mm256_slli_epi32(sum, 8);
     }
@@ -179,10 +204,10 @@ template <bool kWords>
 
 void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
             int64_t end) noexcept {
-  if (weight.wide) return reference::linear(x, zero_point, weight, requantize, out, begin, end);
+  const bool is_word = x.type == CodeType::i16 || x.type == CodeType::u16;
+  if (weight.wide && !(is_word && x.cols <= kMaxPlaneInputs)) return reference::linear(x, zero_point, weight, requantize, out, begin, end);
   const Linear a = {x, weight, out, zero_point};
   if (begin == end || weight.out == 0) return;
-  const bool is_word = x.type == CodeType::i16 || x.type == CodeType::u16;
   is_word ? compute_rows<true>(a, requantize, begin, end) : compute_rows<false>(a, requantize, begin, end);
 }
 

@@ -1,9 +1,10 @@
 // x @ w^T with vpdpbusd, which multiplies unsigned by signed bytes: signed codes are offset to unsigned ones, and the offset, like the zero
 // point, is taken back with the column sums. It adds without saturating, so an intermediate may wrap around: the result, which fits, has
-// not. Codes of 16 bits are two planes of bytes, whose products are added with the weights 256 and 1.
+// not. Codes of 16 bits are two planes of bytes, whose products are added with the weights 256 and 1: in 64 bits where these may be needed.
 #include "kernels_reference.h"
 #include "kernels_x86.h"
-#include "requantize_avx512.h"
+#include "lanes_avx512.h"
+#include "wide_codes.h"
 
 namespace degreequant::avx512 {
 namespace {
@@ -160,12 +161,37 @@ DEGREEQUANT_INLINE void multiply_plane(const Linear& a, Panel& panel, int64_t ro
   }
 }
 
+// Stores the codes of the sums of two planes, which together may take 64 bits.
+template <int kRows, int kBlocks>
+[[gnu::noinline]] void store_planes(const Linear& a, Requantizer rule, const Tile<kRows, kBlocks>& upper, const Tile<kRows, kBlocks>& lower,
+                                    int64_t row, int64_t output) noexcept {
+  for (int r = 0; r < kRows; ++r) {
+    rule.start_row(row + r);
+    for (int b = 0; b < kBlocks; ++b) {
+      const int64_t col = output + b * kWeightBlock;
+      alignas(64) int32_t sums[2][kLanes];
+      _mm512_store_si512(sums[0], upper.acc[r][b]);
+      _mm512_store_si512(sums[1], lower.acc[r][b]);
+      alignas(64) int64_t acc[kLanes];
+      for (int64_t i = 0; i < kLanes; ++i) {
+        acc[i] = int64_t{sums[0][i]} * 256 + sums[1][i] - int64_t{a.taken_back} * a.weight.column_sums[col + i];
+      }
+      store_wide<Lanes>(rule, a.out, row + r, {col, a.out.cols - col < kLanes ? a.out.cols - col : kLanes}, acc);
+    }
+  }
+}
+
 // Outputs [output, output + 16 * kBlocks) of kRows rows.
 template <bool kWords, int kRows, int kBlocks>
 DEGREEQUANT_INLINE void compute_tile(const Linear& a, const Requantizer& rule, Panel& panel, int64_t row, int64_t output) noexcept {
   Tile<kRows, kBlocks> tile;
   if constexpr (kWords) {
     multiply_plane(a, panel, row, output, true, tile);
+    if (a.weight.wide) {
+      Tile<kRows, kBlocks> lower;
+      multiply_plane(a, panel, row, output, false, lower);
+      return store_planes(a, rule, tile, lower, row, output);
+    }
     tile.update([](__m512i sum, int) DEGREEQUANT_INLINE_LAMBDA { return _mm512_slli_epi32(sum, 8); });
   }
   tile.update([&](__m512i sum, int b) DEGREEQUANT_INLINE_LAMBDA {
@@ -211,7 +237,8 @@ template <bool kWords>
 
 void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
             int64_t end) noexcept {
-  if (weight.wide) return reference::linear(x, zero_point, weight, requantize, out, begin, end);
+  if (weight.wide && !(is_word(x.type) && x.cols <= kMaxPlaneInputs))
+    return reference::linear(x, zero_point, weight, requantize, out, begin, end);
   const int64_t block_stride = (x.cols + kWeightGroup - 1) / kWeightGroup * kBlockBytes;
   const Linear a = {
       x, weight, out, zero_point + offset_of(x.type), block_stride, requantize.row.count == 0 && requantize.prepared.estimate.possible};

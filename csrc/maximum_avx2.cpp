@@ -23,19 +23,16 @@ struct MaximumSimd {
     for (int64_t i = 0; i < left; ++i) p[i] = copy[i];
   }
 
+  DEGREEQUANT_INLINE static Vector set(int byte) noexcept { return _mm256_set1_epi8(static_cast<char>(byte)); }
+  DEGREEQUANT_INLINE static Vector bit_and(Vector a, Vector b) noexcept { return _mm256_and_si256(a, b); }
+  DEGREEQUANT_INLINE static Vector bit_xor(Vector a, Vector b) noexcept { return _mm256_xor_si256(a, b); }
+
   template <CodeType type>
-  DEGREEQUANT_INLINE static Vector larger(Vector a, Vector b) noexcept {
+  DEGREEQUANT_INLINE static Vector maximum(Vector a, Vector b) noexcept {
     if constexpr (type == CodeType::i8) return _mm256_max_epi8(a, b);
     if constexpr (type == CodeType::u8) return _mm256_max_epu8(a, b);
     if constexpr (type == CodeType::i16) return _mm256_max_epi16(a, b);
-    if constexpr (type == CodeType::u16) return _mm256_max_epu16(a, b);
-    // Nibbles in their places; with their sign bits flipped, signed ones are ordered as unsigned ones are.
-    const Vector flip = _mm256_set1_epi8(static_cast<char>(type == CodeType::i4 ? 0x88 : 0));
-    const Vector low = _mm256_set1_epi8(15);
-    const Vector x = _mm256_xor_si256(a, flip), y = _mm256_xor_si256(b, flip);
-    const Vector lower = _mm256_max_epu8(_mm256_and_si256(x, low), _mm256_and_si256(y, low));
-    const Vector upper = _mm256_max_epu8(_mm256_andnot_si256(low, x), _mm256_andnot_si256(low, y));
-    return _mm256_xor_si256(_mm256_or_si256(lower, upper), flip);
+    return _mm256_max_epu16(a, b);
   }
 };
 

@@ -14,19 +14,16 @@ struct MaximumSimd {
   }
   DEGREEQUANT_INLINE static void store(uint8_t* p, int64_t left, Vector v) noexcept { _mm512_mask_storeu_epi8(p, first_lanes(left), v); }
 
+  DEGREEQUANT_INLINE static Vector set(int byte) noexcept { return _mm512_set1_epi8(static_cast<char>(byte)); }
+  DEGREEQUANT_INLINE static Vector bit_and(Vector a, Vector b) noexcept { return _mm512_and_si512(a, b); }
+  DEGREEQUANT_INLINE static Vector bit_xor(Vector a, Vector b) noexcept { return _mm512_xor_si512(a, b); }
+
   template <CodeType type>
-  DEGREEQUANT_INLINE static Vector larger(Vector a, Vector b) noexcept {
+  DEGREEQUANT_INLINE static Vector maximum(Vector a, Vector b) noexcept {
     if constexpr (type == CodeType::i8) return _mm512_max_epi8(a, b);
     if constexpr (type == CodeType::u8) return _mm512_max_epu8(a, b);
     if constexpr (type == CodeType::i16) return _mm512_max_epi16(a, b);
-    if constexpr (type == CodeType::u16) return _mm512_max_epu16(a, b);
-    // Nibbles in their places; with their sign bits flipped, signed ones are ordered as unsigned ones are.
-    const Vector flip = _mm512_set1_epi8(static_cast<char>(type == CodeType::i4 ? 0x88 : 0));
-    const Vector low = _mm512_set1_epi8(15);
-    const Vector x = _mm512_xor_si512(a, flip), y = _mm512_xor_si512(b, flip);
-    const Vector lower = _mm512_max_epu8(_mm512_and_si512(x, low), _mm512_and_si512(y, low));
-    const Vector upper = _mm512_max_epu8(_mm512_andnot_si512(low, x), _mm512_andnot_si512(low, y));
-    return _mm512_xor_si512(_mm512_or_si512(lower, upper), flip);
+    return _mm512_max_epu16(a, b);
   }
 };
 

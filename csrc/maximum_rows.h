@@ -9,6 +9,21 @@ namespace degreequant {
 constexpr int64_t kMaximumAhead = 16;  // edges ahead of which a gathered row is asked for
 static_assert(kMaximumAhead < kIndexPadding);
 
+// The larger codes of two vectors. Nibbles are compared in their places: with their sign bits flipped, signed ones are ordered as unsigned
+// ones are.
+template <typename Simd, CodeType type>
+DEGREEQUANT_INLINE typename Simd::Vector larger(typename Simd::Vector a, typename Simd::Vector b) noexcept {
+  if constexpr (type != CodeType::i4 && type != CodeType::u4) {
+    return Simd::template maximum<type>(a, b);
+  } else {
+    const auto flip = Simd::set(type == CodeType::i4 ? 0x88 : 0), low = Simd::set(0x0f), high = Simd::set(0xf0);
+    const auto x = Simd::bit_xor(a, flip), y = Simd::bit_xor(b, flip);
+    const auto lower = Simd::template maximum<CodeType::u8>(Simd::bit_and(x, low), Simd::bit_and(y, low));
+    const auto upper = Simd::template maximum<CodeType::u8>(Simd::bit_and(x, high), Simd::bit_and(y, high));
+    return Simd::bit_xor(Simd::bit_xor(lower, upper), flip);
+  }
+}
+
 // Bytes [first, first + kVectors * Simd::kBytes) of every row of [begin, end) that has edges; `left` of them belong to the row.
 template <typename Simd, CodeType type, int kVectors>
 DEGREEQUANT_INLINE void maximum_block(Codes x, const Csr& csr, int64_t row, int64_t first, int64_t left, uint8_t* target) noexcept {
@@ -23,7 +38,7 @@ DEGREEQUANT_INLINE void maximum_block(Codes x, const Csr& csr, int64_t row, int6
     const uint8_t* ahead = x.row(csr.indices[e + kMaximumAhead]) + first;
     __builtin_prefetch(ahead);
     __builtin_prefetch(ahead + (left < kVectors * Simd::kBytes ? left : kVectors * Simd::kBytes) - 1);
-    unrolled<kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA { most[v] = Simd::template larger<type>(most[v], load(e, v)); });
+    unrolled<kVectors>([&](auto v) DEGREEQUANT_INLINE_LAMBDA { most[v] = larger<Simd, type>(most[v], load(e, v)); });
   }
   unrolled<kVectors>([&](auto v)
                          DEGREEQUANT_INLINE_LAMBDA { Simd::store(target + first + v * Simd::kBytes, left - v * Simd::kBytes, most[v]); });

@@ -18,15 +18,11 @@ struct PairedBytes {
 
   DEGREEQUANT_INLINE static constexpr int64_t column(int v, int64_t i) noexcept { return 8 * v + i; }
 
-  DEGREEQUANT_INLINE static __m256i widen(__m128i bytes) noexcept {
-    return kSigned ? _mm256_cvtepi8_epi16(bytes) : _mm256_cvtepu8_epi16(bytes);
-  }
-
   DEGREEQUANT_INLINE static void load(const uint8_t* a, const uint8_t* b, __m256i words[4]) noexcept {
     for (int h = 0; h < 2; ++h) {
       const __m128i x = load_half(a + 16 * h), y = load_half(b + 16 * h);
-      words[2 * h] = widen(_mm_unpacklo_epi8(x, y));
-      words[2 * h + 1] = widen(_mm_unpackhi_epi8(x, y));
+      words[2 * h] = widen_bytes<kSigned>(_mm_unpacklo_epi8(x, y));
+      words[2 * h + 1] = widen_bytes<kSigned>(_mm_unpackhi_epi8(x, y));
     }
   }
 
@@ -55,16 +51,7 @@ struct PairedNibbles {
     words[3] = low_nibbles(_mm_srli_epi16(high, 4));
   }
 
-  DEGREEQUANT_INLINE static void order(__m256i acc[4]) noexcept {
-    const __m256i even[2] = {acc[0], acc[1]};
-    const __m256i odd[2] = {acc[2], acc[3]};
-    for (int i = 0; i < 2; ++i) {
-      const __m256i low = _mm256_unpacklo_epi32(even[i], odd[i]);
-      const __m256i high = _mm256_unpackhi_epi32(even[i], odd[i]);
-      acc[2 * i] = _mm256_permute2x128_si256(low, high, 0x20);
-      acc[2 * i + 1] = _mm256_permute2x128_si256(low, high, 0x31);
-    }
-  }
+  DEGREEQUANT_INLINE static void order(__m256i acc[4]) noexcept { interleave(acc); }
 };
 
 struct PairSimd {

@@ -19,21 +19,13 @@ struct PairedBytes {
   DEGREEQUANT_INLINE static __m256i load_bytes(const uint8_t* p, uint64_t mask) noexcept {
     return _mm256_maskz_loadu_epi8(static_cast<__mmask32>(mask), p);
   }
-  DEGREEQUANT_INLINE static __m512i widen(__m256i bytes) noexcept {
-    return kSigned ? _mm512_cvtepi8_epi16(bytes) : _mm512_cvtepu8_epi16(bytes);
-  }
-
   DEGREEQUANT_INLINE static void load(const uint8_t* a, const uint8_t* b, uint64_t mask, __m512i words[2]) noexcept {
     const __m256i x = load_bytes(a, mask), y = load_bytes(b, mask);
-    words[0] = widen(_mm256_unpacklo_epi8(x, y));
-    words[1] = widen(_mm256_unpackhi_epi8(x, y));
+    words[0] = widen_bytes<kSigned>(_mm256_unpacklo_epi8(x, y));
+    words[1] = widen_bytes<kSigned>(_mm256_unpackhi_epi8(x, y));
   }
 
-  DEGREEQUANT_INLINE static void order(__m512i acc[2]) noexcept {
-    const __m512i low = acc[0];
-    acc[0] = _mm512_inserti64x4(low, _mm512_castsi512_si256(acc[1]), 1);
-    acc[1] = _mm512_shuffle_i64x2(low, acc[1], 0xee);
-  }
+  DEGREEQUANT_INLINE static void order(__m512i acc[2]) noexcept { order_unpacked(acc[0], acc[1]); }
 };
 
 // Even columns in one vector, odd columns in the other. Signed codes are offset by 8, which costs no more than clearing the other nibble.
@@ -56,13 +48,7 @@ struct PairedNibbles {
     words[1] = low_nibbles(_mm256_srli_epi16(bytes, 4));
   }
 
-  DEGREEQUANT_INLINE static void order(__m512i acc[2]) noexcept {
-    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
-    const __m512i even = acc[0];
-    acc[0] = _mm512_permutex2var_epi32(even, low, acc[1]);
-    acc[1] = _mm512_permutex2var_epi32(even, high, acc[1]);
-  }
+  DEGREEQUANT_INLINE static void order(__m512i acc[2]) noexcept { interleave(acc[0], acc[1]); }
 };
 
 struct PairSimd {

@@ -1,5 +1,4 @@
-// What the AVX2 kernels share: the rounding rule on eight accumulators, and storing eight codes. AVX2 has no masked loads of bytes, no
-// arithmetic 64-bit shift and no 64-bit minimum; the few instructions that make up for them are here.
+// What the AVX2 kernels share: four 64-bit lanes, and loading and storing eight codes. AVX2 has no masked loads of bytes.
 #pragma once
 
 #include <immintrin.h>
@@ -10,91 +9,100 @@ namespace degreequant::avx2 {
 
 constexpr int64_t kLanes = 8;
 
-// Four multipliers: mantissas in 64-bit lanes, shifts in 32-bit lanes.
-struct Multiplier4 {
-  __m256i mantissa;
-  __m128i shift;
-};
-
-// Rounds half away from zero; every shift is in [1, 63].
-DEGREEQUANT_INLINE __m256i round_shift(__m256i value, __m128i shift) noexcept {
-  const __m256i count = _mm256_cvtepi32_epi64(shift);
-  const __m256i half = _mm256_sllv_epi64(_mm256_set1_epi64x(1), _mm256_sub_epi64(count, _mm256_set1_epi64x(1)));
-  const __m256i minus_one_if_negative = _mm256_cmpgt_epi64(_mm256_setzero_si256(), value);
-  const __m256i sum = _mm256_add_epi64(_mm256_add_epi64(value, half), minus_one_if_negative);
-  // An arithmetic shift: shift the sign bit as well, then extend it.
-  const __m256i sign = _mm256_srlv_epi64(_mm256_set1_epi64x(INT64_MIN), count);
-  return _mm256_sub_epi64(_mm256_xor_si256(_mm256_srlv_epi64(sum, count), sign), sign);
-}
-
-DEGREEQUANT_INLINE __m256i limit_to(__m256i value, int64_t low, int64_t high) noexcept {
-  const __m256i least = _mm256_set1_epi64x(low);
-  const __m256i most = _mm256_set1_epi64x(high);
-  const __m256i at_least = _mm256_blendv_epi8(value, least, _mm256_cmpgt_epi64(least, value));
-  return _mm256_blendv_epi8(at_least, most, _mm256_cmpgt_epi64(at_least, most));
-}
-
-DEGREEQUANT_INLINE Multiplier4 combine(Multiplier4 a, Multiplier4 b) noexcept {
-  const __m256i product = _mm256_mul_epi32(a.mantissa, b.mantissa);
-  return {round_shift(product, _mm_set1_epi32(31)), _mm_add_epi32(_mm_add_epi32(a.shift, b.shift), _mm_set1_epi32(-31))};
-}
-
-DEGREEQUANT_INLINE Multiplier4 bounded(Multiplier4 m) noexcept {
-  const __m128i most = _mm_set1_epi32(kMaxShift);
-  const __m128i least = _mm_set1_epi32(kAddendBits);
-  const __m128i one = _mm_set1_epi32(1);
-  // Shifting an int32 by 33 rounds to 0, as any larger excess does. Lanes that need no shift are computed with some valid one, and dropped.
-  const __m128i excess = _mm_max_epi32(_mm_min_epi32(_mm_sub_epi32(m.shift, most), _mm_set1_epi32(33)), one);
-  const __m128i missing = _mm_max_epi32(_mm_min_epi32(_mm_sub_epi32(least, m.shift), _mm_set1_epi32(31)), one);
-  const __m256i limited = limit_to(_mm256_sllv_epi64(m.mantissa, _mm256_cvtepi32_epi64(missing)), -kMaxMantissa, kMaxMantissa);
-  const __m256i is_over = _mm256_cvtepi32_epi64(_mm_cmpgt_epi32(m.shift, most));
-  const __m256i is_under = _mm256_cvtepi32_epi64(_mm_cmpgt_epi32(least, m.shift));
-  const __m256i mantissa = _mm256_blendv_epi8(m.mantissa, round_shift(m.mantissa, excess), is_over);
-  return {_mm256_blendv_epi8(mantissa, limited, is_under), _mm_max_epi32(_mm_min_epi32(m.shift, most), least)};
-}
-
 // The first `count` of eight lanes, for masked 32-bit loads.
 DEGREEQUANT_INLINE __m256i first_lanes(int64_t count) noexcept {
   const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(count < 8 ? count : 8)), lane);
 }
 
-// Eight channels' multipliers, bounded, for one row.
-struct Multiplier8 {
-  Multiplier4 low;
-  Multiplier4 high;
+// Four 64-bit lanes (exact.h). AVX2 has no arithmetic shift of them and no minimum; the few instructions that make up for them are here.
+struct Wide {
+  static constexpr int64_t kLanes = 4;
+  using Vector = __m256i;
+  using Half = __m128i;
+  using Whole = __m256i;
+
+  DEGREEQUANT_INLINE static Vector set(int64_t value) noexcept { return _mm256_set1_epi64x(value); }
+  DEGREEQUANT_INLINE static Vector load(const int64_t* p) noexcept { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  DEGREEQUANT_INLINE static Vector load_some(const int64_t* p, int64_t count) noexcept {
+    return _mm256_maskload_epi64(reinterpret_cast<const long long*>(p), widen(low(first_lanes(count))));
+  }
+  DEGREEQUANT_INLINE static Half load_some(const int32_t* p, int64_t count) noexcept {
+    return _mm_maskload_epi32(p, low(first_lanes(count)));
+  }
+  DEGREEQUANT_INLINE static void store(int64_t* p, Vector v) noexcept { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+
+  DEGREEQUANT_INLINE static Half low(Whole v) noexcept { return _mm256_castsi256_si128(v); }
+  DEGREEQUANT_INLINE static Half high(Whole v) noexcept { return _mm256_extracti128_si256(v, 1); }
+  DEGREEQUANT_INLINE static Vector widen(Half v) noexcept { return _mm256_cvtepi32_epi64(v); }
+  // Lanes that fit 32 bits.
+  DEGREEQUANT_INLINE static Whole narrow(Vector low, Vector high) noexcept {
+    const __m256i halves = _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high), 0x88));
+    return _mm256_permute4x64_epi64(halves, 0xd8);
+  }
+
+  DEGREEQUANT_INLINE static Vector add(Vector a, Vector b) noexcept { return _mm256_add_epi64(a, b); }
+  DEGREEQUANT_INLINE static Vector subtract(Vector a, Vector b) noexcept { return _mm256_sub_epi64(a, b); }
+  // Of lanes that fit 32 bits.
+  DEGREEQUANT_INLINE static Vector multiply(Vector a, Vector b) noexcept { return _mm256_mul_epi32(a, b); }
+  DEGREEQUANT_INLINE static Vector bit_and(Vector a, Vector b) noexcept { return _mm256_and_si256(a, b); }
+  DEGREEQUANT_INLINE static Vector shift_left(Vector v, Vector places) noexcept { return _mm256_sllv_epi64(v, places); }
+  template <int kPlaces>
+  DEGREEQUANT_INLINE static Vector shift_right(Vector v) noexcept {
+    return _mm256_srli_epi64(v, kPlaces);
+  }
+  DEGREEQUANT_INLINE static Vector where_greater(Vector a, Vector b, Vector yes, Vector no) noexcept {
+    return _mm256_blendv_epi8(no, yes, _mm256_cmpgt_epi64(a, b));
+  }
+  DEGREEQUANT_INLINE static bool any_greater(Vector a, Vector b) noexcept {
+    const Vector greater = _mm256_cmpgt_epi64(a, b);
+    return _mm256_testz_si256(greater, greater) == 0;
+  }
+  DEGREEQUANT_INLINE static Vector minimum(Vector a, Vector b) noexcept { return where_greater(a, b, b, a); }
+  DEGREEQUANT_INLINE static Vector limited(Vector v, int64_t low, int64_t high) noexcept {
+    const Vector at_most = minimum(v, set(high)), least = set(low);
+    return where_greater(least, at_most, least, at_most);
+  }
+
+  // The bits of the float64 nearest to 1 / v, 0 <= v < 2^52: v becomes one in the low bits of 2^52.
+  DEGREEQUANT_INLINE static Vector reciprocal(Vector v) noexcept {
+    const __m256d magic = _mm256_set1_pd(0x1p52);
+    const __m256d real = _mm256_sub_pd(_mm256_castsi256_pd(_mm256_or_si256(v, _mm256_castpd_si256(magic))), magic);
+    return _mm256_castpd_si256(_mm256_div_pd(_mm256_set1_pd(1.0), real));
+  }
+
+  // Rounds half away from zero and shifts, of values that hold their half already. Adding the half rounds ties up; only a negative tie must
+  // go down instead, and it is not positive with its half. The arithmetic shift is one of value + 2^63, from which 2^63 is taken back.
+  DEGREEQUANT_INLINE static Vector shift_rounded(Vector value, Vector shift) noexcept {
+    const Vector is_high = _mm256_cmpgt_epi64(value, _mm256_setzero_si256());  // -1
+    const Vector raised = add(subtract(value, is_high), set(INT64_MAX));
+    return subtract(_mm256_srlv_epi64(raised, shift), _mm256_srlv_epi64(set(INT64_MIN), shift));
+  }
+
+  // Steps of the output as codes.
+  DEGREEQUANT_INLINE static Whole codes(Vector low, Vector high, Clamp clamp) noexcept {
+    const auto half = [&](Vector steps)
+                          DEGREEQUANT_INLINE_LAMBDA { return limited(add(steps, set(clamp.zero_point)), clamp.q_min, clamp.q_max); };
+    return narrow(half(low), half(high));
+  }
 };
 
-DEGREEQUANT_INLINE Multiplier8 widen(__m256i mantissa, __m256i shift) noexcept {
-  return {{_mm256_cvtepi32_epi64(_mm256_castsi256_si128(mantissa)), _mm256_castsi256_si128(shift)},
-          {_mm256_cvtepi32_epi64(_mm256_extracti128_si256(mantissa, 1)), _mm256_extracti128_si256(shift, 1)}};
+// Sixteen codes as words.
+template <bool kSigned>
+DEGREEQUANT_INLINE __m256i widen_bytes(__m128i bytes) noexcept {
+  return kSigned ? _mm256_cvtepi8_epi16(bytes) : _mm256_cvtepu8_epi16(bytes);
 }
 
-DEGREEQUANT_INLINE __m256i load_addend8(const Requantize& rule, int64_t channel, int64_t count) noexcept {
-  return rule.addend == nullptr ? _mm256_setzero_si256() : _mm256_maskload_epi32(rule.addend + channel, first_lanes(count));
-}
-
-// The codes of products, in 64-bit lanes; their shifts and addends in 32-bit lanes.
-DEGREEQUANT_INLINE __m256i codes_of_products4(__m256i product, __m128i shift, __m128i addend, Clamp clamp) noexcept {
-  const __m256i places = _mm256_cvtepi32_epi64(_mm_sub_epi32(shift, _mm_set1_epi32(kAddendBits)));
-  const __m256i bias = _mm256_sllv_epi64(_mm256_cvtepi32_epi64(addend), places);
-  const __m256i value = round_shift(_mm256_add_epi64(product, bias), shift);
-  return limit_to(_mm256_add_epi64(value, _mm256_set1_epi64x(clamp.zero_point)), clamp.q_min, clamp.q_max);
-}
-
-DEGREEQUANT_INLINE __m256i requantize4(__m128i acc, Multiplier4 m, __m128i addend, Clamp clamp) noexcept {
-  return codes_of_products4(_mm256_mul_epi32(_mm256_cvtepi32_epi64(acc), m.mantissa), m.shift, addend, clamp);
-}
-
-// The low halves of eight 64-bit lanes, in order.
-DEGREEQUANT_INLINE __m256i join8(__m256i low, __m256i high) noexcept {
-  const __m256i halves = _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high), 0x88));
-  return _mm256_permute4x64_epi64(halves, 0xd8);
-}
-
-DEGREEQUANT_INLINE __m256i requantize8(__m256i acc, const Multiplier8& m, __m256i addend, Clamp clamp) noexcept {
-  return join8(requantize4(_mm256_castsi256_si128(acc), m.low, _mm256_castsi256_si128(addend), clamp),
-               requantize4(_mm256_extracti128_si256(acc, 1), m.high, _mm256_extracti128_si256(addend, 1), clamp));
+// Two vectors of even columns and two of odd ones, in the order of the columns.
+DEGREEQUANT_INLINE void interleave(__m256i acc[4]) noexcept {
+  const __m256i even[2] = {acc[0], acc[1]};
+  const __m256i odd[2] = {acc[2], acc[3]};
+  for (int i = 0; i < 2; ++i) {
+    const __m256i low = _mm256_unpacklo_epi32(even[i], odd[i]);
+    const __m256i high = _mm256_unpackhi_epi32(even[i], odd[i]);
+    acc[2 * i] = _mm256_permute2x128_si256(low, high, 0x20);
+    acc[2 * i + 1] = _mm256_permute2x128_si256(low, high, 0x31);
+  }
 }
 
 // The low 16 bits of eight codes.

@@ -1,4 +1,4 @@
-// What the AVX-512 kernels share: the rounding rule on sixteen accumulators, and storing sixteen codes.
+// What the AVX-512 kernels share: eight 64-bit lanes, and loading and storing sixteen codes.
 #pragma once
 
 #include <immintrin.h>
@@ -14,71 +14,91 @@ DEGREEQUANT_INLINE uint64_t first_lanes(int64_t count) noexcept {
   return count <= 0 ? 0 : count >= 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
 }
 
-// Eight multipliers in 64-bit lanes.
-struct Multiplier8 {
-  __m512i mantissa;
-  __m512i shift;
+// Eight 64-bit lanes (exact.h).
+struct Wide {
+  static constexpr int64_t kLanes = 8;
+  using Vector = __m512i;
+  using Half = __m256i;
+  using Whole = __m512i;
+
+  DEGREEQUANT_INLINE static Vector set(int64_t value) noexcept { return _mm512_set1_epi64(value); }
+  DEGREEQUANT_INLINE static Vector load(const int64_t* p) noexcept { return _mm512_loadu_si512(p); }
+  DEGREEQUANT_INLINE static Vector load_some(const int64_t* p, int64_t count) noexcept {
+    return _mm512_maskz_loadu_epi64(static_cast<__mmask8>(first_lanes(count)), p);
+  }
+  DEGREEQUANT_INLINE static Half load_some(const int32_t* p, int64_t count) noexcept {
+    return _mm256_maskz_loadu_epi32(static_cast<__mmask8>(first_lanes(count)), p);
+  }
+  DEGREEQUANT_INLINE static void store(int64_t* p, Vector v) noexcept { _mm512_storeu_si512(p, v); }
+
+  DEGREEQUANT_INLINE static Half low(Whole v) noexcept { return _mm512_castsi512_si256(v); }
+  DEGREEQUANT_INLINE static Half high(Whole v) noexcept { return _mm512_extracti64x4_epi64(v, 1); }
+  DEGREEQUANT_INLINE static Vector widen(Half v) noexcept { return _mm512_cvtepi32_epi64(v); }
+  // Lanes that fit 32 bits.
+  DEGREEQUANT_INLINE static Whole narrow(Vector low, Vector high) noexcept {
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi64_epi32(low)), _mm512_cvtepi64_epi32(high), 1);
+  }
+
+  DEGREEQUANT_INLINE static Vector add(Vector a, Vector b) noexcept { return _mm512_add_epi64(a, b); }
+  DEGREEQUANT_INLINE static Vector subtract(Vector a, Vector b) noexcept { return _mm512_sub_epi64(a, b); }
+  // Of lanes that fit 32 bits.
+  DEGREEQUANT_INLINE static Vector multiply(Vector a, Vector b) noexcept { return _mm512_mul_epi32(a, b); }
+  DEGREEQUANT_INLINE static Vector bit_and(Vector a, Vector b) noexcept { return _mm512_and_si512(a, b); }
+  DEGREEQUANT_INLINE static Vector shift_left(Vector v, Vector places) noexcept { return _mm512_sllv_epi64(v, places); }
+  template <int kPlaces>
+  DEGREEQUANT_INLINE static Vector shift_right(Vector v) noexcept {
+    return _mm512_srli_epi64(v, kPlaces);
+  }
+  DEGREEQUANT_INLINE static Vector minimum(Vector a, Vector b) noexcept { return _mm512_min_epi64(a, b); }
+  DEGREEQUANT_INLINE static Vector limited(Vector v, int64_t low, int64_t high) noexcept {
+    return _mm512_max_epi64(_mm512_min_epi64(v, set(high)), set(low));
+  }
+  DEGREEQUANT_INLINE static Vector where_greater(Vector a, Vector b, Vector yes, Vector no) noexcept {
+    return _mm512_mask_mov_epi64(no, _mm512_cmpgt_epi64_mask(a, b), yes);
+  }
+  DEGREEQUANT_INLINE static bool any_greater(Vector a, Vector b) noexcept { return _mm512_cmpgt_epi64_mask(a, b) != 0; }
+
+  // The bits of the float64 nearest to 1 / v.
+  DEGREEQUANT_INLINE static Vector reciprocal(Vector v) noexcept {
+    return _mm512_castpd_si512(_mm512_div_pd(_mm512_set1_pd(1.0), _mm512_cvtepi64_pd(v)));
+  }
+
+  // Rounds half away from zero and shifts, of values that hold their half already. Adding the half rounds ties up; only a negative tie must
+  // go down instead, and it is not positive with its half.
+  DEGREEQUANT_INLINE static Vector shift_rounded(Vector value, Vector shift) noexcept {
+    const __mmask8 is_low = _mm512_cmple_epi64_mask(value, _mm512_setzero_si512());
+    return _mm512_srav_epi64(_mm512_mask_sub_epi64(value, is_low, value, set(1)), shift);
+  }
+
+  // Steps of the output as codes.
+  DEGREEQUANT_INLINE static Whole codes(Vector low, Vector high, Clamp clamp) noexcept {
+    const Whole least = _mm512_set1_epi32(clamp.q_min - clamp.zero_point), most = _mm512_set1_epi32(clamp.q_max - clamp.zero_point);
+    const Half steps[2] = {_mm512_cvtsepi64_epi32(low), _mm512_cvtsepi64_epi32(high)};  // the extremes where they do not fit
+    const Whole whole = _mm512_inserti64x4(_mm512_castsi256_si512(steps[0]), steps[1], 1);
+    return _mm512_add_epi32(_mm512_max_epi32(_mm512_min_epi32(whole, most), least), _mm512_set1_epi32(clamp.zero_point));
+  }
 };
 
-// Rounds half away from zero; every shift is at least 1.
-DEGREEQUANT_INLINE __m512i round_shift(__m512i value, __m512i shift) noexcept {
-  const __m512i half = _mm512_sllv_epi64(_mm512_set1_epi64(1), _mm512_sub_epi64(shift, _mm512_set1_epi64(1)));
-  const __m512i minus_one_if_negative = _mm512_srai_epi64(value, 63);
-  return _mm512_srav_epi64(_mm512_add_epi64(_mm512_add_epi64(value, half), minus_one_if_negative), shift);
+// 32 codes as words.
+template <bool kSigned>
+DEGREEQUANT_INLINE __m512i widen_bytes(__m256i bytes) noexcept {
+  return kSigned ? _mm512_cvtepi8_epi16(bytes) : _mm512_cvtepu8_epi16(bytes);
 }
 
-DEGREEQUANT_INLINE Multiplier8 broadcast(Multiplier m) noexcept { return {_mm512_set1_epi64(m.mantissa), _mm512_set1_epi64(m.shift)}; }
-
-DEGREEQUANT_INLINE Multiplier8 widen(__m256i mantissa, __m256i shift) noexcept {
-  return {_mm512_cvtepi32_epi64(mantissa), _mm512_cvtepi32_epi64(shift)};
+// A vector of even columns and one of odd ones, in the order of the columns.
+DEGREEQUANT_INLINE void interleave(__m512i& even, __m512i& odd) noexcept {
+  const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+  const __m512i evens = even;
+  even = _mm512_permutex2var_epi32(evens, low, odd);
+  odd = _mm512_permutex2var_epi32(evens, high, odd);
 }
 
-DEGREEQUANT_INLINE Multiplier8 combine(Multiplier8 a, Multiplier8 b) noexcept {
-  const __m512i product = _mm512_mul_epi32(a.mantissa, b.mantissa);
-  return {round_shift(product, _mm512_set1_epi64(31)), _mm512_add_epi64(_mm512_add_epi64(a.shift, b.shift), _mm512_set1_epi64(-31))};
-}
-
-DEGREEQUANT_INLINE Multiplier8 bounded(Multiplier8 m) noexcept {
-  const __m512i most = _mm512_set1_epi64(kMaxShift);
-  const __m512i least = _mm512_set1_epi64(kAddendBits);
-  // Shifting an int32 by 33 rounds to 0, as any larger excess does.
-  const __m512i excess = _mm512_min_epi64(_mm512_sub_epi64(m.shift, most), _mm512_set1_epi64(33));
-  const __m512i missing = _mm512_min_epi64(_mm512_sub_epi64(least, m.shift), _mm512_set1_epi64(31));
-  const __m512i limit = _mm512_set1_epi64(kMaxMantissa);
-  const __m512i scaled = _mm512_sllv_epi64(m.mantissa, missing);
-  const __m512i limited = _mm512_max_epi64(_mm512_min_epi64(scaled, limit), _mm512_sub_epi64(_mm512_setzero_si512(), limit));
-  __m512i mantissa = _mm512_mask_mov_epi64(m.mantissa, _mm512_cmpgt_epi64_mask(m.shift, most), round_shift(m.mantissa, excess));
-  mantissa = _mm512_mask_mov_epi64(mantissa, _mm512_cmplt_epi64_mask(m.shift, least), limited);
-  return {mantissa, _mm512_max_epi64(_mm512_min_epi64(m.shift, most), least)};
-}
-
-// Sixteen channels' multipliers, bounded, for one row.
-struct Multiplier16 {
-  Multiplier8 low;
-  Multiplier8 high;
-};
-
-DEGREEQUANT_INLINE __m512i load_addend16(const Requantize& rule, int64_t channel, __mmask16 mask) noexcept {
-  return rule.addend == nullptr ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi32(mask, rule.addend + channel);
-}
-
-// The codes of products, whose shifts and addends are given; addends in 32-bit lanes.
-DEGREEQUANT_INLINE __m256i codes_of_products8(__m512i product, __m512i shift, __m256i addend, Clamp clamp) noexcept {
-  const __m512i bias = _mm512_sllv_epi64(_mm512_cvtepi32_epi64(addend), _mm512_sub_epi64(shift, _mm512_set1_epi64(kAddendBits)));
-  const __m512i value = round_shift(_mm512_add_epi64(product, bias), shift);
-  const __m512i code = _mm512_add_epi64(value, _mm512_set1_epi64(clamp.zero_point));
-  const __m512i at_least = _mm512_max_epi64(code, _mm512_set1_epi64(clamp.q_min));
-  return _mm512_cvtepi64_epi32(_mm512_min_epi64(at_least, _mm512_set1_epi64(clamp.q_max)));
-}
-
-DEGREEQUANT_INLINE __m256i requantize8(__m256i acc, Multiplier8 m, __m256i addend, Clamp clamp) noexcept {
-  return codes_of_products8(_mm512_mul_epi32(_mm512_cvtepi32_epi64(acc), m.mantissa), m.shift, addend, clamp);
-}
-
-DEGREEQUANT_INLINE __m512i requantize16(__m512i acc, const Multiplier16& m, __m512i addend, Clamp clamp) noexcept {
-  const __m256i low = requantize8(_mm512_castsi512_si256(acc), m.low, _mm512_castsi512_si256(addend), clamp);
-  const __m256i high = requantize8(_mm512_extracti64x4_epi64(acc, 1), m.high, _mm512_extracti64x4_epi64(addend, 1), clamp);
-  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+// Columns of two rows, of which unpacking has put the first and third eight into one vector and the others into another, in order.
+DEGREEQUANT_INLINE void order_unpacked(__m512i& low, __m512i& high) noexcept {
+  const __m512i first = low;
+  low = _mm512_inserti64x4(first, _mm512_castsi512_si256(high), 1);
+  high = _mm512_shuffle_i64x2(first, high, 0xee);
 }
 
 DEGREEQUANT_INLINE bool is_byte(CodeType type) noexcept { return type == CodeType::i8 || type == CodeType::u8; }

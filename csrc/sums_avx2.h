@@ -17,14 +17,10 @@ struct Bytes {
   static constexpr int32_t kOffset = 0;
   static constexpr int64_t kCapacity = 256;  // codes that a 16-bit lane can sum
 
-  DEGREEQUANT_INLINE static __m256i widen(__m128i bytes) noexcept {
-    return kSigned ? _mm256_cvtepi8_epi16(bytes) : _mm256_cvtepu8_epi16(bytes);
-  }
-
   // Adds the products of a pair of edges.
   DEGREEQUANT_INLINE static void multiply(__m256i acc[2], __m128i low, __m128i high, __m256i factors) noexcept {
-    acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(widen(low), factors));
-    acc[1] = _mm256_add_epi32(acc[1], _mm256_madd_epi16(widen(high), factors));
+    acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(widen_bytes<kSigned>(low), factors));
+    acc[1] = _mm256_add_epi32(acc[1], _mm256_madd_epi16(widen_bytes<kSigned>(high), factors));
   }
   // From planes to vectors of columns; `total` is the sum of the coefficients.
   DEGREEQUANT_INLINE static void finish(__m256i[2], __m256i) noexcept {}
@@ -33,7 +29,7 @@ struct Bytes {
   struct Count {
     __m256i words = _mm256_setzero_si256();
 
-    DEGREEQUANT_INLINE void add(__m128i bytes) noexcept { words = _mm256_add_epi16(words, widen(bytes)); }
+    DEGREEQUANT_INLINE void add(__m128i bytes) noexcept { words = _mm256_add_epi16(words, widen_bytes<kSigned>(bytes)); }
     DEGREEQUANT_INLINE void flush(__m256i acc[2]) noexcept {
       const __m128i low = _mm256_castsi256_si128(words), high = _mm256_extracti128_si256(words, 1);
       acc[0] = _mm256_add_epi32(acc[0], kSigned ? _mm256_cvtepi16_epi32(low) : _mm256_cvtepu16_epi32(low));
@@ -90,17 +86,6 @@ struct Nibbles {
   DEGREEQUANT_INLINE static void finish_count(__m256i acc[4], __m256i edges) noexcept {
     for (int i = 0; kSigned && i < 4; ++i) acc[i] = _mm256_sub_epi32(acc[i], _mm256_slli_epi32(edges, 3));
     interleave(acc);
-  }
-
-  DEGREEQUANT_INLINE static void interleave(__m256i acc[4]) noexcept {
-    const __m256i even[2] = {acc[0], acc[1]};
-    const __m256i odd[2] = {acc[2], acc[3]};
-    for (int i = 0; i < 2; ++i) {
-      const __m256i low = _mm256_unpacklo_epi32(even[i], odd[i]);
-      const __m256i high = _mm256_unpackhi_epi32(even[i], odd[i]);
-      acc[2 * i] = _mm256_permute2x128_si256(low, high, 0x20);
-      acc[2 * i + 1] = _mm256_permute2x128_si256(low, high, 0x31);
-    }
   }
 };
 

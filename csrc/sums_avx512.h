@@ -38,13 +38,9 @@ struct Bytes {
   static constexpr int32_t kOffset = 0;
   static constexpr int64_t kCapacity = 256;  // codes that a 16-bit lane can sum
 
-  DEGREEQUANT_INLINE static __m512i widen(__m256i bytes) noexcept {
-    return kSigned ? _mm512_cvtepi8_epi16(bytes) : _mm512_cvtepu8_epi16(bytes);
-  }
-
   // Adds the products of a pair of edges.
   DEGREEQUANT_INLINE static void multiply(__m512i acc[1], __m256i pairs, __m512i factors) noexcept {
-    add_products(acc[0], widen(pairs), factors);
+    add_products(acc[0], widen_bytes<kSigned>(pairs), factors);
   }
   // From the planes of sixteen bytes to vectors of columns; `total` is the sum of the coefficients.
   DEGREEQUANT_INLINE static void finish(__m512i[1], __m512i) noexcept {}
@@ -53,7 +49,7 @@ struct Bytes {
   struct Count {
     __m512i words = _mm512_setzero_si512();
 
-    DEGREEQUANT_INLINE void add(__m256i bytes) noexcept { words = _mm512_add_epi16(words, widen(bytes)); }
+    DEGREEQUANT_INLINE void add(__m256i bytes) noexcept { words = _mm512_add_epi16(words, widen_bytes<kSigned>(bytes)); }
     DEGREEQUANT_INLINE static __m512i widen16(__m256i sums) noexcept {
       return kSigned ? _mm512_cvtepi16_epi32(sums) : _mm512_cvtepu16_epi32(sums);
     }
@@ -86,7 +82,7 @@ struct Nibbles {
   DEGREEQUANT_INLINE static void finish(__m512i acc[2], __m512i total) noexcept {
     acc[0] = _mm512_sub_epi32(acc[0], _mm512_slli_epi32(acc[1], 4));
     if (kSigned) acc[0] = _mm512_sub_epi32(acc[0], _mm512_slli_epi32(total, 3));
-    interleave(acc);
+    interleave(acc[0], acc[1]);
   }
 
   struct Count {
@@ -114,15 +110,7 @@ struct Nibbles {
       acc[0] = _mm512_sub_epi32(acc[0], offset);
       acc[1] = _mm512_sub_epi32(acc[1], offset);
     }
-    interleave(acc);
-  }
-
-  DEGREEQUANT_INLINE static void interleave(__m512i acc[2]) noexcept {
-    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
-    const __m512i even = acc[0];
-    acc[0] = _mm512_permutex2var_epi32(even, low, acc[1]);
-    acc[1] = _mm512_permutex2var_epi32(even, high, acc[1]);
+    interleave(acc[0], acc[1]);
   }
 };
 
@@ -180,9 +168,7 @@ struct Simd {
       constexpr int kPlanes = Loader::kPlanes;
       unrolled<Shape::kTiles * kPlanes>([&](auto i) DEGREEQUANT_INLINE_LAMBDA {  // which unpacking has mixed: each took two groups of eight
         constexpr int kLow = i / kPlanes * 2 * kPlanes + i % kPlanes;
-        const Vector low = this->acc[kLow], high = this->acc[kLow + kPlanes];
-        this->acc[kLow] = _mm512_inserti64x4(low, _mm512_castsi512_si256(high), 1);
-        this->acc[kLow + kPlanes] = _mm512_shuffle_i64x2(low, high, 0xee);
+        order_unpacked(this->acc[kLow], this->acc[kLow + kPlanes]);
       });
       unrolled<Shape::kHalves>([&](auto h) DEGREEQUANT_INLINE_LAMBDA { Loader::finish(this->acc + h * kPlanes, total_); });
     }
