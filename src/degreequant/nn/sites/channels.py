@@ -97,8 +97,11 @@ class Chain:
         return all(step.target in FACTORS or step.target in RESHAPES for step in self.steps) and self.identity(ignoring_factors=True)
 
     def identity(self, *, ignoring_factors: bool = False) -> bool:
-        """Whether every channel stays where it is."""
+        """Whether every channel stays where it is; of selections by running them: the first of one slice is all there is."""
         steps = [step for step in self.steps if not (ignoring_factors and step.target in FACTORS)]
+        if any(step.target in SELECTIONS for step in steps):
+            moves_alone = not self.reads() and all(step.target in RESHAPES or step.target in SELECTIONS for step in steps)
+            return moves_alone and torch.equal(self.matrix({}), torch.eye(self.width))
         if any(step.target not in RESHAPES for step in steps):
             return False
         width = prod(self.steps[-1].tail or ()) if self.steps and self.steps[-1].tail is not None else self.width
