@@ -105,7 +105,6 @@ STRUCTURES = {
     "zero point off the grid": put("operations", 0, "grid", "zero_point", value=16),
     "zero point is huge": put("operations", 0, "grid", "zero_point", value=-HUGE),
     "zero point is a float": put("operations", 0, "grid", "zero_point", value=3.0),
-    "gathered zero point": put(*OPERATION, "grid", "zero_point", value=1),
     "grid is null": put(*OPERATION, "grid", value=None),
     "grid is a list": put(*OPERATION, "grid", value=[1, 2]),
     "bits is 9": put(*OPERATION, "grid", "spec", "bits", value=9),

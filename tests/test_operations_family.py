@@ -134,7 +134,6 @@ REFUSED = {
         ({"edge_shift": -1}, "edge_shift is -1"),
         ({"norm": EdgeNorm()}, "only a plain sum has a term of the node itself"),
         ({"edge_weight": "weights"}, "only a plain sum has a term of the node itself"),
-        ({"input": "narrow"}, "'narrow', whose zero point is not 0"),
     ],
     "attend": [
         ({"heads": 0}, "heads is 0"),

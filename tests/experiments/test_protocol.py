@@ -3,6 +3,7 @@ import pytest
 from degreequant.data import DATASETS, find
 from degreequant.errors import DatasetError
 from degreequant.experiments.protocol import protocol, protocols
+from degreequant.recipe import Recipe
 from degreequant.train.architectures import ARCHITECTURES
 from degreequant.train.settings import Settings
 
@@ -19,6 +20,20 @@ def test_gcn_on_citation_graphs_is_what_it_was():
     """Its published rows have these settings in their keys."""
     chosen = protocol(find("cora"), "gcn")
     assert (chosen.architecture, chosen.hidden_channels, chosen.dropout, chosen.settings) == ("gcn", 16, 0.5, Settings())
+
+
+@pytest.mark.parametrize(("recipe", "bits"), [(Recipe.degree_quant(4), 4), (Recipe.degree_quant(8), 8)])
+def test_what_a_data_set_asks_of_low_bits(recipe, bits):
+    """REDDIT-BINARY keeps 8 bits in its first layer and its readout; what has 8 anyway stays as it is."""
+    chosen = protocol(find("reddit-binary"), "gin").recipe(recipe)
+    assert chosen.at("convs.1").activation_bits == bits
+    assert chosen.at("convs.0").activation_bits == chosen.at("convs.0.nn.2").weight_bits == 8
+    assert chosen.readout_bits == (8 if bits < 8 else None)
+    assert (chosen == recipe) == (bits == 8)
+
+
+def test_float_stays_float():
+    assert protocol(find("reddit-binary"), "gin").recipe(Recipe.fp32()) == Recipe.fp32()
 
 
 @pytest.mark.parametrize(

@@ -132,3 +132,10 @@ def test_readouts_and_skipped_sums_of_graph_data_keep_8_bits_at_4():
     assert cells["cora/gcn/degree-quant-int4"] == Recipe.degree_quant(4)
     narrow = {cell.name: cell.candidates[0].recipe for cell in table("readout").cells}["zinc/gin/degree-quant-int4-narrow"]
     assert (narrow.readout_bits, narrow.skip_bits) == (4, 4)
+
+
+def test_what_was_searched_for_reddit_binary_is_what_its_table_says():
+    chosen = {cell.name: cell for cell in table("reddit-binary").cells}["reddit-binary/gin/degree-quant-int4"].candidates
+    searched = {cell.method: cell.candidates for cell in table("reddit-masks").cells}
+    assert searched["none"] == chosen
+    assert {cell.candidates for cell in table("readout").cells if cell.name == "reddit-binary/gin/degree-quant-int4"} == {chosen}

@@ -27,7 +27,7 @@ class Protocol:
         dropout: Its dropout.
         settings: Hyperparameters.
         seeds: How many runs a published figure is a mean over.
-        quantized: Settings of the recipe of every method that quantizes.
+        quantized: Settings of the recipe of every method that quantizes; `layers` are those of some modules alone, by path.
         low_bits: The same of those whose activations have fewer than 8 bits.
     """
 
@@ -43,7 +43,12 @@ class Protocol:
         """A method's recipe as the data set has it."""
         if recipe.activation_bits is None:
             return recipe
-        return recipe.replace(**self.quantized, **(self.low_bits if recipe.activation_bits < 8 else {}))
+        settings = {**self.quantized, **(self.low_bits if recipe.activation_bits < 8 else {})}
+        layers = settings.pop("layers", {})
+        recipe = recipe.replace(**settings)
+        for path, own in layers.items():
+            recipe = recipe.override(path, **own)
+        return recipe
 
 
 def protocols(dataset: Dataset) -> Mapping[str, Protocol]:

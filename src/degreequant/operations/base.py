@@ -108,12 +108,6 @@ class Operation(BaseOperation):
         expect(source.channels == self.channels, self.name, f"reads {source.channels} channels and stores {self.channels}")
         return source
 
-    def gathered(self, values: Values) -> "Operation":
-        """The integer operation that stored `input`, whose zero point must be 0."""
-        source = self.source(values)
-        expect(source.grid.zero_point == 0, self.name, f"gathers {self.input!r}, whose zero point is not 0")
-        return source
-
 
 @dataclass(frozen=True, eq=False)
 class FloatOperation(BaseOperation):

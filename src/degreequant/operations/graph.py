@@ -60,9 +60,8 @@ class Aggregate(AlongEdges, Operation):
         return layout.end(self.edge_index, "target")
 
     def validate(self, values: Values) -> None:
-        """Checks that the gathered tensor has zero point 0 and the width of the output."""
+        """Checks widths and the term of the node itself."""
         super().validate(values)
-        self.gathered(values)
         self.same_width(values)
         self.requantize.validate(self.name, self.channels)
         expect(abs(self.self_coefficient) <= MAX_SELF_COEFFICIENT, self.name, f"self_coefficient is {self.self_coefficient}")
@@ -97,7 +96,9 @@ class Attend(Attention, Operation):
     def validate(self, values: Values) -> None:
         """Checks widths, grids and the table."""
         super().validate(values)
-        self.check_heads(self.gathered(values).channels)
+        source = self.source(values)
+        expect(source.grid.zero_point == 0, self.name, f"gathers {self.input!r}, whose zero point is not 0")
+        self.check_heads(source.channels)
         logits = self._logits(self.logits, 2 * self.heads, values)
         if self.edge_logits is not None:
             expect(self._logits(self.edge_logits, self.heads, values).grid == logits.grid, self.name, "the logits are on different grids")

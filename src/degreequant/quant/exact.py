@@ -184,13 +184,12 @@ def lookup_table(function: Callable[[Tensor], Tensor], source: Grid, target: Gri
 
 
 def aggregate(matrix: Tensor, x: Codes) -> Tensor:
-    """`sum_j coefficient[i,j] * x[j,c]`, int64 `[rows, channels]`; `matrix` holds the integer coefficients as a float64 CSR `[rows,
-    nodes]`."""
-    assert x.grid.zero_point == 0
+    """`sum_j coefficient[i,j] * (x[j,c] - zero_point)`, int64 `[rows, channels]`; `matrix` holds the integer coefficients as a float64 CSR
+    `[rows, nodes]`."""
     coefficients = matrix.values()
     largest = float(coefficients.abs().max()) if coefficients.numel() else 0.0
     if largest * coefficients.numel() * x.grid.largest < 2**53:
-        return (matrix @ x.codes.double()).long()
+        return (matrix @ x.centred.double()).long()
     target = torch.repeat_interleave(matrix.crow_indices().diff())
-    messages = coefficients.long().unsqueeze(-1) * x.codes.long()[matrix.col_indices()]
+    messages = coefficients.long().unsqueeze(-1) * x.centred.long()[matrix.col_indices()]
     return messages.new_zeros(matrix.shape[0], x.codes.shape[1]).index_add(0, target, messages)

@@ -9,7 +9,7 @@ from torch import Tensor
 from degreequant.scheme import TensorSpec
 
 GridKind = Literal["symmetric", "unsigned", "affine"]
-"""`symmetric`: signed, zero point 0 (what is gathered). `unsigned`: from 0 up (after a ReLU). `affine`: unsigned with a zero point."""
+"""`symmetric`: signed, zero point 0 (of no preferred sign). `unsigned`: from 0 up (after a ReLU). `affine`: unsigned with a zero point."""
 
 SMALLEST_SCALE = 2.0**-64
 """A narrower range than this is taken for an empty one, whose scale is 1."""

@@ -103,9 +103,8 @@ class RowSteps:
     def materialize_function(self, function: Pointwise, step: Step) -> None:
         """Stores a function of each value, by a table."""
         x = Ref(function.source)
-        kind = "symmetric" if self.outlook.gathered(step.name) else "affine"
         name = self.emitter.call_names.next(self.emitter.named(step, "function"))
-        spec = SiteSpec(name, self.emitter.recipe_at(step).replace(overrides=()), kind, rows=self._rows(x), options=function)  # type: ignore[arg-type]
+        spec = SiteSpec(name, self.emitter.recipe_at(step).replace(overrides=()), "affine", rows=self._rows(x), options=function)
         self.emitter.emit(step, spec, TableSite, (x,))
 
     # -- one stored tensor

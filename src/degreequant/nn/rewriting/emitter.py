@@ -131,9 +131,7 @@ class Emitter:
 
     def grid(self, fusion: Fusion) -> GridKind:
         """The grid of what a site stores."""
-        if fusion.activation is not None and fusion.activation.never_negative:
-            return "unsigned"
-        return "symmetric" if self.outlook.gathered(fusion.result) else "affine"
+        return "unsigned" if fusion.activation is not None and fusion.activation.never_negative else "affine"
 
     def emit(self, step: Step, spec: SiteSpec, site: type[Site], args: tuple[Any, ...]) -> None:
         """A site as it is specified.
@@ -202,12 +200,11 @@ class Emitter:
         if kind == "input":
             self.values.assign_role(value, "edge_features" if rows == "edges" else "features", reader)
         if self.values.kinds.get(step_name) != "stored":
-            grid: GridKind = "symmetric" if self.outlook.gathered(source) else "affine"
             step = Step(step_name, "site", self.values.name(value), where=reader.where)
             site_name = source if kind == "input" else step_name
             tail = self.outlook.tail(value.name)
             width = tail[0] if tail is not None and len(tail) == 1 else None
-            spec = SiteSpec(site_name, recipe.replace(overrides=()), grid, rows=rows, options=width)
+            spec = SiteSpec(site_name, recipe.replace(overrides=()), "affine", rows=rows, options=width)
             self.emit(step, spec, InputSite, (Ref(self.values.name(value)),))
         return Ref(step_name)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from torch import nn
-from torch_geometric.utils import scatter, softmax
+from torch_geometric.utils import softmax
 
 from degreequant.nn.rewriting.affine import keeps_channels, parts_of
 from degreequant.nn.rewriting.registry import FUNCTIONS, LAYERS, Entry, altered
@@ -108,24 +108,6 @@ class Outlook:
     def feeds_table(self, name: str) -> bool:
         """Whether a function of each value reads a result, looking through dropout."""
         return any(step.target in POINTWISE for step in self.readers(name))
-
-    def gathered(self, name: str) -> bool:
-        """Whether a layer gathers this result, looking through dropout, casts, changes of shape, and what keeps a grid."""
-        tail = self.tail(name)
-        for step in self.readers(name):
-            what = self.meaning(step)
-            by_ends = any(read in self.structure.ends for read in step.reads())
-            if by_ends and (step.target is not scatter or self.gathered(step.name)):
-                return True
-            if step.name in self.structure.heads and self.gathered(step.name):
-                return True
-            clamps = what == "activation" and activation(step, self.model).clamps
-            if (clamps or keeps_channels(step, name, tail)) and self.gathered(step.name):
-                return True
-            entry = self.entry(step) if what == "layer" else None
-            if entry is not None and entry.gathers and not self.recipe.at(step.target).is_float:
-                return True
-        return False
 
     def feeds_edges(self, name: str) -> bool:
         """Whether the rows of an input or a result are edges."""

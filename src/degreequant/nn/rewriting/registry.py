@@ -31,7 +31,6 @@ class Entry:
         arguments: Names of the forward's arguments. `x`, `other` and `tensors` are stored tensors, `edge_attr` one of edges, `index` holds
             categories; `edge_index`, `edge_weight` and `batch` are inputs of the model; any other must be absent.
         required: How many of them a call must give.
-        gathers: Whether the layer's neighbours gather `x` itself, which must then be symmetric or not negative.
         problem: Why a particular layer cannot be taken, if so.
         finishes: Whether it ends in an accumulator, which a following activation can join.
         joins: What else can join that of a particular layer.
@@ -43,7 +42,6 @@ class Entry:
     site: type[Site]
     arguments: tuple[str, ...]
     required: int = 1
-    gathers: bool = False
     problem: Callable[[Any], str | None] = lambda layer: None
     finishes: bool = True
     joins: Callable[[Any], Literal["all", "scalars", "none"]] = lambda layer: "all"
@@ -69,7 +67,7 @@ LAYERS: dict[type[nn.Module], Entry] = {
     **dict.fromkeys(NORMS, _NORM),
     torch_geometric.nn.GCNConv: Entry(GCNSite, ("x", "edge_index", "edge_weight"), required=2, problem=gcn_problem),
     torch_geometric.nn.GATConv: _GAT,
-    torch_geometric.nn.GINConv: Entry(GINSite, ("x", "edge_index", "size"), required=2, gathers=True, problem=gin_problem, inner="nn"),
+    torch_geometric.nn.GINConv: Entry(GINSite, ("x", "edge_index", "size"), required=2, problem=gin_problem, inner="nn"),
 }
 """By exact type: a subclass may compute anything."""
 

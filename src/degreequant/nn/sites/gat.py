@@ -1,6 +1,6 @@
 """`GATConv` (Velickovic et al., 2018): attention over each node's edges.
 
-Stored and quantized: the input, W, the transformed features xW (gathered, hence symmetric), the halves of the logits per node (and per
+Stored and quantized: the input, W, the transformed features xW (symmetric), the halves of the logits per node (and per
 edge, with edge features), and the output. The logits are indices of a table, so they have 8 bits at any width of the features. Inside the
 accumulator: LeakyReLU and softmax on codes, and the weighted sums; the division is in the multiplier of each row and head
 (docs/numerics.md, "attend").

@@ -1,6 +1,6 @@
 """`GCNConv` (Kipf and Welling, 2017): x' = D^-1/2 (A + I) D^-1/2 x W + b.
 
-Stored and quantized: the input, W, the transformed features xW (which are gathered, hence symmetric), and the output. Inside the
+Stored and quantized: the input, W, the transformed features xW (symmetric: a sum of them needs no correction), and the output. Inside the
 accumulator: 16-bit edge coefficients; d_i^-1/2 is in the row's multiplier (docs/numerics.md). Message protection means that the row of a
 protected source bypasses quantization in the gathered tensor, where the paper quantizes each message apart.
 

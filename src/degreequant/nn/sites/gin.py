@@ -1,6 +1,6 @@
 """`GINConv` (Xu et al., 2019): x' = h((1 + eps) x_i + sum of x_j).
 
-Stored and quantized: the input (which is gathered, hence symmetric or not negative), the sum, then whatever the network `h` stores: it is
+Stored and quantized: the input, the sum, then whatever the network `h` stores: it is
 traced like any other part of the model. Inside the accumulator: the plain sum, and 1 + eps as a fixed-point coefficient.
 """
 
@@ -43,7 +43,7 @@ class GINSite(Site):
         x, edge_index, _ = args
         adjacency = integer_adjacency(WeighedEdges.among(len(x.codes), edge_list(edge_index)), PLAIN_SUM, context.graphs)
         coefficient, shift = self._self_term(context)
-        acc = (exact.aggregate(adjacency.matrix, x) << shift) + coefficient * x.codes.long()
+        acc = (exact.aggregate(adjacency.matrix, x) << shift) + coefficient * (x.codes.long() - x.grid.zero_point)
         return self.finish.exact(context, acc, self._rule(context, x.grid, shift, x.codes.shape[1]))
 
     def lower(self, context: Context, *args: Any) -> list[AnyOperation]:
