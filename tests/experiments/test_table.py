@@ -135,7 +135,8 @@ def test_readouts_and_skipped_sums_of_graph_data_keep_8_bits_at_4():
 
 
 def test_what_was_searched_for_reddit_binary_is_what_its_table_says():
-    chosen = {cell.name: cell for cell in table("reddit-binary").cells}["reddit-binary/gin/degree-quant-int4"].candidates
+    chosen = {cell.method: cell.candidates for cell in table("reddit-binary").cells}
     searched = {cell.method: cell.candidates for cell in table("reddit-masks").cells}
-    assert searched["none"] == chosen
-    assert {cell.candidates for cell in table("readout").cells if cell.name == "reddit-binary/gin/degree-quant-int4"} == {chosen}
+    for bits in (4, 8):
+        assert searched[f"int{bits}-no-masks"] == chosen[f"degree-quant-int{bits}"] != searched[f"int{bits}"]
+        assert searched[f"int{bits}"][0].recipe.p_max == Recipe.degree_quant(bits).p_max
