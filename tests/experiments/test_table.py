@@ -110,6 +110,18 @@ def test_settings_of_a_cell(cells):
     assert (one.trials(10), one.trials(2)) == (3, 2)
 
 
+def test_settings_that_are_tried_together(cells):
+    grid = {"masks": [{}, {"p_min": 0.0, "p_max": 0.0}], "lr": [0.1, 0.2]}
+    stored = {"columns": {"digits": ["gcn"]}, "methods": {"m": {"title": "M", "preset": "degree-quant", "bits": 4, "grid": grid}}}
+    (cell,) = cells(stored)
+    assert [(run.recipe.p_min, run.recipe.p_max, run.settings.lr) for run in cell.candidates] == [
+        (0.1, 0.2, 0.1),
+        (0.1, 0.2, 0.2),
+        (0.0, 0.0, 0.1),
+        (0.0, 0.0, 0.2),
+    ]
+
+
 def test_a_narrower_grid(cells):
     stored = {
         "columns": {"digits": ["gcn"], "cora": ["gcn"]},
@@ -138,5 +150,6 @@ def test_what_was_searched_for_reddit_binary_is_what_its_table_says():
     chosen = {cell.method: cell.candidates for cell in table("reddit-binary").cells}
     searched = {cell.method: cell.candidates for cell in table("reddit-masks").cells}
     for bits in (4, 8):
-        assert searched[f"int{bits}-no-masks"] == chosen[f"degree-quant-int{bits}"] != searched[f"int{bits}"]
-        assert searched[f"int{bits}"][0].recipe.p_max == Recipe.degree_quant(bits).p_max
+        preset, *_, without_masks = searched[f"degree-quant-int{bits}"]
+        assert (without_masks,) == chosen[f"degree-quant-int{bits}"]
+        assert (preset.recipe.momentum, preset.recipe.p_max) == (Recipe.degree_quant(bits).momentum, Recipe.degree_quant(bits).p_max)
