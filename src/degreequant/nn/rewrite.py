@@ -81,6 +81,7 @@ def _with_sites(model: nn.Module, plans: Mapping[bool, Plan], recipe: Recipe) ->
     rewritten = {mode: rewriter.rewrite() for mode, rewriter in rewriters.items()}
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     model.add_module(SITES, ModuleDict(sites).to(device))
+    _check_governed(rewritten, recipe)
     return rewritten, rewriters[False].roles()
 
 
@@ -137,4 +138,16 @@ def _check_overrides(model: nn.Module, recipe: Recipe) -> None:
         if path not in paths:
             raise PrepareError(
                 f"the recipe overrides {path!r}, but the model has no such module; it has {', '.join(sorted(paths)) or 'none'}"
+            )
+
+
+def _check_governed(plans: Mapping[bool, Plan], recipe: Recipe) -> None:
+    """Every override that does not skip has to find a tensor: what joins another's rounding has no settings of its own."""
+    homes = {step.path or step.scope for plan in plans.values() for step in plan.steps if step.kind == "site"} - {""}
+    for path, settings in recipe.overrides:
+        skips = dict(settings).get("weight_bits", recipe.weight_bits) is None
+        if not skips and not any(home == path or home.startswith(f"{path}.") for home in homes):
+            raise PrepareError(
+                f"the recipe overrides {path!r}, which stores no tensor of its own: override the module whose rounding it joins "
+                f"(degreequant.summary names it), one of {', '.join(sorted(homes))}"
             )

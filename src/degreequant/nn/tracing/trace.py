@@ -229,10 +229,10 @@ def _sort(node: fx.Node) -> Sort:
 
 
 def _scope(node: fx.Node) -> str:
-    """Path of the message-passing layer in whose forward a step stands, if it does."""
-    stack = node.meta.get("nn_module_stack") or {}
-    inside = [path for path, kind in stack.values() if isinstance(kind, type) and issubclass(kind, MessagePassing) and path != node.target]
-    return str(inside[0]) if inside else ""
+    """Path of the module in whose forward a step stands: of a message-passing layer with all that it calls, else the innermost; "" in the model's own."""
+    around = [(str(path), kind) for path, kind in (node.meta.get("nn_module_stack") or {}).values() if path and path != node.target]
+    layers = [path for path, kind in around if isinstance(kind, type) and issubclass(kind, MessagePassing)]
+    return (layers or [path for path, _ in around][-1:] or [""])[0]
 
 
 def _tail(node: fx.Node) -> tuple[int, ...] | None:
