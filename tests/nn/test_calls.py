@@ -48,7 +48,7 @@ WRONG_DATA = {
     "infinite": (Data(x=spoiled(-torch.inf), edge_index=EDGES), InputError, "the input 'x' holds NaN or infinite values"),
     "integers": ((X.long(), EDGES), InputTypeError, r"'x' is torch.int64; expected floating-point values"),
     "doubles": ((X.double(), EDGES), InputTypeError, r"'x' is torch.float64; expected torch.float32"),
-    "numpy": ((X.numpy(), EDGES.numpy()), InputTypeError, "x is of type ndarray; a prepared model takes tensors"),
+    "numpy": ((X.numpy(), EDGES.numpy()), InputTypeError, "x is of type ndarray; expected a tensor"),
 }
 
 
@@ -85,6 +85,8 @@ WRONG_CALLS = {
     "twice": (((X, EDGES), {"x": X}), "given twice: x"),
     "an object": (((DATA,), {}), "missing: edge_index"),
     "a string": ((("x", EDGES), {}), "x is of type str"),
+    "a loader for a tensor": (((DataLoader([DATA]), EDGES), {}), "x is of type DataLoader; expected a tensor: call the model on one batch"),
+    "an object for a tensor": (((DATA, EDGES), {}), "x is of type Data; expected a tensor"),
 }
 
 
@@ -94,6 +96,23 @@ def test_calls_of_a_prepared_model_that_do_not_fit(call, message, training):
     model = dq.calibrate(Net(), DATA).train(training)
     with pytest.raises(InputTypeError, match=message):
         model(*call[0], **call[1])
+
+
+class OnData(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = pyg.GCNConv(5, 3)
+
+    def forward(self, data):
+        return self.conv(data.x, data.edge_index)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("given", [X, [DATA], DataLoader([DATA])], ids=["a tensor", "a list", "a loader"])
+def test_a_model_on_data_objects_takes_nothing_else(given, training):
+    model = dq.calibrate(OnData(), DATA).train(training)
+    with pytest.raises(InputTypeError, match=f"data is of type {type(given).__name__} and has no (x|edge_index), which the forward reads"):
+        model(given)
 
 
 @pytest.mark.parametrize("recipe", [dq.Recipe.fp32(), INT8])

@@ -6,7 +6,7 @@ import pytest
 import torch
 import trials
 from torch import nn
-from torch_geometric.nn import GATv2Conv, GCNConv, GraphNorm, SAGEConv
+from torch_geometric.nn import GATv2Conv, GCNConv, SAGEConv
 from worlds import USUAL
 
 import degreequant as dq

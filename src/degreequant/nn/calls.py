@@ -72,7 +72,7 @@ def call_of(model: PreparedModel, batch: Any) -> Call:
 def inputs_of(model: PreparedModel, call: Call) -> dict[str, Any]:
     """What a call gives the model, by name; what the forward reads of a data object too."""
     plan = model.dq.eval
-    values = plan.form.bind(call.args, call.kwargs)
+    values = plan.bind(call.args, call.kwargs)
     return values | {step.name: getattr(values[step.args[0].name], step.args[1]) for step in plan.steps if plan.reads_argument(step)}
 
 
@@ -91,6 +91,8 @@ def _read(data: Any, name: str) -> Any:
     """The tensor, or the tensors by type, that a data object holds under the name of an argument; None where it holds none."""
     if isinstance(data, HeteroData):
         return getattr(data, name, None) if name.endswith("_dict") else None
+    if isinstance(data, Tensor):
+        return None
     try:
         return data[name] if isinstance(data[name], Tensor) else None
     except (KeyError, TypeError, IndexError, AttributeError):

@@ -58,7 +58,7 @@ class PreparedModel(nn.Module):
     def forward(self, *args: Any, degree_rank: Ranks = None, **kwargs: Any) -> Any:
         """The traced forward; arguments as in the original."""
         plan = self.dq.train if self.training else self.dq.eval
-        values = plan.form.bind(args, kwargs)
+        values = plan.bind(args, kwargs)
         context = Context(self.dq.graphs, self.get_submodule, values=values)
         degree_rank = _carried(plan, args, kwargs) if degree_rank is None else degree_rank
         if self.training or self.dq.recipe.is_float:
@@ -121,7 +121,7 @@ def _evaluation(
 ) -> tuple[Plan, dict[str, Any], Context]:
     """What a call in `eval()` runs: the plan, its inputs by name, and the context; `stored` is where it puts what is stored."""
     plan = model.dq.eval
-    values = plan.form.bind(args, kwargs)
+    values = plan.bind(args, kwargs)
     return plan, values, Context(model.dq.graphs, model.get_submodule, stored=stored, values=values)
 
 

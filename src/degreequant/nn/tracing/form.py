@@ -6,7 +6,6 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
@@ -98,8 +97,6 @@ class Form:
                 raise PrepareError(
                     f"{name}=None was not traced: prepare was given a value for it; prepare again with {name}=None in example_inputs"
                 )
-            elif isinstance(value, np.ndarray | str | bytes):
-                raise InputTypeError(f"{name} is of type {type(value).__name__}; a prepared model takes tensors, as the original does")
         return {name: values[name] for name in self.live}
 
     def _by_name(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from torch import Tensor
+
+from degreequant.errors import InputTypeError
 from degreequant.nn.tracing.form import Form
 from degreequant.nn.tracing.references import Ref, references, renamed
 
@@ -27,7 +30,8 @@ class Step:
         kwargs: Named arguments.
         path: Path of the layer that a site works for; empty where there is none.
         where: The user's line that it comes from, for messages.
-        scope: Path of the message-passing layer that was traced into and calls it, if one was.
+        scope: Path of the module that was traced into and calls it: of a message-passing layer, else the innermost; empty in the model's
+            own forward.
         tail: Sizes of its result behind the rows, where they are known.
         sort: What its result is.
     """
@@ -74,6 +78,28 @@ class Plan:
             name = names.get(step.name, step.name)
             steps.setdefault(name, _renamed_step(step, name, names))
         return replace(self, steps=tuple(steps.values()), result=renamed(self.result, lambda name: names.get(name, name)))
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of a call, by name: what the steps can read.
+
+        Raises:
+            InputTypeError: If an argument whose attributes are read does not have them, or another is no tensor; besides what `Form.bind`
+                raises.
+        """
+        values = self.form.bind(args, kwargs)
+        read: dict[str, list[str]] = {}
+        for step in self.steps:
+            if self.reads_argument(step):
+                read.setdefault(step.args[0].name, []).append(step.args[1])
+        for name, value in values.items():
+            got = f"{name} is of type {type(value).__name__}"
+            if missing := [attribute for attribute in read.get(name, []) if not hasattr(value, attribute)]:
+                raise InputTypeError(
+                    f"{got} and has no {missing[0]}, which the forward reads; expected an object such as a Data, or one batch of a loader"
+                )
+            if name not in read and not isinstance(value, Tensor | int | float) and not hasattr(value, "sparse_sizes"):
+                raise InputTypeError(f"{got}; expected a tensor: call the model on one batch, and with the tensors of its forward")
+        return values
 
     @property
     def edges(self) -> list[str]:

@@ -229,7 +229,7 @@ def _sort(node: fx.Node) -> Sort:
 
 
 def _scope(node: fx.Node) -> str:
-    """Path of the module in whose forward a step stands: of a message-passing layer with all that it calls, else the innermost; "" in the model's own."""
+    """Path of the module in whose forward a step stands: of a message-passing layer with all that it calls, else the innermost."""
     around = [(str(path), kind) for path, kind in (node.meta.get("nn_module_stack") or {}).values() if path and path != node.target]
     layers = [path for path, kind in around if isinstance(kind, type) and issubclass(kind, MessagePassing)]
     return (layers or [path for path, _ in around][-1:] or [""])[0]
