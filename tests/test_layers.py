@@ -19,6 +19,7 @@ LAYERS = {
     # the waist, and what it is written in
     "errors": 0,
     "files": 0,
+    "pictures": 0,
     "fixedpoint": 0,
     "recipe": 0,
     "scheme": 0,

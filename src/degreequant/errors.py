@@ -14,6 +14,7 @@ DegreeQuantError
 ├── TrainingError      (ValueError)  a training that came to nothing
 ├── BenchError         (ValueError)  a case to be timed that is unknown or not to be had, or a contender whose answer is wrong
 ├── ExperimentError    (ValueError)  a table or cells of one that are unknown, or runs of it that failed
+├── PictureError       (ValueError)  a picture that cannot be written where it was asked for
 ├── CheckpointError    (ValueError)  a checkpoint that is damaged, or of another model
 └── MissingExtraError  (ImportError) a part of the package whose optional dependencies are not installed
 """
@@ -73,6 +74,10 @@ class BenchError(DegreeQuantError, ValueError):
 
 class ExperimentError(DegreeQuantError, ValueError):
     """A table, or cells of one, are unknown, or runs of it failed."""
+
+
+class PictureError(DegreeQuantError, ValueError):
+    """A picture cannot be written where it was asked for."""
 
 
 class CheckpointError(DegreeQuantError, ValueError):

@@ -122,7 +122,8 @@ def test_lazy_layers_are_refused_until_they_are_initialised(recipe, lazy):
 def test_lazy_layers_are_taken_once_they_are_initialised():
     model = nets.Net(channels=-1)
     model(X, EDGES)
-    nets.trained(model, INT8, X, EDGES)
+    prepared = nets.trained(model, INT8, X, EDGES).eval()
+    assert dq.Engine(dq.convert(prepared))(X, EDGES).shape == prepared(X, EDGES).shape
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])

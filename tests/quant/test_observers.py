@@ -33,6 +33,14 @@ def test_ema_starts_with_the_first_batch_and_moves_by_its_momentum():
     assert observed(EMA, [[-1.0, 3.0]], [[-5.0, 7.0]]) == (-2, 4)
 
 
+@every_recipe
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
+def test_a_value_that_is_no_number_is_not_in_the_range_for_ever(recipe, bad):
+    clean = [[-1.0, 1.0], [0.5, 3.0]]
+    low, high = observed(recipe, clean, [[bad, 1.0], [0.5, 3.0]], *[clean] * 50)
+    assert (low, high) == pytest.approx((-1, 3), abs=1e-3)
+
+
 def test_percentiles_widen_unless_they_have_a_momentum():
     batches = [[[-1.0, 1.0]], [[-2.0, 3.0]], [[-1.0, 1.0]]]
     assert observed(PERCENTILE, *batches) == (-2, 3)

@@ -43,7 +43,7 @@ def test_what_is_drawn(tmp_path, monkeypatch):
     drawn = {}
     from matplotlib.figure import Figure
 
-    monkeypatch.setattr(Figure, "savefig", lambda figure, path: drawn.update(axes=figure.axes[0]))
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: drawn.update(axes=figure.axes[0]))
     degree, error = np.array([1, 1, 1, 2, 3, 9]), np.array([1.0, 2.0, 3.0, 4.0, 6.0, 7.0])
     draw_degree_error({"INT8": (degree, error), "INT4": (degree, 2 * error)}, "a title", tmp_path / "error.png")
     axes = drawn["axes"]
@@ -59,6 +59,7 @@ def test_no_error_at_all_is_drawn_without_a_warning(tmp_path):
     degree, error = series()
     draw_degree_error({"INT8": (degree, error), "exact": (degree, 0 * error)}, "zeros", tmp_path / "error.png")
     draw_degree_error({"exact": (degree, 0 * error)}, "zeros", tmp_path / "zeros.png")
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in ("error.png", "zeros.png"))
 
 
 def test_without_matplotlib_the_extra_is_named(tmp_path):

@@ -29,11 +29,14 @@ def bench(
     """
     from degreequant.bench.cases import find
     from degreequant.cli.screen import print_json, show
+    from degreequant.pictures import check_picture
 
     chosen = find(case or [])
     if list_:
         show(_cases())
         return
+    if picture is not None:
+        check_picture(picture)
     rows = _run(chosen, _settings(arch, contender, threads, repeats, memory))
     if picture is not None:
         from degreequant.report.bench_picture import draw_bench

@@ -18,16 +18,20 @@ def inspect_model(checkpoint: Path, data: str | None, picture: Path | None, *, j
     Raises:
         CheckpointError: If the file is no checkpoint.
         InputError: If it is a program, or there is a picture without data.
+        PictureError: If the picture cannot be written.
     """
     from degreequant.cli.screen import print_json, rich_table, say, show
     from degreequant.errors import InputError
     from degreequant.nn.overview import summary
+    from degreequant.pictures import check_picture
     from degreequant.train.checkpoint import load_checkpoint
 
     if checkpoint.suffix == ".dq":
         raise InputError(f"{checkpoint}: a program has no float weights to compare with; expected the checkpoint that it is from")
     if picture is not None and data is None:
         raise InputError("--picture draws what --data shows; expected both")
+    if picture is not None:
+        check_picture(picture)
     model: Any = load_checkpoint(checkpoint)[0]
     said, found = summary(model), None if data is None else _diagnosis(model, data)
     if found is not None and picture is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from degreequant.diagnosis.result import EXACT, Diagnosis, Stored
-from degreequant.errors import MissingExtraError
+from degreequant.pictures import new_figure, write_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,19 +24,16 @@ def draw_diagnosis(diagnosis: Diagnosis, path: str | PathLike[str]) -> None:
 
     Raises:
         MissingExtraError: If matplotlib is not installed.
+        PictureError: If the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as missing:
-        raise MissingExtraError(f"pictures need {missing.name}; install it with: pip install 'degreequant[report]'") from None
     columns = _columns(diagnosis)
     height = 1.8 + 0.42 * max(len(diagnosis.stored), len(diagnosis.sources))
-    figure = Figure(figsize=(5.6 + 0.62 * len(columns), height), dpi=150, layout="constrained")
+    figure = new_figure(figsize=(5.6 + 0.62 * len(columns), height), dpi=150, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.6 + 0.62 * len(columns), 3.2))
     _heat(left, diagnosis, columns)
     _bars(right, diagnosis)
     figure.suptitle(diagnosis.headline(), x=0.01, ha="left", fontsize=11)
-    figure.savefig(path)
+    write_picture(figure, path)
 
 
 def _columns(diagnosis: Diagnosis) -> list[str]:

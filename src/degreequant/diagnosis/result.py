@@ -131,6 +131,7 @@ class Diagnosis:
 
         Raises:
             MissingExtraError: If matplotlib is not installed.
+            PictureError: If the file cannot be written.
         """
         from degreequant.diagnosis.picture import draw_diagnosis
 

@@ -36,7 +36,7 @@ class Result:
         test: Its test figure.
         val: Its validation figure.
         parts: Test figures of the parts that the data set names.
-        trials: Validation figure of each candidate that has rows, best first.
+        trials: Validation figure of each candidate over the runs that choose among them, best first; none where there is but one.
         rows: The rows of the chosen one.
         finished: Whether all of the cell's runs are there; a figure of fewer is not to be published.
     """
@@ -66,10 +66,12 @@ def choose(cell: Cell, rows: Mapping[str, Row], seeds: int) -> Experiment | None
 def result(cell: Cell, rows: Mapping[str, Row]) -> Result | None:
     """What the rows give for a cell; None without any, or while candidates are still on trial."""
     chosen = choose(cell, rows, cell.seeds)
-    found = [] if chosen is None else _rows(cell, chosen, rows)
+    found = [] if chosen is None else _rows(cell, chosen, rows, cell.seeds)
     if chosen is None or not found:
         return None
-    trials = [(candidate, _figure(cell, "val", some)) for candidate in cell.candidates if (some := _rows(cell, candidate, rows))]
+    first = cell.trials(cell.seeds)
+    tried = [(candidate, _rows(cell, candidate, rows, first)) for candidate in cell.candidates] if first else []
+    trials = [(candidate, _figure(cell, "val", some)) for candidate, some in tried]
     parts = {name: Figure.of([_shown(cell.metric, row["test_parts"][name]) for row in found]) for name in found[0].get("test_parts") or {}}
     return Result(
         chosen=chosen,
@@ -82,8 +84,8 @@ def result(cell: Cell, rows: Mapping[str, Row]) -> Result | None:
     )
 
 
-def _rows(cell: Cell, candidate: Experiment, rows: Mapping[str, Row]) -> list[Row]:
-    return [rows[run.key] for run in cell.runs(candidate, cell.seeds) if run.key in rows]
+def _rows(cell: Cell, candidate: Experiment, rows: Mapping[str, Row], seeds: int) -> list[Row]:
+    return [rows[run.key] for run in cell.runs(candidate, seeds) if run.key in rows]
 
 
 def _figure(cell: Cell, part: str, rows: list[Row]) -> Figure:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from degreequant.errors import MissingExtraError
+from degreequant.pictures import new_figure, write_picture
 
 Row = Mapping[str, Any]
 Panel = tuple[str, str]
@@ -27,15 +27,11 @@ def draw_bench(rows: Sequence[Row], title: str, path: str | PathLike[str]) -> No
 
     A bar's length says how many times as fast a contender is as the fastest peer of its panel; the time of a call stands at its end.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as missing:
-        raise MissingExtraError(f"pictures need {missing.name}; install it with: pip install 'degreequant[report]'") from None
     found = panels(rows)
     cases, archs = (list(dict.fromkeys(panel[part] for panel in found)) for part in (0, 1))
     given = dict.fromkeys(row["contender"] for row in rows)
     names = [*(name for name in _OURS if name in given), *(name for name in given if name not in _OURS)]
-    figure = Figure(figsize=(3.0 + 3.1 * len(archs), 0.9 + (0.35 + 0.19 * len(names)) * len(cases)), dpi=120, layout="constrained")
+    figure = new_figure(figsize=(3.0 + 3.1 * len(archs), 0.9 + (0.35 + 0.19 * len(names)) * len(cases)), dpi=120, layout="constrained")
     grid = figure.subplots(len(cases), len(archs), squeeze=False, sharey=True)
     for axes_row, case in zip(grid, cases, strict=True):
         for axes, arch in zip(axes_row, archs, strict=True):
@@ -46,7 +42,7 @@ def draw_bench(rows: Sequence[Row], title: str, path: str | PathLike[str]) -> No
         axes.set_title(arch.upper(), fontsize=10)
     figure.suptitle(title, fontsize=12)
     figure.supxlabel("times as fast as PyG's fastest form in the same run; the line is that form", fontsize=9)
-    figure.savefig(path)
+    write_picture(figure, path)
 
 
 def panels(rows: Sequence[Row]) -> dict[Panel, dict[str, tuple[float, float]]]:

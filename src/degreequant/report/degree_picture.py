@@ -6,7 +6,7 @@ from os import PathLike
 import numpy as np
 import numpy.typing as npt
 
-from degreequant.errors import MissingExtraError
+from degreequant.pictures import new_figure, write_picture
 
 Series = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
@@ -17,11 +17,7 @@ def draw_degree_error(series: Mapping[str, Series], title: str, path: str | Path
     Buckets double in width (1, 2-3, 4-7, ...); the number of nodes in each stands under the axis. `series` maps a method to degree and
     error per node.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as missing:
-        raise MissingExtraError(f"pictures need {missing.name}; install it with: pip install 'degreequant[report]'") from None
-    figure = Figure(figsize=(7.2, 4.4), dpi=150, layout="constrained")
+    figure = new_figure(figsize=(7.2, 4.4), dpi=150, layout="constrained")
     axes = figure.subplots()
     degree = next(iter(series.values()))[0]
     buckets = _buckets(degree)
@@ -42,7 +38,7 @@ def draw_degree_error(series: Mapping[str, Series], title: str, path: str | Path
     axes.legend(frameon=False, fontsize=9)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    figure.savefig(path)
+    write_picture(figure, path)
 
 
 def _buckets(degree: npt.NDArray[np.int64]) -> list[tuple[int, int]]:

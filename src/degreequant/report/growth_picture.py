@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from degreequant.errors import MissingExtraError
+from degreequant.pictures import new_figure, write_picture
 
 _COLOURS = {"INT4": "#1b7837", "INT8": "#5aae61", "float32": "#9970ab"}
 
@@ -14,11 +14,7 @@ def draw_growth(rows: Sequence[Mapping[str, Any]], title: str, path: str | PathL
 
     `rows` have `contender`, `threads`, `edges` and `ns_per_edge`; dashed lines are of more than one thread.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as missing:
-        raise MissingExtraError(f"pictures need {missing.name}; install it with: pip install 'degreequant[report]'") from None
-    figure = Figure(figsize=(7.2, 4.4), dpi=150, layout="constrained")
+    figure = new_figure(figsize=(7.2, 4.4), dpi=150, layout="constrained")
     axes = figure.subplots()
     for (name, threads), line in lines(rows).items():
         label = f"{f'engine, {name}' if name in _COLOURS else name}, {threads} thread{'s' if threads > 1 else ''}"
@@ -33,7 +29,7 @@ def draw_growth(rows: Sequence[Mapping[str, Any]], title: str, path: str | PathL
     axes.legend(frameon=False, fontsize=9)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    figure.savefig(path)
+    write_picture(figure, path)
 
 
 def lines(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], list[tuple[int, float]]]:

@@ -19,7 +19,10 @@ def search_section(tables: tuple[Table, ...], rows: Mapping[str, Row]) -> Html:
     if not lines:
         return Html()
     head = element("tr", *(element("th", text) for text in ("cell", "candidates by their figure on validation, the best first")))
-    about = "Each candidate is trained with a few seeds; the one that is best on validation gets all of them. Test data has no say."
+    about = (
+        "Each candidate is trained with a few seeds; the one that is best on validation gets all of them. What a run tests on has no say "
+        "in its own figure; of ten folds, what one validates on another tests on."
+    )
     body = element("table", element("thead", head), element("tbody", *lines), class_="plain")
     return element("section", element("h2", "The search"), element("p", about, class_="about"), body, id="search")
 

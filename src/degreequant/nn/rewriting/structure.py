@@ -13,7 +13,7 @@ from torch_geometric.utils import add_remaining_self_loops, add_self_loops, remo
 
 from degreequant.errors import PrepareError
 from degreequant.nn.tracing.plan import Plan, Step
-from degreequant.nn.tracing.references import Ref, references
+from degreequant.nn.tracing.references import Ref
 from degreequant.nn.tracing.symbol import COUNTS, least
 from degreequant.operations import EdgeNorm
 from degreequant.operations.edges import EdgeSet, Loops
@@ -162,8 +162,3 @@ class Structure:
 _AFTER_ADDING: dict[Loops, Loops] = {"drop": "replace", "keep": "append"}
 _EQUALS = (operator.eq, torch.eq, "eq")
 _PAIRS = (gcn_norm, remove_self_loops, add_self_loops, add_remaining_self_loops)
-
-
-def static_names(structure: Structure, value: Any) -> bool:
-    """Whether everything that a value refers to follows from parameters."""
-    return all(name in structure.static for name in references(value))

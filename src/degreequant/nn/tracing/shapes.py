@@ -7,11 +7,11 @@ from typing import Any
 import torch
 import torch_geometric.nn
 from torch import Tensor, fx, nn
-from torch_geometric.nn import MessagePassing, global_add_pool
+from torch_geometric.nn import MessagePassing
 
 from degreequant.errors import PrepareError
 from degreequant.nesting import argument_of
-from degreequant.nn.tracing.symbol import EDGES, EXAMPLE, GRAPHS, GUESSED, NODES, example_result
+from degreequant.nn.tracing.symbol import EDGES, EXAMPLE, GRAPHS, GUESSED, NODES
 
 Given = tuple[tuple[int, ...], torch.dtype]
 """Shape and type of an argument that somebody gave."""
@@ -107,11 +107,6 @@ def width_of(module: nn.Module) -> int | None:
     if isinstance(known, int):
         return known
     return next((width for inner in reversed(list(module.children())) if (width := width_of(inner)) is not None), None)
-
-
-def example_of_pool(*args: Any) -> Any:
-    """The example of what a pool leaves."""
-    return example_result(lambda x, batch=None, size=None: global_add_pool(x, None if batch is None else batch[: len(x)]), args, {})
 
 
 def _edges() -> Tensor:
