@@ -29,7 +29,13 @@ def test_what_a_data_set_asks_of_low_bits(recipe, bits):
     assert chosen.at("convs.1").activation_bits == bits
     assert chosen.at("convs.0").activation_bits == chosen.at("convs.0.nn.2").weight_bits == 8
     assert chosen.readout_bits == (8 if bits < 8 else None)
-    assert (chosen == recipe) == (bits == 8)
+
+
+def test_what_was_searched_is_of_degree_quant_alone():
+    usual = protocol(find("reddit-binary"), "gin")
+    assert usual.recipe(Recipe.degree_quant(8)) == Recipe.degree_quant(8).replace(momentum=0.1, p_min=0.0, p_max=0.0)
+    assert usual.recipe(Recipe.degree_quant(8), tuned=False) == Recipe.degree_quant(8)
+    assert usual.recipe(Recipe.qat(8)) == Recipe.qat(8)
 
 
 def test_float_stays_float():

@@ -110,6 +110,18 @@ def test_settings_of_a_cell(cells):
     assert (one.trials(10), one.trials(2)) == (3, 2)
 
 
+def test_settings_that_are_tried_together(cells):
+    grid = {"masks": [{}, {"p_min": 0.0, "p_max": 0.0}], "lr": [0.1, 0.2]}
+    stored = {"columns": {"digits": ["gcn"]}, "methods": {"m": {"title": "M", "preset": "degree-quant", "bits": 4, "grid": grid}}}
+    (cell,) = cells(stored)
+    assert [(run.recipe.p_min, run.recipe.p_max, run.settings.lr) for run in cell.candidates] == [
+        (0.1, 0.2, 0.1),
+        (0.1, 0.2, 0.2),
+        (0.0, 0.0, 0.1),
+        (0.0, 0.0, 0.2),
+    ]
+
+
 def test_a_narrower_grid(cells):
     stored = {
         "columns": {"digits": ["gcn"], "cora": ["gcn"]},
@@ -135,7 +147,9 @@ def test_readouts_and_skipped_sums_of_graph_data_keep_8_bits_at_4():
 
 
 def test_what_was_searched_for_reddit_binary_is_what_its_table_says():
-    chosen = {cell.name: cell for cell in table("reddit-binary").cells}["reddit-binary/gin/degree-quant-int4"].candidates
+    chosen = {cell.method: cell.candidates for cell in table("reddit-binary").cells}
     searched = {cell.method: cell.candidates for cell in table("reddit-masks").cells}
-    assert searched["none"] == chosen
-    assert {cell.candidates for cell in table("readout").cells if cell.name == "reddit-binary/gin/degree-quant-int4"} == {chosen}
+    for bits in (4, 8):
+        preset, *_, without_masks = searched[f"degree-quant-int{bits}"]
+        assert (without_masks,) == chosen[f"degree-quant-int{bits}"]
+        assert (preset.recipe.momentum, preset.recipe.p_max) == (Recipe.degree_quant(bits).momentum, Recipe.degree_quant(bits).p_max)

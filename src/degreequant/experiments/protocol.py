@@ -29,6 +29,7 @@ class Protocol:
         seeds: How many runs a published figure is a mean over.
         quantized: Settings of the recipe of every method that quantizes; `layers` are those of some modules alone, by path.
         low_bits: The same of those whose activations have fewer than 8 bits.
+        tuned: The same of Degree-Quant, from a search on validation.
     """
 
     architecture: str
@@ -38,12 +39,14 @@ class Protocol:
     seeds: int
     quantized: Mapping[str, Any] = field(default_factory=dict)
     low_bits: Mapping[str, Any] = field(default_factory=dict)
+    tuned: Mapping[str, Any] = field(default_factory=dict)
 
-    def recipe(self, recipe: Recipe) -> Recipe:
-        """A method's recipe as the data set has it."""
+    def recipe(self, recipe: Recipe, *, tuned: bool = True) -> Recipe:
+        """A method's recipe as the data set has it, or, if not `tuned`, with the preset's masks and ranges."""
         if recipe.activation_bits is None:
             return recipe
-        settings = {**self.quantized, **(self.low_bits if recipe.activation_bits < 8 else {})}
+        low_bits = self.low_bits if recipe.activation_bits < 8 else {}
+        settings = {**self.quantized, **low_bits, **(self.tuned if tuned and recipe.protects else {})}
         layers = settings.pop("layers", {})
         recipe = recipe.replace(**settings)
         for path, own in layers.items():

@@ -4,8 +4,9 @@ A file says `title`, `about`, whether its figures are `recalled`, and:
 
     [columns]                    data sets, each with its architectures
     [methods.ID]                 `title`, `preset` and `bits` (see `recipe_for`), and any setting of Recipe or Settings; `start = "fp32"`
-                                 trains on from the float weights, `"calibrated"` and `"corrected"` do not train; `grid` lists values to
-                                 try: the best on validation is reported
+                                 trains on from the float weights, `"calibrated"` and `"corrected"` do not train; `tuned = false` leaves out
+                                 what protocols.toml has for Degree-Quant alone; `grid` lists values to try, or tables of settings that go
+                                 together: the best on validation is reported
     [grids.DATASET]              narrower grids for a data set
     [overrides.DATASET.ARCH.ID]  settings of one cell
     [targets.DATASET.ARCH]       the published figure of a method: [mean, spread], or a table with `mean`, `spread` and `recalled`
@@ -15,9 +16,10 @@ A file says `title`, `about`, whether its figures are `recalled`, and:
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from functools import cache
+from functools import cache, reduce
 from importlib.resources import files
 from itertools import product
+from operator import or_
 from typing import Any, Literal
 
 from degreequant.data import find
@@ -170,7 +172,8 @@ def _candidates(stored: dict[str, Any], dataset: str, arch: str, method: str) ->
         grid = stored.get("grids", {}).get(dataset, grid)
     override = stored.get("overrides", {}).get(dataset, {}).get(arch, {}).get(method, {})
     for values in product(*grid.values()):
-        yield _experiment(dataset, arch, {**settings, **dict(zip(grid, values, strict=True)), **override})
+        tried = [value if isinstance(value, dict) else {name: value} for name, value in zip(grid, values, strict=True)]
+        yield _experiment(dataset, arch, reduce(or_, [settings, *tried, override]))
 
 
 def _experiment(dataset: str, arch: str, given: Settings) -> Experiment:
@@ -179,7 +182,7 @@ def _experiment(dataset: str, arch: str, given: Settings) -> Experiment:
     preset, bits, start = settings.pop("preset"), settings.pop("bits", None), settings.pop("start", "scratch")
     baseline = {name: settings.pop(name, None) for name in ("ranges", "estimator")} if preset in ("qat", "nqat", "ptq") else {}
     usual = protocol(find(dataset), arch)
-    recipe = usual.recipe(recipe_for(preset, bits, **baseline))
+    recipe = usual.recipe(recipe_for(preset, bits, **baseline), tuned=settings.pop("tuned", True))
     recipe = recipe.replace(**{name: settings.pop(name) for name in RECIPE & set(settings)})
     return Experiment(
         dataset=dataset,

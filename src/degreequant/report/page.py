@@ -43,7 +43,7 @@ def page(rows: Mapping[str, Row]) -> str:
     sections = [
         claims_section(claimed, rows),
         *(table_section(known, rows) for known in tables),
-        search_section(claimed, rows),
+        search_section(tables, rows),
         degree_section(rows),
         size_section(rows),
         curves_section(claimed, rows),

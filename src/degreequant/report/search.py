@@ -39,7 +39,12 @@ def differences(candidate: Experiment, among: tuple[Experiment, ...]) -> str:
     names = [name for name in flat[0] if len({settings[name] for settings in flat}) > 1]
     implied = ("momentum", "percentile") if "ranges" in names else ()
     mine = _settings(candidate)
-    return " ".join(str(mine[name]) for name in names if name not in implied)
+    return " ".join(_said(name, mine[name]) for name in names if name not in implied)
+
+
+def _said(name: str, value: Any) -> str:
+    """A word says what it is; a number needs its name."""
+    return value if isinstance(value, str) else f"{name}={value}"
 
 
 def _settings(run: Experiment) -> dict[str, Any]:
