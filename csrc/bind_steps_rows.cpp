@@ -18,7 +18,18 @@ constexpr int64_t kDistances = 256;        // between two logits of 8 bits
 constexpr int64_t kMaxCentre = 1 << 15;    // twice the mean
 constexpr int64_t kMaxElements = 1 << 30;  // of a set
 
-StandardizationRule take_standardization(nb::object centre, double inner, double outer, bool divides, int64_t channels, bool each) {
+// Added to the mean square, added to its root, and what is divided by.
+using Constants = std::tuple<double, double, std::string_view>;
+
+Divisor parse_divisor(std::string_view name) {
+  if (name == "none") return Divisor::kNone;
+  if (name == "deviation") return Divisor::kDeviation;
+  if (name == "size") return Divisor::kSize;
+  raise_value("divisor is '" + std::string(name) + "'; expected none, deviation or size");
+}
+
+StandardizationRule take_standardization(nb::object centre, const Constants& constants, int64_t channels, bool each) {
+  const auto [inner, outer, divisor] = constants;
   const InArray shares = input_array(centre, "centre", {nb::dtype<int32_t>()}, 1);
   if (each && shares.shape(0) != 1) check_length(shares, channels, "centre");
   if (!each) check_length(shares, 1, "centre");
@@ -26,10 +37,10 @@ StandardizationRule take_standardization(nb::object centre, double inner, double
   for (size_t i = 0; i < shares.shape(0); ++i) check_range(values[i], -kMaxCentre, kMaxCentre, "every entry of centre");
   const bool sound = std::isfinite(inner) && std::isfinite(outer) && inner >= 0 && outer >= 0;
   if (!sound) raise_value("expected inner and outer to be finite and at least 0");
-  return {{values, values + shares.shape(0)}, inner, outer, divides};
+  return {{values, values + shares.shape(0)}, inner, outer, parse_divisor(divisor)};
 }
 
-TensorId add_standardize_rows(PlanObject& plan, TensorId x, int64_t groups, nb::object centre, std::tuple<double, double, bool> constants,
+TensorId add_standardize_rows(PlanObject& plan, TensorId x, int64_t groups, nb::object centre, const Constants& constants,
                               const RequantizeObject& requantize, std::string_view code_type) {
   const CodeType type = parse_code_type(code_type, "code_type");
   const CodesAt from = plan.codes_at(x, "x");
@@ -37,23 +48,20 @@ TensorId add_standardize_rows(PlanObject& plan, TensorId x, int64_t groups, nb::
   check_equal(from.cols % groups, 0, "the columns of x beyond a multiple of groups");
   check_range(from.cols, 1, kMaxElements, "the columns of x");
   check_requantize(requantize, from.cols, type);
-  const auto [inner, outer, divides] = constants;
-  StandardizationRule rule = take_standardization(centre, inner, outer, divides, from.cols, false);
+  StandardizationRule rule = take_standardization(centre, constants, from.cols, false);
   const CodesAt y = plan.store_codes(plan.space_of(x), from.cols, type, requantize.clamp.zero_point);
   Outline outline{.reads = {own(x)}, .writes = y.id, .rows = plan.space_of(x), .row_work = 8 * from.cols};
   return plan.add(standardize_rows_step(from, groups, std::move(rule), requantize, y), std::move(outline));
 }
 
 TensorId add_standardize_graphs(PlanObject& plan, TensorId x, EdgesId graphs, bool each_channel, nb::object centre,
-                                std::tuple<double, double, bool> constants, const RequantizeObject& requantize,
-                                std::string_view code_type) {
+                                const Constants& constants, const RequantizeObject& requantize, std::string_view code_type) {
   const CodeType type = parse_code_type(code_type, "code_type");
   const CodesAt from = plan.codes_at(x, "x");
   plan.check_edges(graphs);
   plan.plan().join(plan.plan().sources_of(graphs), plan.space_of(x));
   check_requantize(requantize, from.cols, type);
-  const auto [inner, outer, divides] = constants;
-  StandardizationRule rule = take_standardization(centre, inner, outer, divides, from.cols, each_channel);
+  StandardizationRule rule = take_standardization(centre, constants, from.cols, each_channel);
   const CodesAt y = plan.store_codes(plan.plan().sources_of(graphs), from.cols, type, requantize.clamp.zero_point);
   Outline outline{.reads = {gathered(x)},
                   .writes = y.id,

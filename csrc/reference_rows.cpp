@@ -28,7 +28,8 @@ struct Moments {
 Multiplier scale_of(const Moments& m, int32_t centre, const Standardization& s) noexcept {
   if (m.count == 0) return {0, 0};
   const double count = static_cast<double>(m.count);
-  if (!s.divides) return from_real(1.0 / count);
+  if (s.divisor == Divisor::kNone) return from_real(1.0 / count);
+  if (s.divisor == Divisor::kSize) return from_real(1.0 / (count * std::sqrt(count)));
   const double mean = static_cast<double>(m.sum) / count;
   const double share = static_cast<double>(centre) / (1 << kCentreBits);
   const double variance = static_cast<double>(m.squares) / count - ((2.0 - share) * share) * (mean * mean);

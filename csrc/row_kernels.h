@@ -8,7 +8,10 @@
 
 namespace degreequant {
 
-// A mean taken away, and a division by a root mean square, over sets of elements.
+// What the elements of a set are divided by: nothing, the root of their mean square, or the root of their number.
+enum class Divisor : uint8_t { kNone, kDeviation, kSize };
+
+// A mean taken away, and a division, over sets of elements.
 struct Standardization {
   Codes x;
   int32_t zero_point;
@@ -16,7 +19,7 @@ struct Standardization {
   int64_t centres;
   double inner;  // added to the mean square
   double outer;  // added to its root
-  bool divides;
+  Divisor divisor;
 };
 
 // y[r,g,i,j] = sum over k of a[r,g,i,k] * b[r,g,k,j].

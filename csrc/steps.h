@@ -9,6 +9,7 @@
 
 #include "float_weight.h"
 #include "objects.h"
+#include "row_kernels.h"
 #include "step.h"
 #include "weight.h"
 
@@ -96,7 +97,7 @@ struct StandardizationRule {
   std::vector<int32_t> centre;  // of all channels, or one for each
   double inner;
   double outer;
-  bool divides;
+  Divisor divisor;
 };
 // `groups` of channels that lie together.
 StepPtr standardize_rows_step(CodesAt x, int64_t groups, StandardizationRule constants, RequantizeObject rule, CodesAt y);

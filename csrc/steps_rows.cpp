@@ -14,7 +14,7 @@ class StandardizeStep : public Step {
  protected:
   Standardization of(const Frame& frame) const noexcept {
     const int64_t centres = static_cast<int64_t>(constants_.centre.size());
-    return {frame.codes(x_), x_.zero_point, constants_.centre.data(), centres, constants_.inner, constants_.outer, constants_.divides};
+    return {frame.codes(x_), x_.zero_point, constants_.centre.data(), centres, constants_.inner, constants_.outer, constants_.divisor};
   }
 
   CodesAt x_;

@@ -194,7 +194,7 @@ def together():
         StandardizeRows("rows", "x", grid(5), 4, 2, Scaling(np.array([2**14], np.int32), 0.0, 0.5), requantize(4 * unit, 4, np.arange(4))),
         StandardizeGraphs("channels", "x", grid(), 4, "batch", True, Scaling(centre, 1e-5), requantize(30 * unit)),
         StandardizeGraphs("graph", "rows", grid(), 4, "batch", False, Scaling(np.array([0], np.int32), 2.0), requantize(30 * unit)),
-        StandardizeGraphs("centred", "x", grid(), 4, None, True, Scaling(centre[:1], divides=False), requantize(unit)),
+        StandardizeGraphs("centred", "x", grid(), 4, None, True, Scaling(centre[:1], divisor="none"), requantize(unit)),
         linear("logits", "channels", grid(signed=False, zero_point=90), 6, 4, seed=3, factor=0.1),
         RowSoftmax("shares", "logits", Grid(TensorSpec(8, signed=False), 2.0**-8), 6, 3, table, requantize(256.0)),
         Contract("products", "shares", grid(16), 12, "graph", 2, 3, 1, 2, requantize(0.02)),
@@ -206,6 +206,20 @@ def together():
     return Program((programs.X, BATCH), operations, "largest")
 
 
+def sizes():
+    """Nodes divided by the root of the number of nodes of their graph, by that of all nodes, and channels by that of their group."""
+    none, unit = np.array([0], np.int32), 2.0**-14
+    by_size = Scaling(none, divisor="size")
+    operations = (
+        Quantize("x", "x", grid(), 4),
+        StandardizeGraphs("graphs", "x", grid(5), 4, "batch", True, by_size, requantize(2 * unit, 4, np.arange(4))),
+        StandardizeGraphs("all", "x", grid(), 4, None, True, by_size, requantize(3 * unit)),
+        StandardizeRows("groups", "x", grid(), 4, 2, by_size, requantize(unit)),
+        Concat("together", "graphs", grid(), 12, ("all", "groups"), tuple(requantize(1.0) for _ in range(3))),
+    )
+    return Program((programs.X, BATCH), operations, "together")
+
+
 SAMPLES = {
     "messages": messages(),
     "messages-of-all-edges": messages("append"),
@@ -213,6 +227,7 @@ SAMPLES = {
     "sampled": sampled(),
     "looped": looped(),
     "together": together(),
+    "sizes": sizes(),
     "gcn": programs.gcn(source={"model": "GCN"}),
     "gcn-weighted": programs.gcn(weighted=True, norm=EdgeNorm(improved=True), bits=8),
     "gcn-plain": programs.gcn(norm=PLAIN_SUM, bits=5, epilogue="softmax"),

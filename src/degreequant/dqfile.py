@@ -34,8 +34,16 @@ Parts = tuple[tuple[Input, ...], tuple[AnyOperation, ...], str, Epilogue, dict[s
 UPGRADES: dict[tuple[str, int], Callable[[Fields], Fields]] = {
     ("float_linear", 1): lambda fields: fields | {"relu": False},
     ("float_aggregate", 1): lambda fields: fields | {"self_coefficient": 0.0, "scale": None, "relu": False},
+    ("standardize_rows", 1): lambda fields: fields | {"scaling": _with_divisor(fields["scaling"])},
+    ("standardize_graphs", 1): lambda fields: fields | {"scaling": _with_divisor(fields["scaling"])},
 }
 """By kind and earlier version: an operation's fields as the next version writes them, with their old meaning (docs/compatibility.md)."""
+
+
+def _with_divisor(scaling: Fields) -> Fields:
+    """Constants of a standardization that said whether it divides, and not by what."""
+    rest = {name: value for name, value in scaling.items() if name != "divides"}
+    return rest | {"divisor": "deviation" if scaling["divides"] else "none"}
 
 
 def encode(program: "Program") -> bytes:

@@ -15,8 +15,6 @@ OF_GRAPHS = {"LayerNorm", "GraphNorm", "InstanceNorm", "PairNorm"}
 def refusal(name, option):
     """What is refused, if it is."""
     norm = option.partition(": ")[2]
-    if norm == "GraphSizeNorm":
-        return norm
     return "a norm of graphs works on rows of edges" if name == "EdgeCNN" and norm in OF_GRAPHS else None
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import isfinite
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,23 +19,26 @@ MAX_CENTRE = 2**15
 MAX_ELEMENTS = 2**30
 MAX_SIZE = 2**15
 
+Divisor = Literal["none", "deviation", "size"]
+"""What the elements of a set are divided by: nothing, the root of their mean square, or the root of their number."""
+
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """How a set of elements is standardized: `(x - centre * mean) / (sqrt(mean square of that + inner) + outer)`, in steps of the input's
-    grid (docs/numerics.md, "standardize").
+    """How a set of elements is standardized: `(x - centre * mean) / (sqrt(mean square of that + inner) + outer)`, or with another divisor,
+    in steps of the input's grid (docs/numerics.md, "standardize").
 
     Attributes:
         centre: How much of the mean is taken away, int32 in `2**-14`: one number, or one for each channel.
         inner: Added to the mean square.
         outer: Added to its root.
-        divides: Whether it is divided at all.
+        divisor: What it is divided by; `inner` and `outer` are of the deviation alone.
     """
 
     centre: IntArray
     inner: float = 0.0
     outer: float = 0.0
-    divides: bool = True
+    divisor: Divisor = "deviation"
 
     def validate(self, where: str, channels: int) -> None:
         """Raises `ProgramError` unless the constants are in range, and the centres one, or `channels`."""
@@ -50,6 +54,7 @@ class StandardizeRows(Operation):
     """Each of the `groups` of channels of a row that lie together, standardized by itself."""
 
     kind = "standardize_rows"
+    version: ClassVar[int] = 2
 
     groups: int
     scaling: Scaling
@@ -71,6 +76,7 @@ class StandardizeGraphs(Operation):
     each node (none: all are one graph)."""
 
     kind = "standardize_graphs"
+    version: ClassVar[int] = 2
 
     batch: str | None
     each_channel: bool

@@ -547,12 +547,12 @@ class Plan:
         x: int,
         groups: int,
         centre: NDArray[np.int32],
-        constants: tuple[float, float, bool],
+        constants: tuple[float, float, Literal["none", "deviation", "size"]],
         requantize: Requantize,
         code_type: str,
     ) -> int:
         """Groups of channels that lie together, standardized; `constants` are what is added to the mean square, what is added to its root,
-        and whether it divides."""
+        and what is divided by."""
 
     def standardize_graphs(
         self,
@@ -560,7 +560,7 @@ class Plan:
         graphs: int,
         each_channel: bool,
         centre: NDArray[np.int32],
-        constants: tuple[float, float, bool],
+        constants: tuple[float, float, Literal["none", "deviation", "size"]],
         requantize: Requantize,
         code_type: str,
     ) -> int:

@@ -30,6 +30,7 @@ NORMS = {
     "PairNorm": lambda: pyg.PairNorm(2.0),
     "PairNorm of rows": lambda: pyg.PairNorm(scale_individually=True),
     "MeanSubtractionNorm": pyg.MeanSubtractionNorm,
+    "GraphSizeNorm": pyg.GraphSizeNorm,
 }
 FINE = dq.Recipe.qat(8, ranges="minmax").replace(activation_bits=16)
 
@@ -121,14 +122,21 @@ def test_the_multiplier_is_one_over_the_root(size, seed, inner, centre):
     np.testing.assert_allclose(found.to_real(), 1 / (size * (np.sqrt((off**2).mean() + inner) + 0.5)), rtol=1e-6)
 
 
+@given(st.integers(1, 2**30))
+def test_the_multiplier_of_a_size_is_one_over_its_root(size):
+    """What it multiplies counts each element as often as the set has elements."""
+    found = multiplier(*(np.array([value]) for value in (size, 0, 0)), Scaling(np.array([0], np.int32), divisor="size"))
+    np.testing.assert_allclose(found.to_real() * size, size**-0.5, rtol=1e-6)
+
+
 def test_equal_elements_are_0_and_not_a_division_by_it():
     """With nothing added, a set without spread has the multiplier 0."""
     found = multiplier(np.array([3]), np.array([21]), np.array([147]), Scaling(np.array([2**14], np.int32)))
     assert found == Multiplier(np.array([0]), np.array([0]))
 
 
-@pytest.mark.parametrize("norm", [pyg.InstanceNorm(CHANNELS, track_running_stats=True), pyg.GraphSizeNorm()])
-def test_what_has_no_integer_form_is_refused_in_one_sentence(norm):
+def test_running_statistics_are_refused_in_one_sentence():
+    norm = pyg.InstanceNorm(CHANNELS, track_running_stats=True)
     with pytest.raises(PrepareError) as refusal:
         dq.prepare(Single(norm, batched=True), dq.Recipe.qat(8), example_inputs=world())
     assert "\n" not in str(refusal.value)

@@ -36,7 +36,7 @@ def _weighed_by_means(layer: Any, values: list[Any]) -> Any:
     if len(values) < 2:
         return values[0] if values else None
     scores = [layer.k_lin(value).tanh() @ layer.q.t() for value in values]
-    means = [score - standardize(score, None, 1.0, Standard("channel", divides=False)) for score in scores]
+    means = [score - standardize(score, None, 1.0, Standard("channel", divisor="none")) for score in scores]
     return _mixed(torch.cat(means, dim=-1).unsqueeze(1), values, 1).squeeze(1)
 
 

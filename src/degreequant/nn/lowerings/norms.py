@@ -1,4 +1,4 @@
-"""Normalizations, all made of one: a mean taken away and a division by a root mean square (`degreequant.nn.sites.standardize`)."""
+"""Normalizations, all made of one: a mean taken away and a division, by a root mean square mostly (`degreequant.nn.sites.standardize`)."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def instance_norm(layer: Any, x: Tensor, batch: Any = None, batch_size: Any = No
 def pair_norm(layer: Any, x: Tensor, batch: Any = None, batch_size: Any = None) -> Any:
     """Each channel of a graph without its mean; then rows of a common, or of equal, length."""
     width = x.size(-1)
-    x = standardize(x, batch, 1.0, Standard("channel", divides=False))
+    x = standardize(x, batch, 1.0, Standard("channel", divisor="none"))
     gain = layer.scale * width**-0.5
     if layer.scale_individually:
         return standardize(x, None, 0.0, Standard("row", outer=layer.eps * width**-0.5, gain=gain))
@@ -54,7 +54,13 @@ def pair_norm(layer: Any, x: Tensor, batch: Any = None, batch_size: Any = None) 
 @register_lowering(pyg.MeanSubtractionNorm)
 def mean_subtraction_norm(layer: Any, x: Tensor, batch: Any = None, dim_size: Any = None) -> Any:
     """Each channel of a graph without its mean."""
-    return standardize(x, batch, 1.0, Standard("channel", divides=False))
+    return standardize(x, batch, 1.0, Standard("channel", divisor="none"))
+
+
+@register_lowering(pyg.GraphSizeNorm)
+def graph_size_norm(layer: Any, x: Tensor, batch: Any = None, batch_size: Any = None) -> Any:
+    """Each row over the root of the number of nodes of its graph."""
+    return standardize(x, batch, 0.0, Standard("channel", divisor="size"))
 
 
 @register_lowering(pyg.MessageNorm)

@@ -23,7 +23,6 @@ REASONS: dict[type[nn.Module], str] = {
     pyg.aggr.AttentionalAggregation: "it weighs the nodes of a graph by a softmax over them: use the sum, the mean or the maximum",
     pyg.aggr.Set2Set: "it attends to the nodes of a graph by a softmax over them: use the sum, the mean or the maximum",
     pyg.aggr.SortAggregation: "it puts the nodes of a graph in an order: use the sum, the mean or the maximum",
-    pyg.GraphSizeNorm: "its factor is a function of the number of nodes of each graph: use GraphNorm, or a BatchNorm",
     pyg.WLConv: "it computes with categories, by a dictionary that grows",
 }
 

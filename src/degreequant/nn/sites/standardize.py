@@ -97,19 +97,21 @@ class StandardizeSite(Site):
         centre, standard = self._centre(context), self.of.standard
         real = exact.reals(centre).reshape(-1) if isinstance(centre, Tensor) else np.array([centre], np.float64)
         steps: IntArray = round_half_away(real * 2**CENTRE_BITS).clip(-MAX_CENTRE, MAX_CENTRE).astype(np.int32)
-        return Scaling(steps, standard.inner / source.scale**2, standard.outer / source.scale, standard.divides)
+        return Scaling(steps, standard.inner / source.scale**2, standard.outer / source.scale, standard.divisor)
 
     def _rule(self, context: Context, source: Grid, channels: int) -> Requantize:
         standard = self.of.standard
-        unit = standard.gain * 2.0**-CENTRE_BITS * (1.0 if standard.divides else source.scale)
+        unit = standard.gain * 2.0**-CENTRE_BITS * (1.0 if standard.divisor == "deviation" else source.scale)
         return self.finish.rule(context, np.array([unit]), None, channels)
 
 
 def multiplier(count: npt.NDArray[Any], total: npt.NDArray[Any], squares: npt.NDArray[Any], scaling: Scaling) -> Multiplier:
     """What `count * element - centre * total` of each set is multiplied by; float64 in a fixed order (docs/numerics.md, "standardize")."""
     elements = count.astype(np.float64)
-    if not scaling.divides:
+    if scaling.divisor == "none":
         return from_real(1.0 / elements)
+    if scaling.divisor == "size":
+        return from_real(1.0 / (elements * np.sqrt(elements)))
     mean = total / elements
     share = scaling.centre.astype(np.float64) / 2**CENTRE_BITS
     variance = squares / elements - ((2.0 - share) * share) * (mean * mean)

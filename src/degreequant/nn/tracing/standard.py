@@ -1,14 +1,17 @@
 """Sets of elements standardized, as a function that lowerings call and a trace records as one step.
 
 It is what LayerNorm, GraphNorm, InstanceNorm, PairNorm and a division by the length of a row have in common: a mean is taken away, and the
-rest divided by its root mean square.
+rest divided by its root mean square. GraphSizeNorm divides by the root of the number of nodes instead.
 """
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, fx
 from torch_geometric.utils import scatter
+
+from degreequant.operations.rows import Divisor
 
 NOTHING = 1e-24
 """A mean square that counts as this much at least: where all is 0 the root has no gradient."""
@@ -24,14 +27,14 @@ class Standard:
         over: A set is the last dimension of a row, all elements of a graph, or a channel of a graph.
         inner: Added to the mean square.
         outer: Added to its root.
-        divides: Whether it is divided at all.
+        divisor: What it is divided by: nothing, that root, or the root of the number of elements.
         gain: What the result is multiplied by.
     """
 
     over: Over
     inner: float = 0.0
     outer: float = 0.0
-    divides: bool = True
+    divisor: Divisor = "deviation"
     gain: float = 1.0
 
 
@@ -47,8 +50,10 @@ def standardize(x: Any, batch: Any, centre: Any, standard: Standard) -> Any:
     if isinstance(x, fx.Proxy):
         return x.tracer.create_proxy("call_function", standardize, (x, batch, centre, standard), {})
     off = x - centre * _mean(x, batch, standard)
-    if not standard.divides:
+    if standard.divisor == "none":
         return standard.gain * off
+    if standard.divisor == "size":
+        return standard.gain * off * _size(x, batch, standard).rsqrt()
     square = (_mean(off * off, batch, standard) + standard.inner).clamp(min=NOTHING)
     return standard.gain * off / (square.sqrt() + standard.outer)
 
@@ -59,3 +64,11 @@ def _mean(x: Tensor, batch: Tensor | None, standard: Standard) -> Tensor:
         return x.mean(-1, keepdim=True)
     mean = x.mean(0, keepdim=True) if batch is None else scatter(x, batch, 0, reduce="mean").index_select(0, batch)
     return mean if standard.over == "channel" else mean.mean(-1, keepdim=True)
+
+
+def _size(x: Tensor, batch: Tensor | None, standard: Standard) -> Tensor:
+    """The number of elements of the set of each element, in a shape that broadcasts over `x`."""
+    width = 1 if standard.over == "channel" else x.size(-1)
+    if standard.over == "row" or batch is None:
+        return x.new_tensor(width if standard.over == "row" else width * x.size(0))
+    return width * torch.bincount(batch).to(x.dtype).index_select(0, batch).view(-1, *[1] * (x.dim() - 1))

@@ -1,6 +1,7 @@
 """The steps that bring channels of one row, or rows of one graph, together."""
 
 from degreequant.operations import Contract, Largest, RowSoftmax, Scaling, StandardizeGraphs, StandardizeRows
+from degreequant.operations.rows import Divisor
 from degreequant.runtime.steps.base import PlanBuilder, requantize
 
 
@@ -39,5 +40,5 @@ def largest(builder: PlanBuilder, operation: Largest) -> int:
     return builder.plan.largest(builder.codes(operation.input), operation.outer, operation.size)
 
 
-def _constants(scaling: Scaling) -> tuple[float, float, bool]:
-    return scaling.inner, scaling.outer, scaling.divides
+def _constants(scaling: Scaling) -> tuple[float, float, Divisor]:
+    return scaling.inner, scaling.outer, scaling.divisor
