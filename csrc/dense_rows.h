@@ -146,13 +146,27 @@ DEGREEQUANT_INLINE void rescale_with(Codes x, int32_t zero_point, const Requanti
   });
 }
 
-template <typename Simd>
-DEGREEQUANT_INLINE void lookup_with(Codes x, const int32_t* table, MutableCodes out, int64_t begin, int64_t end) noexcept {
+// `entry_of` takes a vector of indices, each a code without the least one.
+template <typename Simd, typename F>
+DEGREEQUANT_INLINE void lookup_rows(Codes x, MutableCodes out, int64_t begin, int64_t end, F entry_of) noexcept {
   const auto low = Simd::set(code_range(x.type).low);
   for_vectors<Simd>(x.cols, begin, end, [&](int64_t row, int64_t col, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
     const auto index = Simd::subtract(load_vector<Simd>(x, row, col, count), low);  // lanes beyond the last code hold the code 0
-    store_vector<Simd>(out, row, col, count, Simd::look_up(table, index));
+    store_vector<Simd>(out, row, col, count, entry_of(index));
   });
+}
+
+template <typename Simd>
+DEGREEQUANT_INLINE void lookup_with(Codes x, const int32_t* table, MutableCodes out, int64_t begin, int64_t end) noexcept {
+  using Vector = typename Simd::Vector;
+  using Table = typename Simd::Table;
+  const CodeRange range = code_range(x.type);
+  const int64_t entries = range.high - range.low + 1;
+  if (entries > Table::kEntries) {
+    return lookup_rows<Simd>(x, out, begin, end, [&](Vector index) DEGREEQUANT_INLINE_LAMBDA { return Simd::look_up(table, index); });
+  }
+  const Table at_hand(table, entries);
+  lookup_rows<Simd>(x, out, begin, end, [&](Vector index) DEGREEQUANT_INLINE_LAMBDA { return at_hand.look_up(index); });
 }
 
 }  // namespace degreequant

@@ -6,8 +6,21 @@
 
 namespace degreequant::avx2 {
 
+// A table of a byte's length. It stays in memory: the registers hold an eighth of it.
+class Table {
+ public:
+  static constexpr int64_t kEntries = 256;
+
+  DEGREEQUANT_INLINE Table(const int32_t* entries, int64_t) noexcept : entries_(entries) {}
+  DEGREEQUANT_INLINE __m256i look_up(__m256i index) const noexcept { return Simd::look_up(entries_, index); }
+
+ private:
+  const int32_t* entries_;
+};
+
 struct Lanes : ExactLanes<Simd, Wide> {
   using Estimates = EstimateLanes;
+  using Table = avx2::Table;
 
   DEGREEQUANT_INLINE static Vector load_codes(CodeType type, const uint8_t* row, int64_t col, int64_t count) noexcept {
     return load8(type, row, col, count);

@@ -3,11 +3,13 @@
 
 #include "exact_lanes.h"
 #include "sums_avx512.h"
+#include "table_avx512.h"
 
 namespace degreequant::avx512 {
 
 struct Lanes : ExactLanes<Simd, Wide> {
   using Estimates = EstimateLanes;
+  using Table = avx512::Table;
 
   DEGREEQUANT_INLINE static Vector load_codes(CodeType type, const uint8_t* row, int64_t col, int64_t count) noexcept {
     return load16(type, row, col, count);
