@@ -75,24 +75,14 @@ DEGREEQUANT_INLINE void attend_piece(Attending<Simd>& a, int64_t row) noexcept {
   take_carried(a);
 }
 
-// Heads in a piece, an even number where two have to share a byte.
-DEGREEQUANT_INLINE int64_t heads_in_piece(const Attention& attention) noexcept {
-  const int64_t channels = attention.channels();
-  int64_t heads = channels > kPieceColumns ? 1 : kPieceColumns / channels;
-  if (heads > kGroupHeads) heads = kGroupHeads;
-  return channels % 2 == 1 && heads > 1 ? heads / 2 * 2 : heads;
-}
-
 template <typename Simd, typename Loader>
 DEGREEQUANT_INLINE void attend_row(Attending<Simd>& a, int64_t row) noexcept {
-  const int64_t channels = a.attention.channels();
-  const int64_t together = heads_in_piece(a.attention);
   a.target = a.out.row(row);
-  for (int64_t channel = 0; channel < channels; channel += kPieceColumns) {
-    const int64_t count = channels - channel < kPieceColumns ? channels - channel : kPieceColumns;
+  for (int64_t channel = 0; channel < a.channels; channel += kPieceColumns) {
+    const int64_t count = a.channels - channel < kPieceColumns ? a.channels - channel : kPieceColumns;
     if (a.attention.average) __builtin_memset(a.shares, 0, static_cast<uint64_t>(count) * sizeof(int64_t));
-    for (int64_t head = 0; head < a.attention.heads; head += together) {
-      const int64_t heads = a.attention.heads - head < together ? a.attention.heads - head : together;
+    for (int64_t head = 0; head < a.attention.heads; head += a.together) {
+      const int64_t heads = a.attention.heads - head < a.together ? a.attention.heads - head : a.together;
       choose_piece<Simd, Loader>(a, {head, heads, channel, count});
       attend_piece<Simd, Loader>(a, row);
     }

@@ -32,6 +32,14 @@ DEGREEQUANT_INLINE LogitSource logits_of(const Attention& attention) noexcept {
           .distances = attention.edge_logits.data == nullptr ? 256 : 511};
 }
 
+// Heads in a piece, an even number where two have to share a byte.
+DEGREEQUANT_INLINE int64_t heads_in_piece(const Attention& attention) noexcept {
+  const int64_t channels = attention.channels();
+  int64_t heads = channels > kPieceColumns ? 1 : kPieceColumns / channels;
+  if (heads > kGroupHeads) heads = kGroupHeads;
+  return channels % 2 == 1 && heads > 1 ? heads / 2 * 2 : heads;
+}
+
 // One call's arguments, one thread's working memory, and where it is.
 template <typename Simd>
 struct Attending {
@@ -40,6 +48,8 @@ struct Attending {
   Attention attention;
   Requantize rule;
   MutableCodes out;
+  int64_t channels;  // of a head
+  int64_t together;  // heads
   Softmax<Simd> softmax;
   EstimateRounder<typename Simd::Estimates> rounder;
   bool is_uniform;  // one multiplier for all channels: combined with those of a row's heads once
@@ -58,11 +68,13 @@ struct Attending {
       : attention(of),
         rule(requantize),
         out(to),
+        channels(of.channels()),
+        together(heads_in_piece(of)),
         softmax(logits_of(of)),
         rounder(requantize.clamp),
         is_uniform(requantize.channel.count == 1) {}
 
-  DEGREEQUANT_INLINE int64_t first_column() const noexcept { return piece.head * attention.channels() + piece.channel; }
+  DEGREEQUANT_INLINE int64_t first_column() const noexcept { return piece.head * channels + piece.channel; }
 };
 
 // Works out what the lanes of a piece's vectors are.

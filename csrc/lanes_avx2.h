@@ -6,8 +6,21 @@
 
 namespace degreequant::avx2 {
 
+// A table of a byte's length. It stays in memory: the registers hold an eighth of it.
+class Table {
+ public:
+  static constexpr int64_t kEntries = 256;
+
+  DEGREEQUANT_INLINE Table(const int32_t* entries, int64_t) noexcept : entries_(entries) {}
+  DEGREEQUANT_INLINE __m256i look_up(__m256i index) const noexcept { return Simd::look_up(entries_, index); }
+
+ private:
+  const int32_t* entries_;
+};
+
 struct Lanes : ExactLanes<Simd, Wide> {
   using Estimates = EstimateLanes;
+  using Table = avx2::Table;
 
   DEGREEQUANT_INLINE static Vector load_codes(CodeType type, const uint8_t* row, int64_t col, int64_t count) noexcept {
     return load8(type, row, col, count);
@@ -26,6 +39,13 @@ struct Lanes : ExactLanes<Simd, Wide> {
   DEGREEQUANT_INLINE static Vector widen_flipped(const uint8_t* p, int64_t count, int32_t flip) noexcept {
     const __m128i bytes = load_bytes(p, count < kLanes ? count : kLanes);
     return _mm256_cvtepi8_epi32(_mm_xor_si128(bytes, _mm_set1_epi8(static_cast<char>(flip))));
+  }
+  // Stores four vectors of codes as bytes: packed within the halves of the vectors, which then go to their places.
+  DEGREEQUANT_INLINE static void store_bytes(uint8_t* p, const Vector codes[4]) noexcept {
+    const Vector low = _mm256_set1_epi16(255);
+    const Vector words[2] = {_mm256_packs_epi32(codes[0], codes[1]), _mm256_packs_epi32(codes[2], codes[3])};
+    const Vector bytes = _mm256_packus_epi16(_mm256_and_si256(words[0], low), _mm256_and_si256(words[1], low));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), permute(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
   }
   // Between 0 and `most`.
   DEGREEQUANT_INLINE static Vector limited(Vector v, int32_t most) noexcept {

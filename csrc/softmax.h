@@ -64,9 +64,10 @@ class Softmax {
   int32_t mantissa[kHeadSlots];                  // of 1 / the sum of all weights
   int32_t shift[kHeadSlots];
 
-  DEGREEQUANT_INLINE explicit Softmax(const LogitSource& source) noexcept : source_(source) {
-    for (int64_t d = 0; d < kDistances; ++d) table_[d] = d < source.distances ? source.table[d] : 0;
-  }
+  DEGREEQUANT_INLINE explicit Softmax(const LogitSource& source) noexcept
+      : source_(source), far_(source), near_(far_.weights, Table::kEntries) {}
+  Softmax(const Softmax&) = delete;  // one table may refer to the other
+  Softmax& operator=(const Softmax&) = delete;
 
   // From here on the heads [first, first + count), at most kGroupHeads.
   DEGREEQUANT_INLINE void choose(int64_t first, int64_t count) noexcept {
@@ -77,7 +78,8 @@ class Softmax {
     chunk_ = kChunkWeights / slots_ / 2 * 2 < kChunkEdges ? kChunkWeights / slots_ / 2 * 2 : kChunkEdges;
     for (int32_t i = 0; i < kLanes; ++i) {
       const int32_t slots = static_cast<int32_t>(slots_);
-      first_of_pair_[i] = 2 * i - i % slots;
+      slot_[i] = i % slots;
+      first_of_pair_[i] = 2 * i - slot_[i];
       second_of_pair_[i] = first_of_pair_[i] + slots;
     }
   }
@@ -110,8 +112,7 @@ class Softmax {
     const int64_t count = edges * slots_;
     for_vectors(edges, [&](int64_t i, int64_t h) DEGREEQUANT_INLINE_LAMBDA {
       const Vector distance = Simd::subtract(Simd::load(largest_ + h), leaky(Simd::load(weights + i)));
-      const Vector weight = Simd::look_up(table_, Simd::limited(distance, kDistances - 1));
-      Simd::store(weights + i, Simd::keep(weight, count - i, Simd::set(0)));
+      Simd::store(weights + i, Simd::keep(weight_of(distance), count - i, Simd::set(0)));
     });
     for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA { Simd::store(chunk_total + h, Simd::set(0)); });
     combine(edges, chunk_total, [](Vector a, Vector b) DEGREEQUANT_INLINE_LAMBDA { return Simd::add(a, b); });
@@ -143,18 +144,31 @@ class Softmax {
   }
 
  private:
+  using Table = typename Simd::Table;
+
+  // The weight of every distance, 0 where there is none.
+  struct Far {
+    int32_t weights[kDistances];
+
+    DEGREEQUANT_INLINE explicit Far(const LogitSource& source) noexcept {
+      for (int64_t d = 0; d < kDistances; ++d) weights[d] = d < source.distances ? source.table[d] : 0;
+    }
+  };
+
   LogitSource source_;
+  Far far_;
+  Table near_;  // of the distances that there are without logits of the edges
   int64_t first_ = 0;
   int64_t count_ = 0;
   int64_t slots_ = 0;
   int64_t chunk_ = 0;
-  bool is_gathered_ = false;  // one chunk holds the whole row
-  int32_t table_[kDistances];
+  bool is_gathered_ = false;                    // one chunk holds the whole row
   int8_t sources_[kChunkWeights + kHeadSlots];  // logits of the edges of a chunk
   int8_t edges_[kChunkWeights + kHeadSlots];
   int32_t target_[kHeadSlots];
   int32_t largest_[kHeadSlots];
   int64_t total_[kHeadSlots];
+  int32_t slot_[kMaxLanes];           // of the lanes of a row's first vector
   int32_t first_of_pair_[kMaxLanes];  // lanes of a vector, where it holds several edges
   int32_t second_of_pair_[kMaxLanes];
 
@@ -169,10 +183,17 @@ class Softmax {
       for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA { Simd::store(target_ + h, Simd::set(0)); });
       return;
     }
-    int8_t logits[kHeadSlots + kMaxLanes];
-    for (int64_t i = 0; i < slots_ || i < kLanes; i += slots_)
-      copy_few(logits + i, source_.targets + row * source_.stride + first_, count_);
-    for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA { Simd::store(target_ + h, Simd::widen(logits + h)); });
+    const uint8_t* logits = reinterpret_cast<const uint8_t*>(source_.targets) + row * source_.stride + first_;
+    const Vector slot = Simd::load(slot_);
+    for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA {
+      Simd::store(target_ + h, Simd::permute(Simd::widen_flipped(logits + h, count_ - h, 0), slot));
+    });
+  }
+
+  // Of lanes that hold a logit; others get any.
+  DEGREEQUANT_INLINE Vector weight_of(Vector distance) const noexcept {
+    if (source_.distances <= Table::kEntries) return near_.look_up(Simd::limited(distance, Table::kEntries - 1));
+    return Simd::look_up(far_.weights, Simd::limited(distance, kDistances - 1));
   }
 
   // Puts the logits before the LeakyReLU where the weights will be.
