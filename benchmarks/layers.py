@@ -1,7 +1,7 @@
 """Layers made of gathering, arithmetic on edges and collecting, at INT8, beside PyG's float32 in every form that the layer runs in.
 
     python benchmarks/layers.py [--layers LAYER ...] [--nodes 100000] [--edges 1000000] [--channels 64] [--threads 1] [--repeats 5]
-                                [--out results/layers.jsonl]
+                                [--parts] [--out results/layers.jsonl]
 
 The graph: power law with exponent 2.7, seed 0 (`degreequant.bench.graphs`). A layer takes and gives `--channels` channels; layers with edge
 features get 16 for each edge. Ranges are those of one pass over the graph. Before it is timed, a layer's integers are checked: the codes of
@@ -9,12 +9,13 @@ every instruction set are those of the plain loops on a smaller graph. *Off* is 
 
 A call takes float32 features and a graph that was prepared before, as PyG's forms are: `edge_index`, `EdgeIndex` sorted by target with its
 caches filled, and a `torch.sparse` CSR matrix, as far as the layer takes them. glibc is told to keep freed memory, for all contenders. Each
-layer is a line of `--out`.
+layer is a line of `--out`. With `--parts` the engine alone is timed, and what each operation costs is found: what a call takes longer when
+the program has that operation twice.
 """
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -140,27 +141,55 @@ def peers(model: nn.Module, given: dict[str, Tensor]) -> dict[str, Callable[[], 
     return forms
 
 
-def timed(name: str, options: argparse.Namespace) -> record.Row:
-    """A row of one layer."""
-    layer, torch_threads = LAYERS[name], options.threads
-    torch.set_num_threads(torch_threads)
-    world = World.power_law(options.nodes, options.edges, options.channels)
-    small = World.power_law(*SMALL, options.channels)
-    torch.manual_seed(0)
-    model = OneLayer(layer.make(options.channels, world.degrees())).eval()
-    given = world.given(layer)
-    program = converted(model, given)
-    check_instruction_sets(program, small.given(layer))
-    engine = dq.Engine(program, threads=options.threads)
-    graph = engine.graph(given["edge_index"], options.nodes)
-    contenders: dict[str, Callable[[], Any]] = dict(peers(model, given))
+@dataclass(frozen=True)
+class Case:
+    """A layer as it is timed: the float model, its program, what both are called with, and the engine's arguments."""
+
+    model: nn.Module
+    program: dq.Program
+    given: dict[str, Any]
+    prepared: dict[str, Any]
+
+    @classmethod
+    def of(cls, layer: Layer, options: argparse.Namespace) -> "Case":
+        """The layer on the graph of the options, its integers checked."""
+        torch.set_num_threads(options.threads)
+        world = World.power_law(options.nodes, options.edges, options.channels)
+        torch.manual_seed(0)
+        model = OneLayer(layer.make(options.channels, world.degrees())).eval()
+        given = world.given(layer)
+        program = converted(model, given)
+        check_instruction_sets(program, World.power_law(*SMALL, options.channels).given(layer))
+        graph = dq.Engine(program, threads=options.threads).graph(given["edge_index"], options.nodes)
+        return cls(model, program, given, {**given, "edge_index": graph})
+
+    def call(self, program: dq.Program, threads: int) -> Callable[[], Any]:
+        """A call of an engine that runs the program."""
+        return partial(dq.Engine(program, threads=threads), **self.prepared)
+
+
+def beside_peers(case: Case, options: argparse.Namespace) -> record.Row:
+    """The layer beside PyG's."""
+    contenders: dict[str, Callable[[], Any]] = dict(peers(case.model, case.given))
+    contenders["INT8"] = case.call(case.program, options.threads)
     expected = contenders["PyG edge_index"]().numpy()
-    off = float(np.linalg.norm(engine(**{**given, "edge_index": graph}) - expected) / np.linalg.norm(expected))
-    contenders["INT8"] = partial(engine, **{**given, "edge_index": graph})
+    off = float(np.linalg.norm(contenders["INT8"]() - expected) / np.linalg.norm(expected))
     ms = {which: round(timing.ms, 2) for which, timing in alternate(contenders, repeats=options.repeats, warmup=1).items()}
     fastest = min((which for which in ms if which != "INT8"), key=ms.__getitem__)
-    case = {"layer": name, "nodes": options.nodes, "edges": options.edges, "channels": options.channels, "threads": options.threads}
-    return {"case": case, "ms": ms, "fastest peer": fastest, "ratio": round(ms[fastest] / ms["INT8"], 2), "off": round(off, 4)}
+    return {"ms": ms, "fastest peer": fastest, "ratio": round(ms[fastest] / ms["INT8"], 2), "off": round(off, 4)}
+
+
+def by_parts(case: Case, options: argparse.Namespace) -> record.Row:
+    """What each operation of the layer costs."""
+    contenders = {"INT8": case.call(case.program, options.threads)}
+    operations = case.program.operations
+    for place, operation in enumerate(operations):
+        again = replace(operation, name=f"{operation.name} again")
+        twice = replace(case.program, operations=(*operations[: place + 1], again, *operations[place + 1 :]))
+        contenders[f"{operation.name} ({operation.kind})"] = case.call(twice, options.threads)
+    ms = {which: timing.ms for which, timing in alternate(contenders, repeats=options.repeats, warmup=1).items()}
+    whole = ms.pop("INT8")
+    return {"ms": {"INT8": round(whole, 2)}, "parts": {which: round(taken - whole, 1) for which, taken in ms.items()}}
 
 
 def main() -> None:
@@ -172,12 +201,20 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--parts", action="store_true", help="Times the engine's operations, and no peers.")
     parser.add_argument("--out", help="A results file to append to.")
     options = parser.parse_args()
     keep_freed_memory()
     for name in options.layers:
-        row = {"benchmark": "layer", "repeats": options.repeats, "isa": dq.available_isas()[-1]} | timed(name, options)
-        print(f"{name:24s} {row['ratio']:6.2f}x  off {row['off']:.3f}  {row['ms']}", flush=True)
+        case = {"layer": name, **{key: getattr(options, key) for key in ("nodes", "edges", "channels", "threads")}}
+        row = {
+            "benchmark": "layer parts" if options.parts else "layer",
+            "repeats": options.repeats,
+            "isa": dq.available_isas()[-1],
+            "case": case,
+        }
+        row |= (by_parts if options.parts else beside_peers)(Case.of(LAYERS[name], options), options)
+        print(f"{name:24s}", *(f"{key} {row[key]}" for key in ("ratio", "off", "ms", "parts") if key in row), flush=True)
         if options.out:
             record.append(options.out, row | record.environment())
 

@@ -162,7 +162,7 @@ DEGREEQUANT_INLINE void aggregate_rows(const Aggregation& a, int64_t begin, int6
   const int64_t bytes = row_bytes(a.sum.x.type, a.sum.x.cols);
   for (int64_t row = begin; row < end; row += kRowsAtOnce) {
     const int64_t stop = end - row < kRowsAtOnce ? end : row + kRowsAtOnce;
-    for_blocks<Loader::kMaxHalves>(bytes, [&](auto shape, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
+    for_blocks<Loader::kMaxHalves, Simd::kJoinsRest>(bytes, [&](auto shape, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
       aggregate_block<Simd, Loader, Coefficients, decltype(shape)>(a, row, stop, first, count);
     });
   }

@@ -12,8 +12,8 @@ constexpr int64_t kRowsAtOnce = 32;     // whose blocks of one shape are summed 
 constexpr int64_t kPrefetchEdges = 32;  // how far ahead a gathered row is asked for
 static_assert(kPrefetchEdges < kIndexPadding);
 
-// A block of so many half tiles, a power of two, or of some bytes fewer: it ends within its last quarter, or half where that is a tile or
-// less.
+// A block of so many half tiles or of some bytes fewer. Of a power of two it ends within the last quarter, or half where that is a tile or
+// less; of a tile more than a power of two within the last tile.
 template <int halves>
 struct BlockShape {
   static constexpr int kHalves = halves;
@@ -41,12 +41,19 @@ DEGREEQUANT_INLINE void for_last_blocks(int64_t first, int64_t bytes, F f) noexc
   }
 }
 
-// Calls f(shape, first, bytes) for blocks of at most kMaxHalves half tiles that cover the bytes [0, bytes) of a row.
-template <int kMaxHalves, typename F>
+// Calls f(shape, first, bytes) for blocks of at most kMaxHalves half tiles that cover the bytes [0, bytes) of a row. With kJoinsRest a rest
+// of a tile or less joins the block before it: the edges are not walked once more for a few columns.
+template <int kMaxHalves, bool kJoinsRest, typename F>
 DEGREEQUANT_INLINE void for_blocks(int64_t bytes, F f) noexcept {
   constexpr int64_t kWhole = kMaxHalves * kHalfTile;
   int64_t first = 0;
-  for (; bytes - first >= kWhole; first += kWhole) f(BlockShape<kMaxHalves>{}, first, kWhole);
+  for (; bytes - first >= kWhole; first += kWhole) {
+    if constexpr (kJoinsRest) {
+      const int64_t left = bytes - first;
+      if (left > kWhole && left <= kWhole + kTile) return f(BlockShape<kMaxHalves + 2>{}, first, left);
+    }
+    f(BlockShape<kMaxHalves>{}, first, kWhole);
+  }
   for_last_blocks<kMaxHalves>(first, bytes - first, f);
 }
 

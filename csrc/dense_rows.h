@@ -25,14 +25,47 @@ DEGREEQUANT_INLINE void store_vector(MutableCodes out, int64_t row, int64_t col,
   Simd::store_codes(out.type, out.row(row), col, count, codes);
 }
 
+// Codes less their zero point, of any type.
+template <typename Simd>
+class Centred {
+ public:
+  static constexpr bool kBytes = false;
+  DEGREEQUANT_INLINE Centred(Codes x, int32_t zero_point) noexcept : x_(x), zero_(Simd::set(zero_point)) {}
+  DEGREEQUANT_INLINE auto at(int64_t row, int64_t col, int64_t count) const noexcept {
+    return Simd::subtract(load_vector<Simd>(x_, row, col, count), zero_);
+  }
+
+ private:
+  Codes x_;
+  typename Simd::Vector zero_;
+};
+
+// The same of bytes, whose sign is no matter of control flow: with its sign bit flipped an unsigned code is a signed one, 128 below.
+template <typename Simd>
+class CentredBytes {
+ public:
+  static constexpr bool kBytes = true;
+  DEGREEQUANT_INLINE CentredBytes(Codes x, int32_t zero_point) noexcept
+      : x_(x), flip_(x.type == CodeType::u8 ? 0x80 : 0), zero_(Simd::set(zero_point - flip_)) {}
+  DEGREEQUANT_INLINE auto at(int64_t row, int64_t col, int64_t count) const noexcept {
+    return Simd::subtract(Simd::widen_flipped(x_.row(row) + col, count, flip_), zero_);
+  }
+
+ private:
+  Codes x_;
+  int32_t flip_;
+  typename Simd::Vector zero_;
+};
+
 // Rows without gaps as one long row.
 template <typename Byte>
 DEGREEQUANT_INLINE CodeView<Byte> joined(CodeView<Byte> x, int64_t begin, int64_t end) noexcept {
   return {x.row(begin), 1, (end - begin) * x.cols, x.type, (end - begin) * x.stride};
 }
 
-// Sums of rows. One look whether the estimates are sure serves several vectors, as every look waits for them.
-template <typename Simd>
+// Sums of rows, whose terms are read as `Term` does. One look whether the estimates are sure serves several vectors, as every look waits
+// for them.
+template <typename Simd, typename Term>
 class RowSums {
  public:
   using Vector = typename Simd::Vector;
@@ -40,11 +73,7 @@ class RowSums {
   static constexpr int kMany = 4;
 
   DEGREEQUANT_INLINE RowSums(const Addition& sum, MutableCodes out) noexcept
-      : sum_(sum),
-        out_(out),
-        estimator_(sum, out.cols),
-        a_zero_point_(Simd::set(sum.a.zero_point)),
-        b_zero_point_(Simd::set(sum.b.zero_point)) {}
+      : sum_(sum), out_(out), estimator_(sum, out.cols), a_(sum.a.x, sum.a.zero_point), b_(sum.b.x, sum.b.zero_point) {}
 
   DEGREEQUANT_INLINE void add(int64_t row) const noexcept {
     int64_t col = 0;
@@ -60,14 +89,17 @@ class RowSums {
     auto furthest = Estimates::set(0);
     unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
       const int64_t col = first + v * Simd::kLanes, left = count - v * Simd::kLanes;
-      a[v] = Simd::subtract(load_vector<Simd>(sum_.a.x, row, col, left), a_zero_point_);
-      b[v] = Simd::subtract(load_vector<Simd>(sum_.b.x, row, col, left), b_zero_point_);
+      a[v] = a_.at(row, col, left);
+      b[v] = b_.at(row, col, left);
       addend[v] = sum_.addend == nullptr ? Simd::set(0) : Simd::load_some(sum_.addend + col, left);
       const auto bias = sum_.addend == nullptr ? Estimates::set(0) : estimator_.bias(addend[v]);
       furthest = Estimates::larger_magnitude(furthest, estimator_.codes(a[v], b[v], bias, codes[v]));
     });
     if (estimator_.unsure(furthest) != 0) [[unlikely]] {
       unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA { codes[v] = Simd::Rule::codes_of_sum(sum_, a[v], b[v], addend[v]); });
+    }
+    if constexpr (Term::kBytes && kCount == kMany) {
+      return Simd::store_bytes(out_.row(row) + first, codes);
     }
     unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
       store_vector<Simd>(out_, row, first + v * Simd::kLanes, count - v * Simd::kLanes, codes[v]);
@@ -77,8 +109,8 @@ class RowSums {
   const Addition& sum_;
   MutableCodes out_;
   SumEstimator<Estimates> estimator_;
-  Vector a_zero_point_;
-  Vector b_zero_point_;
+  Term a_;
+  Term b_;
 };
 
 template <typename Simd>
@@ -91,8 +123,15 @@ DEGREEQUANT_INLINE void add_with(const Addition& sum, MutableCodes out, int64_t 
     begin = 0;
     end = 1;
   }
-  const RowSums<Simd> sums(whole, out);
-  for (int64_t row = begin; row < end; ++row) sums.add(row);
+  const auto add_rows = [&](auto sums) DEGREEQUANT_INLINE_LAMBDA {
+    for (int64_t row = begin; row < end; ++row) sums.add(row);
+  };
+  if (is_byte(sum.a.x.type) && is_byte(sum.b.x.type) && is_byte(out.type)) {
+    out.type = CodeType::i8;  // stored alike, and known when this is compiled
+    add_rows(RowSums<Simd, CentredBytes<Simd>>(whole, out));
+  } else {
+    add_rows(RowSums<Simd, Centred<Simd>>(whole, out));
+  }
 }
 
 template <typename Simd>

@@ -43,36 +43,6 @@ class Factors {
   int32_t values_[kProductColumns + 2 * kMaxLanes] = {};
 };
 
-// Codes less their zero point, of any type.
-template <typename Simd>
-class Centred {
- public:
-  DEGREEQUANT_INLINE Centred(Codes x, int32_t zero_point) noexcept : x_(x), zero_(Simd::set(zero_point)) {}
-  DEGREEQUANT_INLINE auto at(int64_t row, int64_t col, int64_t count) const noexcept {
-    return Simd::subtract(load_vector<Simd>(x_, row, col, count), zero_);
-  }
-
- private:
-  Codes x_;
-  typename Simd::Vector zero_;
-};
-
-// The same of bytes, whose sign is no matter of control flow: with its sign bit flipped an unsigned code is a signed one, 128 below.
-template <typename Simd>
-class CentredBytes {
- public:
-  DEGREEQUANT_INLINE CentredBytes(Codes x, int32_t zero_point) noexcept
-      : x_(x), flip_(x.type == CodeType::u8 ? 0x80 : 0), zero_(Simd::set(zero_point - flip_)) {}
-  DEGREEQUANT_INLINE auto at(int64_t row, int64_t col, int64_t count) const noexcept {
-    return Simd::subtract(Simd::widen_flipped(x_.row(row) + col, count, flip_), zero_);
-  }
-
- private:
-  Codes x_;
-  int32_t flip_;
-  typename Simd::Vector zero_;
-};
-
 // Columns [first, first + count) of the rows, where channels of b serve several.
 template <typename Simd, typename A>
 DEGREEQUANT_INLINE void multiply_repeated(const Product& product, const typename Simd::Requantizer& requantizer, MutableCodes out,
@@ -108,7 +78,6 @@ DEGREEQUANT_INLINE void multiply_rows(const Product& product, const Requantize& 
 template <typename Simd>
 DEGREEQUANT_INLINE void multiply_with(const Product& product, const Requantize& rule, MutableCodes out, int64_t begin,
                                       int64_t end) noexcept {
-  const auto is_byte = [](CodeType type) DEGREEQUANT_INLINE_LAMBDA { return type == CodeType::i8 || type == CodeType::u8; };
   if (row_bytes(product.a.type, 1) > 1 || row_bytes(product.b.type, 1) > 1) return reference::multiply(product, rule, out, begin, end);
   if (!is_byte(product.a.type) || !is_byte(product.b.type) || !is_byte(out.type)) {
     return multiply_rows<Simd, Centred>(product, rule, out, begin, end);

@@ -12,6 +12,7 @@ namespace {
 constexpr int kMaxRows = 6;       // x rows a tile multiplies with the same weights
 constexpr int64_t kPanel = 2048;  // inputs unpacked at a time: kMaxRows of them stay in the first-level cache
 constexpr int64_t kBlockBytes = kWeightBlock * kWeightGroup;
+constexpr int64_t kFewOutputs = 2;  // a block of no more would mostly multiply by zeros
 static_assert(kWeightBlock == kLanes && kPanel % 64 == 0);
 
 struct Panel {
@@ -24,6 +25,7 @@ struct Linear {
   MutableCodes out;
   int32_t taken_back;  // what each x is too large by
   int64_t block_stride;
+  int64_t in_blocks;  // outputs that are computed block by block; the few behind them are not
   bool by_estimates;
 };
 
@@ -181,6 +183,14 @@ template <int kRows, int kBlocks>
   }
 }
 
+template <int kRows, int kBlocks>
+DEGREEQUANT_INLINE void finish_tile(const Linear& a, const Requantizer& rule, const Tile<kRows, kBlocks>& tile, int64_t row,
+                                    int64_t output) noexcept {
+  if (a.by_estimates && store_estimates(a, rule, tile, row, output)) return;
+  const Tile<kRows, kBlocks> copy = tile;
+  store_tile(a, rule, copy, row, output);
+}
+
 // Outputs [output, output + 16 * kBlocks) of kRows rows.
 template <bool kWords, int kRows, int kBlocks>
 DEGREEQUANT_INLINE void compute_tile(const Linear& a, const Requantizer& rule, Panel& panel, int64_t row, int64_t output) noexcept {
@@ -203,17 +213,38 @@ DEGREEQUANT_INLINE void compute_tile(const Linear& a, const Requantizer& rule, P
   } else {
     multiply_bytes(a, panel, row, output, tile);
   }
-  if (a.by_estimates && store_estimates(a, rule, tile, row, output)) return;
-  const Tile<kRows, kBlocks> copy = tile;
-  store_tile(a, rule, copy, row, output);
+  finish_tile(a, rule, tile, row, output);
+}
+
+// The outputs behind the blocks, of rows that the panel holds: 64 inputs of one at a time.
+template <int kRows>
+DEGREEQUANT_INLINE void compute_few(const Linear& a, const Requantizer& rule, const Panel& panel, int64_t row) noexcept {
+  Tile<kRows, 1> tile;
+  for (int64_t output = a.in_blocks; output < a.weight.out; ++output) {
+    const int8_t* weights = a.weight.codes + output * a.weight.in;
+    const int32_t taken_back = a.taken_back * a.weight.column_sums[output];
+    __m512i sums[kRows] = {};
+    for (int64_t k = 0; k < a.x.cols; k += 64) {
+      const __m512i w = _mm512_maskz_loadu_epi8(first_lanes(a.x.cols - k), weights + k);
+      for (int r = 0; r < kRows; ++r) add_products(sums[r], _mm512_load_si512(panel.rows[r] + k), w);
+    }
+    const __mmask16 lane = static_cast<__mmask16>(1 << (output - a.in_blocks));
+    for (int r = 0; r < kRows; ++r) {
+      tile.acc[r][0] = _mm512_mask_set1_epi32(tile.acc[r][0], lane, _mm512_reduce_add_epi32(sums[r]) - taken_back);
+    }
+  }
+  finish_tile(a, rule, tile, row, a.in_blocks);
 }
 
 // All outputs of kRows rows.
 template <bool kWords, int kRows>
 DEGREEQUANT_INLINE void compute_rows(const Linear& a, const Requantizer& rule, Panel& panel, int64_t row) noexcept {
   int64_t output = 0;
-  for (; output + kWeightBlock < a.weight.out; output += 2 * kWeightBlock) compute_tile<kWords, kRows, 2>(a, rule, panel, row, output);
-  if (output < a.weight.out) compute_tile<kWords, kRows, 1>(a, rule, panel, row, output);
+  for (; output + kWeightBlock < a.in_blocks; output += 2 * kWeightBlock) compute_tile<kWords, kRows, 2>(a, rule, panel, row, output);
+  if (output < a.in_blocks) compute_tile<kWords, kRows, 1>(a, rule, panel, row, output);
+  if constexpr (!kWords) {
+    if (a.in_blocks < a.weight.out) compute_few<kRows>(a, rule, panel, row);
+  }
 }
 
 // The same of as many rows as are left, at most kRows: one tile, since several would each wait for their products.
@@ -233,6 +264,12 @@ template <bool kWords>
   compute_last<kWords, kMaxRows - 1>(a, rule, panel, begin, end - begin);
 }
 
+// How many outputs are computed block by block: all, unless a few are left behind whole blocks and the panel holds all inputs.
+DEGREEQUANT_INLINE int64_t outputs_in_blocks(Codes x, int64_t outputs) noexcept {
+  const int64_t whole = outputs / kWeightBlock * kWeightBlock;
+  return whole > 0 && outputs - whole <= kFewOutputs && !is_word(x.type) && x.cols <= kPanel ? whole : outputs;
+}
+
 }  // namespace
 
 void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize& requantize, MutableCodes out, int64_t begin,
@@ -240,8 +277,13 @@ void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize&
   if (weight.wide && !(is_word(x.type) && x.cols <= kMaxPlaneInputs))
     return reference::linear(x, zero_point, weight, requantize, out, begin, end);
   const int64_t block_stride = (x.cols + kWeightGroup - 1) / kWeightGroup * kBlockBytes;
-  const Linear a = {
-      x, weight, out, zero_point + offset_of(x.type), block_stride, requantize.row.count == 0 && requantize.prepared.estimate.possible};
+  const Linear a = {.x = x,
+                    .weight = weight,
+                    .out = out,
+                    .taken_back = zero_point + offset_of(x.type),
+                    .block_stride = block_stride,
+                    .in_blocks = outputs_in_blocks(x, weight.out),
+                    .by_estimates = requantize.row.count == 0 && requantize.prepared.estimate.possible};
   if (begin == end || weight.out == 0) return;
   is_word(x.type) ? compute_all<true>(a, requantize, begin, end) : compute_all<false>(a, requantize, begin, end);
 }

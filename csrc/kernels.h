@@ -27,6 +27,8 @@ DEGREEQUANT_INLINE constexpr int64_t row_bytes(CodeType type, int64_t cols) noex
   }
 }
 
+DEGREEQUANT_INLINE constexpr bool is_byte(CodeType type) noexcept { return type == CodeType::i8 || type == CodeType::u8; }
+
 // Row-major codes; 4-bit codes lie two to a byte, even column in the low nibble, each row on its own bytes.
 template <typename Byte>
 struct CodeView {

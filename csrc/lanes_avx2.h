@@ -40,6 +40,13 @@ struct Lanes : ExactLanes<Simd, Wide> {
     const __m128i bytes = load_bytes(p, count < kLanes ? count : kLanes);
     return _mm256_cvtepi8_epi32(_mm_xor_si128(bytes, _mm_set1_epi8(static_cast<char>(flip))));
   }
+  // Stores four vectors of codes as bytes: packed within the halves of the vectors, which then go to their places.
+  DEGREEQUANT_INLINE static void store_bytes(uint8_t* p, const Vector codes[4]) noexcept {
+    const Vector low = _mm256_set1_epi16(255);
+    const Vector words[2] = {_mm256_packs_epi32(codes[0], codes[1]), _mm256_packs_epi32(codes[2], codes[3])};
+    const Vector bytes = _mm256_packus_epi16(_mm256_and_si256(words[0], low), _mm256_and_si256(words[1], low));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), permute(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+  }
   // Between 0 and `most`.
   DEGREEQUANT_INLINE static Vector limited(Vector v, int32_t most) noexcept {
     return _mm256_max_epi32(_mm256_min_epi32(v, set(most)), set(0));

@@ -31,6 +31,13 @@ struct Lanes : ExactLanes<Simd, Wide> {
     const __m128i bytes = _mm_maskz_loadu_epi8(static_cast<__mmask16>(first_lanes(count)), p);
     return _mm512_cvtepi8_epi32(_mm_xor_si128(bytes, _mm_set1_epi8(static_cast<char>(flip))));
   }
+  // Stores four vectors of codes as bytes: packed within the quarters of the vectors, which then go to their places.
+  DEGREEQUANT_INLINE static void store_bytes(uint8_t* p, const Vector codes[4]) noexcept {
+    const Vector low = _mm512_set1_epi16(255);
+    const Vector words[2] = {_mm512_packs_epi32(codes[0], codes[1]), _mm512_packs_epi32(codes[2], codes[3])};
+    const Vector bytes = _mm512_packus_epi16(_mm512_and_si512(words[0], low), _mm512_and_si512(words[1], low));
+    _mm512_storeu_si512(p, permute(bytes, _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)));
+  }
   // Between 0 and `most`.
   DEGREEQUANT_INLINE static Vector limited(Vector v, int32_t most) noexcept {
     return _mm512_max_epi32(_mm512_min_epi32(v, set(most)), set(0));

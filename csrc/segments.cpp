@@ -57,6 +57,8 @@ std::vector<Lifetime> lifetimes_of(const std::vector<Segment>& segments, const s
         Lifetime& written = lifetimes[outlines[step].writes];
         written.first = number;
         written.last = std::max(written.last, number);
+        // What counts other rows than those that it writes, as a softmax that goes from node to node, has no rows at hand.
+        written.local = written.local && outlines[step].rows == tensors[outlines[step].writes].space;
       }
       for (const Read& read : outlines[step].reads) {
         Lifetime& used = lifetimes[read.tensor];

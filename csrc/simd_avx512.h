@@ -101,8 +101,6 @@ DEGREEQUANT_INLINE void order_unpacked(__m512i& low, __m512i& high) noexcept {
   high = _mm512_shuffle_i64x2(first, high, 0xee);
 }
 
-DEGREEQUANT_INLINE bool is_byte(CodeType type) noexcept { return type == CodeType::i8 || type == CodeType::u8; }
-
 // Sixteen codes from column `col` on, an even number; 0 in lanes beyond the first `count`, which are not read.
 DEGREEQUANT_INLINE __m512i load16(CodeType type, const uint8_t* row, int64_t col, int64_t count) noexcept {
   if (count >= kLanes && is_byte(type)) [[likely]] {  // the usual case, without a jump for the sign

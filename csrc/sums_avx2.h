@@ -91,6 +91,7 @@ struct Nibbles {
 
 struct Simd {
   static constexpr int64_t kLanes = avx2::kLanes;
+  static constexpr bool kJoinsRest = false;
   using Vector = __m256i;
   using Requantizer = avx2::Requantizer;
   template <bool kSigned>

@@ -116,6 +116,7 @@ struct Nibbles {
 
 struct Simd {
   static constexpr int64_t kLanes = avx512::kLanes;
+  static constexpr bool kJoinsRest = true;  // the registers hold a tile more than the widest block
   using Vector = __m512i;
   using Requantizer = avx512::Requantizer;
   template <bool kSigned>

@@ -57,6 +57,7 @@ struct Nibbles {
 
 struct Simd {
   static constexpr int64_t kLanes = neon::kLanes;
+  static constexpr bool kJoinsRest = false;
   using Vector = int32x4_t;
   using Requantizer = neon::Requantizer;
   template <bool kSigned>

@@ -1,6 +1,6 @@
 """`prepare`: a model comes in, a copy that trains quantized goes out.
 
-trace (one plan for each mode) ─▶ inner modules expanded ─▶ sites in place of layers, what follows them fused ─▶ PreparedModel
+trace (one plan for each mode) ─▶ inner modules expanded ─▶ simplified ─▶ sites in place of layers, what follows them fused ─▶ PreparedModel
 """
 
 import copy
@@ -20,6 +20,7 @@ from degreequant.nn.prepared import SITES, Preparation, PreparedModel, prepared_
 from degreequant.nn.rewriting.registry import LAYERS
 from degreequant.nn.rewriting.rewriter import Rewriter
 from degreequant.nn.rewriting.roles import Roles
+from degreequant.nn.rewriting.simplify import simplify
 from degreequant.nn.sites.site import Site
 from degreequant.nn.tracing.form import Form
 from degreequant.nn.tracing.idioms import in_one_form
@@ -101,7 +102,7 @@ def _traced(model: nn.Module, form: Form, training: bool, whole: Whole) -> Plan:
 
 def _expanded(model: nn.Module, plan: Plan, recipe: Recipe, training: bool, whole: Whole) -> Plan:
     model.train(training)
-    return expand(in_one_form(plan.read_once()), model, recipe, whole)
+    return simplify(expand(in_one_form(plan.read_once()), model, recipe, whole), model)
 
 
 def _by_name(model: nn.Module, example: Mapping[str, Any] | tuple[Any, ...] | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from degreequant.nn.rewriting.compose_within import WithinSteps
 from degreequant.nn.rewriting.emitter import Draft, Emitter
 from degreequant.nn.rewriting.lazy import EdgeScalars, Gathered, Maximum, Weighed
 from degreequant.nn.rewriting.statics import Statics
-from degreequant.nn.rewriting.structure import Looped, Normed
+from degreequant.nn.rewriting.structure import GATHERS, Looped, Normed
 from degreequant.nn.rewriting.vocabulary import describe
 from degreequant.nn.sites.channels import CHAINED, TERMS, Chain
 from degreequant.nn.sites.embedding import EmbeddingSite, Table
@@ -27,8 +27,6 @@ from degreequant.nn.tracing.plan import Step
 from degreequant.nn.tracing.references import Ref
 from degreequant.nn.tracing.symbol import COUNTS, count_edges, count_rows
 
-# PyG puts a function of its own in the place of torch.index_select, which hands symbols to the original.
-_GATHERS = ("index_select", torch.index_select, torch._C._VariableFunctions.index_select, operator.getitem)
 _JOINS = (torch.cat, torch.concat, torch.concatenate, torch.stack)
 
 
@@ -67,13 +65,13 @@ class Composer:
             self.edges.softmax(step)
         elif step.target is degree:
             self.edges.degree(step)
-        elif step.target in _GATHERS and self.edges.end(step) is not None:
+        elif step.target in GATHERS and self.edges.end(step) is not None:
             self.edges.gather(step)
         elif step.target is operator.getitem and isinstance(self.emitter.lazy(step.args[0]), Maximum):
             self._of_maximum(step)
-        elif step.target in _GATHERS and (index := self._categories(step)) is not None:
+        elif step.target in GATHERS and (index := self._categories(step)) is not None:
             self._lookup(step, index)
-        elif step.target in _GATHERS and self._picks_by_input(step):
+        elif step.target in GATHERS and self._picks_by_input(step):
             raise PrepareError(
                 f"{describe(step)} picks rows of a stored tensor by an input of the model: prepare takes the ends of edges, "
                 f"x[edge_index[0]]; that nodes get what their graph has, u[batch], is no operation of the engine"

@@ -152,7 +152,8 @@ class Emitter:
             )
         self.append(replace(step, kind="site", target=spec.name, args=args, kwargs={}, path=spec.path), "stored")
         self.values.rows[step.name] = spec.rows
-        self.values.bits[step.name] = spec.recipe.activation_bits or 0
+        kept = self.values.bits.get(args[0].name) if site.keeps_grid else None
+        self.values.bits[step.name] = kept or spec.recipe.activation_bits or 0
 
     def _nodes(self, step: Step, args: tuple[Any, ...]) -> str:
         """The set of nodes that a site has rows for: that of the step, or of what it reads where it is a part of one."""

@@ -9,7 +9,7 @@ from torch_geometric.utils import softmax
 from degreequant.nn.rewriting.affine import keeps_channels, parts_of
 from degreequant.nn.rewriting.registry import FUNCTIONS, LAYERS, Entry, altered
 from degreequant.nn.rewriting.rows import RowKinds
-from degreequant.nn.rewriting.structure import Structure
+from degreequant.nn.rewriting.structure import GATHERS, Structure
 from degreequant.nn.rewriting.vocabulary import SOFTMAXES, Meaning, activation, epilogue, meaning
 from degreequant.nn.sites.activation import Activation, activation_problem
 from degreequant.nn.sites.norm import NORMS
@@ -98,12 +98,13 @@ class Outlook:
         return self._tails.get(name)
 
     def feeds_softmax(self, name: str) -> bool:
-        """Whether a softmax over edges or channels reads a result, looking through dropout and changes of shape."""
+        """Whether a softmax over edges or channels reads a result, looking through dropout, changes of shape and gathering."""
         readers = self.readers(name)
         tail = self.tail(name)
         shaped = (step.name for step in readers if keeps_channels(step, name, tail))
+        gathered = (step.name for step in readers if step.target in GATHERS and step.reads()[-1] in self.structure.ends)
         inside = any(step.target in SOFTMAXES and not self.ends(step) for step in readers)
-        return inside or any(step.target is softmax for step in readers) or any(map(self.feeds_softmax, shaped))
+        return inside or any(step.target is softmax for step in readers) or any(map(self.feeds_softmax, (*shaped, *gathered)))
 
     def feeds_table(self, name: str) -> bool:
         """Whether a function of each value reads a result, looking through dropout."""

@@ -18,6 +18,10 @@ from degreequant.nn.tracing.symbol import COUNTS, least
 from degreequant.operations import EdgeNorm
 from degreequant.operations.edges import EdgeSet, Loops
 
+# PyG puts a function of its own in the place of torch.index_select, which hands symbols to the original.
+GATHERS = ("index_select", torch.index_select, torch._C._VariableFunctions.index_select, operator.getitem)
+"""What picks rows, maybe."""
+
 _NORM = ("edge_index", "edge_weight", "num_nodes", "improved", "add_self_loops", "flow", "dtype")
 
 

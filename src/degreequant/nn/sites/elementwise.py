@@ -18,6 +18,7 @@ from degreequant.quant.fake import ActivationQuantizer
 class ReluSite(Site):
     """A ReLU: the codes below the zero point become the zero point; the grid stays."""
 
+    keeps_grid = True
     keeps_width = True
 
     def forward(self, context: Context, *args: Any) -> Tensor:

@@ -19,6 +19,8 @@ class LoopSite(Site):
     """The rows of the edges that stay, and behind them a row for the loop of every node. The grid is that of the features: a mean of codes
     lies between them."""
 
+    keeps_grid = True
+
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` are the features `[edges, channels]`, the edges as they are given `[2, edges]` and the number of nodes, or None."""
         x, edge_index, nodes = args

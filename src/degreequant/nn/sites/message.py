@@ -49,6 +49,8 @@ class Collecting:
 class GatherSite(Site):
     """`x` at one end of each edge. The codes are those of the nodes, so nothing is quantized."""
 
+    keeps_grid = True
+
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` are `x` `[nodes, channels]` and the edges `[2, edges]`."""
         x, edge_index = args
@@ -70,6 +72,8 @@ class GatherSite(Site):
 
 class HeadSite(Site):
     """The first rows of `x`: those nodes of a set that are another's, as in a batch of sampled neighbours. They keep their codes."""
+
+    keeps_grid = True
 
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` are `x` `[nodes, channels]` and how many rows are meant."""
@@ -131,6 +135,8 @@ class ScatterSite(Site):
 
 class ExtremeSite(Site):
     """The largest or the smallest of what arrives at each node, channel by channel; 0 where nothing does. It keeps the grid."""
+
+    keeps_grid = True
 
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` as those of `ScatterSite`."""

@@ -71,6 +71,7 @@ class MeanPoolSite(SumPoolSite):
 class MaxPoolSite(Site):
     """`global_max_pool`: the largest code is the code of the largest value, so nothing is quantized again."""
 
+    keeps_grid = True
     keeps_width = True
 
     def forward(self, context: Context, *args: Any) -> Tensor:

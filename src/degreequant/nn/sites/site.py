@@ -96,9 +96,11 @@ class Site(nn.Module):
 
     Attributes:
         keeps_width: Whether the stored tensor is as wide as the first argument.
+        keeps_grid: Whether it is on the grid of the first argument.
     """
 
     keeps_width: ClassVar[bool] = False
+    keeps_grid: ClassVar[bool] = False
 
     def __init__(self, spec: SiteSpec) -> None:
         super().__init__()

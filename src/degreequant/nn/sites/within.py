@@ -121,6 +121,8 @@ class Compared:
 class LargestSite(Site):
     """The largest of some channels of a row; the largest code is that of the largest value, so nothing is quantized again."""
 
+    keeps_grid = True
+
     def __init__(self, spec: SiteSpec) -> None:
         super().__init__(spec)
         self.of: Compared = spec.options
