@@ -1,4 +1,4 @@
-// A table of a byte's length in registers: looking sixteen entries up there takes about ten instructions, a gather some eighty micro-ops.
+// A table of a byte's length in registers: sixteen entries are looked up there in some ten instructions, without touching memory.
 #pragma once
 
 #include "simd_avx512.h"
