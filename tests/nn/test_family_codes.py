@@ -1,6 +1,7 @@
 """Every model of the family: what it evaluates with, the Program's integers and the engine's are the same, step by step, on every CPU."""
 
 import random
+from functools import cache
 
 import pytest
 import torch
@@ -13,12 +14,13 @@ import degreequant as dq
 from degreequant.scheme import BITS
 
 
+@cache
 def mixed(name: str) -> dq.Recipe:
     """Other bits for each model, and for some of its parts."""
     dice = random.Random(name)
     recipe = dq.Recipe.qat(8, ranges="minmax").replace(weight_bits=dice.choice(BITS[:-1]), activation_bits=dice.choice(BITS))
-    for path, module in trials.case(name).make().named_modules():
-        if path and hasattr(module, "weight") and dice.random() < 0.4:
+    for path in sorted({site.spec.path for site in trials.prepared(name, INT8).dq_sites.values()} - {""}):
+        if dice.random() < 0.4:
             recipe = recipe.override(path, weight_bits=dice.choice(BITS[:-1]), activation_bits=dice.choice(BITS))
     return recipe
 

@@ -34,8 +34,8 @@ def test_ema_starts_with_the_first_batch_and_moves_by_its_momentum():
 
 
 @every_recipe
-@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
-def test_a_value_that_is_no_number_is_not_in_the_range_for_ever(recipe, bad):
+@pytest.mark.parametrize("bad", [math.inf, -math.inf])
+def test_an_infinite_value_is_not_in_the_range_for_ever(recipe, bad):
     clean = [[-1.0, 1.0], [0.5, 3.0]]
     low, high = observed(recipe, clean, [[bad, 1.0], [0.5, 3.0]], *[clean] * 50)
     assert (low, high) == pytest.approx((-1, 3), abs=1e-3)

@@ -71,8 +71,9 @@ class RangeObserver(nn.Module):
 
     @torch.no_grad()
     def include(self, ends: Tensor) -> None:
-        """Takes in the range of one batch. An end that is no number changes nothing: one bad value would be in the range for ever."""
-        ends = torch.where(ends.isfinite(), ends, ends.new_tensor([torch.inf, -torch.inf]))
+        """Takes in the range of one batch. An infinite end changes nothing: one such value, which the grid clips, would be in the range for
+        ever. NaN stays in it: it spoils the weights too, and the range says so."""
+        ends = torch.where(ends.isinf(), ends.new_tensor([torch.inf, -torch.inf]), ends)
         if self.momentum is None:
             moved = torch.stack([torch.minimum(self.ends[0], ends[0]), torch.maximum(self.ends[1], ends[1])])
         else:

@@ -83,21 +83,22 @@ class Plan:
         """The values of a call, by name: what the steps can read.
 
         Raises:
-            InputTypeError: If an argument whose attributes are read does not have them, or another is no tensor; besides what `Form.bind`
-                raises.
+            InputTypeError: If an argument whose attributes are read does not have them, or another is no tensor (edges are looked at later);
+                besides what `Form.bind` raises.
         """
         values = self.form.bind(args, kwargs)
         read: dict[str, list[str]] = {}
         for step in self.steps:
             if self.reads_argument(step):
                 read.setdefault(step.args[0].name, []).append(step.args[1])
+        tensors = values.keys() - read.keys() - set(self.edges)
         for name, value in values.items():
             got = f"{name} is of type {type(value).__name__}"
             if missing := [attribute for attribute in read.get(name, []) if not hasattr(value, attribute)]:
                 raise InputTypeError(
                     f"{got} and has no {missing[0]}, which the forward reads; expected an object such as a Data, or one batch of a loader"
                 )
-            if name not in read and not isinstance(value, Tensor | int | float) and not hasattr(value, "sparse_sizes"):
+            if name in tensors and not isinstance(value, Tensor | int | float) and not hasattr(value, "sparse_sizes"):
                 raise InputTypeError(f"{got}; expected a tensor: call the model on one batch, and with the tensors of its forward")
         return values
 
