@@ -83,7 +83,7 @@ class Plan:
         """The values of a call, by name: what the steps can read.
 
         Raises:
-            InputTypeError: If an argument whose attributes are read does not have them, or another is no tensor (edges are looked at later);
+            InputTypeError: If an argument whose attributes are read does not have them, or another is no tensor (but for edges);
                 besides what `Form.bind` raises.
         """
         values = self.form.bind(args, kwargs)
