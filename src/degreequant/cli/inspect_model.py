@@ -28,9 +28,9 @@ def inspect_model(checkpoint: Path, data: str | None, picture: Path | None, *, j
 
     if checkpoint.suffix == ".dq":
         raise InputError(f"{checkpoint}: a program has no float weights to compare with; expected the checkpoint that it is from")
-    if picture is not None and data is None:
-        raise InputError("--picture draws what --data shows; expected both")
     if picture is not None:
+        if data is None:
+            raise InputError("--picture draws what --data shows; expected both")
         check_picture(picture)
     model: Any = load_checkpoint(checkpoint)[0]
     said, found = summary(model), None if data is None else _diagnosis(model, data)

@@ -16,10 +16,9 @@ A file says `title`, `about`, whether its figures are `recalled`, and:
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from functools import cache, reduce
+from functools import cache
 from importlib.resources import files
 from itertools import product
-from operator import or_
 from typing import Any, Literal
 
 from degreequant.data import find
@@ -172,8 +171,10 @@ def _candidates(stored: dict[str, Any], dataset: str, arch: str, method: str) ->
         grid = stored.get("grids", {}).get(dataset, grid)
     override = stored.get("overrides", {}).get(dataset, {}).get(arch, {}).get(method, {})
     for values in product(*grid.values()):
-        tried = [value if isinstance(value, dict) else {name: value} for name, value in zip(grid, values, strict=True)]
-        yield _experiment(dataset, arch, reduce(or_, [settings, *tried, override]))
+        tried: Settings = {}
+        for name, value in zip(grid, values, strict=True):
+            tried |= value if isinstance(value, dict) else {name: value}
+        yield _experiment(dataset, arch, {**settings, **tried, **override})
 
 
 def _experiment(dataset: str, arch: str, given: Settings) -> Experiment:

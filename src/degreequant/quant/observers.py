@@ -73,13 +73,11 @@ class RangeObserver(nn.Module):
     def include(self, ends: Tensor) -> None:
         """Takes in the range of one batch. An infinite end changes nothing: one such value, which the grid clips, would be in the range for
         ever. NaN stays in it: it spoils the weights too, and the range says so."""
-        ends = torch.where(ends.isinf(), ends.new_tensor([torch.inf, -torch.inf]), ends)
         if self.momentum is None:
             moved = torch.stack([torch.minimum(self.ends[0], ends[0]), torch.maximum(self.ends[1], ends[1])])
         else:
             moved = torch.where(self.ends.isinf(), ends, torch.lerp(self.ends, ends, self.momentum))
-            moved = torch.where(ends.isinf(), self.ends, moved)
-        self.ends.copy_(moved)
+        self.ends.copy_(torch.where(ends.isinf(), self.ends, moved))
 
     def extra_repr(self) -> str:
         """The settings, for `print`."""

@@ -36,7 +36,7 @@ def _once(plan: Plan, overwritten: set[str]) -> Plan:
     names: dict[str, str] = {}
     steps: list[Step] = []
     for given in plan.steps:
-        step = _with_names(given, names)
+        step = given.reading(names)
         known = step.scope and step.target in (*GATHERS, scatter, degree)
         alike = known and overwritten.isdisjoint([step.name, *step.reads()])
         same = first.setdefault(repr((step.scope, step.target, step.args, step.kwargs)), step.name) if alike else step.name
@@ -57,7 +57,7 @@ def _before_gathering(plan: Plan, overwritten: set[str], model: nn.Module) -> Pl
         gather = _gathered(step, gathers, structure) if _row_by_row(step, model) else None
         if gather is not None:
             old, x = gather.name, gather.args[0]
-            before = replace(_with_names(step, {old: x.name}), name=f"{step.name}.nodes")
+            before = replace(step.reading({old: x.name}), name=f"{step.name}.nodes")
             tails[before.name] = step.tail
             steps.append(before)
             step = replace(gather, name=step.name, args=(Ref(before.name), 0, gather.args[-1]), tail=step.tail)
@@ -102,9 +102,3 @@ def _without_idle(plan: Plan, names: set[str]) -> Plan:
             kept.append(step)
             read.update(step.reads())
     return replace(plan, steps=tuple(reversed(kept)))
-
-
-def _with_names(step: Step, names: Mapping[str, str]) -> Step:
-    """The step with other results in the place of some that it reads."""
-    args, kwargs = renamed((step.args, dict(step.kwargs)), lambda name: names.get(name, name))
-    return replace(step, args=args, kwargs=kwargs)

@@ -81,7 +81,7 @@ class Form:
         """The values of a call, by name.
 
         Raises:
-            InputTypeError: If arguments are missing, unknown, given twice or no tensors, or no `HeteroData` is given where one was traced.
+            InputTypeError: If arguments are missing, unknown or given twice, or no `HeteroData` is given where one was traced.
             PrepareError: If the call is not in the form that was traced: an absent argument given, a dictionary that lacks what it held, a
                 longer list.
         """

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from torch import Tensor
@@ -51,6 +52,11 @@ class Step:
         """Names of the results that this step reads, in order."""
         return [*references(self.args), *references(tuple(self.kwargs.values()))]
 
+    def reading(self, names: Mapping[str, str]) -> "Step":
+        """The step with other results in the place of those that it reads."""
+        args, kwargs = renamed((self.args, dict(self.kwargs)), lambda name: names.get(name, name))
+        return replace(self, args=args, kwargs=kwargs)
+
     def by_name(self, names: tuple[str, ...]) -> dict[str, Any]:
         """The arguments of the call by name; `names` are those by position."""
         return dict(zip(names, self.args, strict=False)) | dict(self.kwargs)
@@ -76,7 +82,7 @@ class Plan:
         steps: dict[str, Step] = {}
         for step in self.steps:
             name = names.get(step.name, step.name)
-            steps.setdefault(name, _renamed_step(step, name, names))
+            steps.setdefault(name, replace(step.reading(names), name=name))
         return replace(self, steps=tuple(steps.values()), result=renamed(self.result, lambda name: names.get(name, name)))
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,20 +93,25 @@ class Plan:
                 besides what `Form.bind` raises.
         """
         values = self.form.bind(args, kwargs)
-        read: dict[str, list[str]] = {}
-        for step in self.steps:
-            if self.reads_argument(step):
-                read.setdefault(step.args[0].name, []).append(step.args[1])
-        tensors = values.keys() - read.keys() - set(self.edges)
         for name, value in values.items():
+            if isinstance(value, Tensor | int | float) and name not in self._attributes:
+                continue
             got = f"{name} is of type {type(value).__name__}"
-            if missing := [attribute for attribute in read.get(name, []) if not hasattr(value, attribute)]:
+            if missing := [attribute for attribute in self._attributes.get(name, []) if not hasattr(value, attribute)]:
                 raise InputTypeError(
                     f"{got} and has no {missing[0]}, which the forward reads; expected an object such as a Data, or one batch of a loader"
                 )
-            if name in tensors and not isinstance(value, Tensor | int | float) and not hasattr(value, "sparse_sizes"):
+            if name not in self._attributes and name not in self.edges and not hasattr(value, "sparse_sizes"):
                 raise InputTypeError(f"{got}; expected a tensor: call the model on one batch, and with the tensors of its forward")
         return values
+
+    @cached_property
+    def _attributes(self) -> dict[str, list[str]]:
+        """What is read of each argument that is an object, once for all calls."""
+        read: dict[str, list[str]] = {}
+        for step in filter(self.reads_argument, self.steps):
+            read.setdefault(step.args[0].name, []).append(step.args[1])
+        return read
 
     @property
     def edges(self) -> list[str]:
@@ -118,11 +129,6 @@ class Plan:
     def __str__(self) -> str:
         lines = [f"{step.name} = {step.kind} {step.target}({', '.join(step.reads())})" for step in self.steps]
         return "\n".join([f"inputs {', '.join(self.form.live)}", *lines, f"return {self.result}"])
-
-
-def _renamed_step(step: Step, name: str, names: Mapping[str, str]) -> Step:
-    args, kwargs = renamed((step.args, dict(step.kwargs)), lambda name: names.get(name, name))
-    return replace(step, name=name, args=args, kwargs=kwargs)
 
 
 class CallNames:
