@@ -85,7 +85,10 @@ MOLECULES = {"x": X, "edge_index": EDGES, "edge_attr": torch.rand(120, 3), "batc
 ILL_MATCHED = {
     "too few edge features": ({"edge_attr": torch.rand(119, 3)}, "edge_attr has 119 rows and edge_index has 120 edges; expected the same"),
     "too many edge features": ({"edge_attr": torch.rand(150, 3)}, "edge_attr has 150 rows and edge_index has 120 edges"),
-    "a short batch": ({"batch": torch.arange(29) // 10}, r"batch is torch.int64 of shape \(29,\); expected integers, one .* each of the 30 nodes"),
+    "a short batch": (
+        {"batch": torch.arange(29) // 10},
+        r"batch is torch.int64 of shape \(29,\); expected integers, one .* of the 30 nodes",
+    ),
     "a batch of floats": ({"batch": torch.zeros(30)}, "batch is torch.float32 of shape"),
     "a column for a batch": ({"batch": torch.zeros(30, 1).long()}, r"batch is torch.int64 of shape \(30, 1\)"),
     "a negative graph": ({"batch": torch.arange(30) // 10 - 1}, "batch holds -1; expected graph numbers that count from 0"),

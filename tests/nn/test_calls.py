@@ -72,7 +72,9 @@ def test_an_example_is_one_call(example, message):
         dq.prepare(Net(), INT8, example_inputs=example)
 
 
-@pytest.mark.parametrize("example", [DATA, X, [X, EDGES], (X, EDGES), {"x": X}], ids=["an object", "a tensor", "a list", "a tuple", "by name"])
+@pytest.mark.parametrize(
+    "example", [DATA, X, [X, EDGES], (X, EDGES), {"x": X}], ids=["an object", "a tensor", "a list", "a tuple", "by name"]
+)
 def test_an_example_may_be_given_as_calls_are(example):
     assert dq.prepare(Net(), INT8, example_inputs=example)(X, EDGES).shape == (len(X), 3)
 

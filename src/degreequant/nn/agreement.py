@@ -17,7 +17,7 @@ EMPTY_GRAPHS = 1 << 20
 def check_agreement(roles: Roles, values: Mapping[str, Any]) -> None:
     """Checks the inputs by name. An edge to a node that is none would make torch's sparse products write where they must not.
 
-    On other devices than the CPU the ends of edges and the numbers of graphs are taken as they are: looking at them would wait for the device.
+    On other devices than the CPU the ends of edges and the numbers of graphs are taken as they are: to look at them is to wait.
 
     Raises:
         InputError: If two inputs that hold a row for each node of a set do not have as many rows, an input with a row for each edge has
