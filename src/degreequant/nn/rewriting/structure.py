@@ -153,8 +153,8 @@ class Structure:
             return changed, None
         before = self.looped.get(attr.name)
         nodes = given.get("num_nodes") if after != "drop" else None
-        first = (before.attr, before.given) if before else (attr, given["edge_index"].name)
-        return changed, Looped(*first, changed, given.get("fill_value", 1.0), nodes if isinstance(nodes, Ref) else None)
+        source, of_edges = (before.attr, before.given) if before else (attr, given["edge_index"].name)
+        return changed, Looped(source, of_edges, changed, given.get("fill_value", 1.0), nodes if isinstance(nodes, Ref) else None)
 
     def _normed(self, step: Step, edges: EdgeSet) -> tuple[EdgeSet, Normed]:
         given = step.by_name(_NORM)
