@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from degreequant.errors import PrepareError
+from degreequant.nn.rewriting.compose_graphs import SOFTMAX
 from degreequant.nn.rewriting.emitter import Draft, Emitter
 from degreequant.nn.rewriting.lazy import EdgeScalars, Gathered, Weighed
 from degreequant.nn.rewriting.structure import Looped, Normed
@@ -11,10 +12,11 @@ from degreequant.nn.rewriting.vocabulary import describe
 from degreequant.nn.sites.channels import FACTORS, RESHAPES
 from degreequant.nn.sites.degree import DegreeSite, OfDegrees
 from degreequant.nn.sites.loops import LoopSite
-from degreequant.nn.sites.message import Collecting, EdgeEnd, ExtremeSite, GatherSite, HeadSite, ScatterSite, SoftmaxSite, WeighedSumSite
+from degreequant.nn.sites.message import Collecting, EdgeEnd, ExtremeSite, GatherSite, HeadSite, ScatterSite, WeighedSumSite
 from degreequant.nn.sites.pointwise import Pointwise
 from degreequant.nn.sites.product import MultiplySite, Repeats
 from degreequant.nn.sites.site import SiteSpec
+from degreequant.nn.sites.softmax import EdgeSoftmaxSite
 from degreequant.nn.tracing.plan import Step
 from degreequant.nn.tracing.references import Ref
 from degreequant.operations.edges import Collect, EdgeSet
@@ -96,14 +98,14 @@ class EdgeSteps:
 
     def softmax(self, step: Step) -> None:
         """The shares of each node's edges."""
-        given = step.by_name(("src", "index", "ptr", "num_nodes", "dim"))
+        given = step.by_name(SOFTMAX)
         index, nodes = given.get("index"), given.get("num_nodes")
         if not isinstance(index, Ref) or index.name not in self.structure.ends or not isinstance(nodes, Ref):
             raise PrepareError(f"{describe(step)} is not over the edges of each node; expected softmax(src, edge_index[i], num_nodes=...)")
         edges, end = self.structure.ends[index.name]
         of, logits = self._edge_set(edges, step), self.emitter.logits(step, given["src"])
         args = (logits, Ref(edges), self.count(nodes, step))
-        self.emitter.site(step, Draft(self.emitter.named(step, "softmax"), SoftmaxSite, args, "edges", "all", options=EdgeEnd(of, end)))
+        self.emitter.site(step, Draft(self.emitter.named(step, "softmax"), EdgeSoftmaxSite, args, "edges", "all", options=EdgeEnd(of, end)))
 
     def loop_features(self, looped: Looped, step: Step) -> None:
         """Features of edges whose self loops were dropped or added."""

@@ -16,7 +16,7 @@ from degreequant.nn.sites.parts import Part
 from degreequant.nn.sites.site import Site, SiteSpec
 from degreequant.nn.tracing.plan import CallNames, Step
 from degreequant.nn.tracing.references import Ref, references
-from degreequant.operations import Rows
+from degreequant.operations import Role, Rows
 from degreequant.quant.grid import GridKind
 from degreequant.recipe import Recipe
 
@@ -172,6 +172,7 @@ class Emitter:
         if known:
             self.values.rows[step.name] = self.values.rows[known[0]]
             self.values.nodes[step.name] = self.values.nodes.get(known[0], "")
+            self.values.bits[step.name] = self.values.bits.get(known[0], 0)
 
     def append(self, step: Step, kind: ValueKind) -> None:
         """A step, whose result is of that kind."""
@@ -199,7 +200,7 @@ class Emitter:
         kind, rows, source = self.values.kind(value), self.rows(value), self.values.input_name(value)
         step_name = f"{source}.quantized"
         if kind == "input":
-            self.values.assign_role(value, "edge_features" if rows == "edges" else "features", reader)
+            self.values.assign_role(value, _FEATURES[rows], reader)
         if self.values.kinds.get(step_name) != "stored":
             step = Step(step_name, "site", self.values.name(value), where=reader.where)
             site_name = source if kind == "input" else step_name
@@ -221,6 +222,8 @@ def _at_least(recipe: Recipe, bits: int | None) -> Recipe:
         return recipe
     return recipe.replace(activation_bits=max(bits, recipe.activation_bits))
 
+
+_FEATURES: dict[Rows, Role] = {"nodes": "features", "edges": "edge_features", "graphs": "graph_features"}
 
 _NOT_STORED: dict[ValueKind, str] = {
     "end": "the result of a float epilogue",

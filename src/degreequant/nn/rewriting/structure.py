@@ -25,6 +25,12 @@ GATHERS = ("index_select", torch.index_select, torch._C._VariableFunctions.index
 _NORM = ("edge_index", "edge_weight", "num_nodes", "improved", "add_self_loops", "flow", "dtype")
 
 
+def picked_rows(step: Step) -> tuple[Ref, Ref] | None:
+    """The result that a step picks rows of, and that with the numbers of these rows; none for any other step."""
+    value, index = (step.args[0], step.args[-1]) if len(step.args) > 1 and step.target in GATHERS else (None, None)
+    return (value, index) if isinstance(value, Ref) and isinstance(index, Ref) else None
+
+
 @dataclass(frozen=True)
 class Normed:
     """The coefficients that `gcn_norm` computes: of these edges and weights, with these options."""
@@ -58,6 +64,7 @@ class Structure:
         looped: Features of edges with other loops.
         masks: Edges of one relation: the input with the relation of each edge, and which one.
         heads: First rows of a result: the number of nodes that says how many.
+        spread: Rows of a result that an input of integers picks: of which result, and by which input.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -70,6 +77,7 @@ class Structure:
         self.normed: dict[str, Normed] = {}
         self.looped: dict[str, Looped] = {}
         self.masks: dict[str, tuple[str, int]] = {}
+        self.spread: dict[str, tuple[str, str]] = {}
         read = [step for step in plan.steps if plan.reads_argument(step)]
         self._inputs = {item.name for item in (*plan.arguments, *read) if item.sort == "integers"}
         for step in plan.steps:
@@ -96,6 +104,8 @@ class Structure:
             self._of_edges(step, first)
         elif step.target in _EQUALS and first in self._inputs and isinstance(step.args[1], int):
             self.masks[step.name] = (first, step.args[1])
+        elif (picked := picked_rows(step)) and picked[1].name in self._inputs and picked[0].name not in self.static:
+            self.spread[step.name] = (picked[0].name, picked[1].name)
         elif step.kind not in ("module", "site") and all(name in self.static for name in step.reads()):
             self.static.add(step.name)
 

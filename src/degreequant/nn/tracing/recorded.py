@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from types import CodeType, FunctionType
 from typing import Any
 
-from torch import fx, nn
+import torch
+from torch import Tensor, fx, nn
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
@@ -50,8 +51,15 @@ def functions_as_steps() -> Iterator[None]:
             function.__defaults__ = defaults
 
 
+def one_graph(x: Tensor) -> Tensor:
+    """The graph of each row of `x`, where all are one."""
+    return x.new_zeros(len(x), dtype=torch.long)
+
+
 def _unchecked(aggregation: nn.Module, x: Any, index: Any = None, ptr: Any = None, dim_size: Any = None, dim: int = -2, **more: Any) -> Any:
     """The call of an aggregation without PyG's look at the largest index, which a trace does not have."""
+    if index is None and ptr is None and isinstance(x, fx.Proxy):
+        index = x.tracer.create_proxy("call_function", one_graph, (x,), {})
     return nn.Module.__call__(aggregation, x, index=index, ptr=ptr, dim_size=dim_size, dim=dim, **more)
 
 
