@@ -115,7 +115,7 @@ class EdgeSteps:
             )
         edges = self._edge_set_of(looped.edges, step)
         nodes = None if looped.nodes is None else self.count(looped.nodes, step)
-        args = (self.emitter.stored_for(step, looped.attr), Ref(edges.index), nodes)
+        args = (self.emitter.stored_for(step, looped.attr), Ref(looped.given), nodes)
         self.emitter.site(step, Draft(self.emitter.named(step, "loops"), LoopSite, args, "edges", options=edges, finishes=False))
 
     def degree(self, step: Step) -> None:
@@ -198,17 +198,17 @@ class EdgeSteps:
         """Whether a GCN's operation computes it: a sum over the edges as they are given."""
         forward = reduce == "sum" and end == 1 and lazy.gathered.end == 0 and not edges.flip
         if isinstance(lazy.weight, Normed):
-            return forward and lazy.weight.edge_index == edges.index
+            return forward and self.structure.edges[lazy.weight.edge_index].index == edges.index
         return forward and edges.loops == "keep" and self.values.kind(lazy.weight) == "input"
 
     def _weighed_sum(self, step: Step, lazy: Weighed, nodes: Ref) -> None:
         normed = lazy.weight if isinstance(lazy.weight, Normed) else None
-        index = normed.edge_index if normed else self.structure.edges[lazy.gathered.edges].index
+        index = normed.edge_index if normed else lazy.gathered.edges
         weight = normed.edge_weight if normed else cast(Ref, lazy.weight)
         if weight is not None:
             if self.values.kind(weight) != "input":
                 raise PrepareError(f"{describe(step)}: the weights of its edges are computed in the forward; expected an input")
             self.values.assign_role(weight, "edge_weight", step)
-            weight = Ref(self.values.input_name(weight))
+            weight = Ref(self.values.name(weight))
         args, norm = (Ref(lazy.gathered.x), Ref(index), weight, nodes), normed.norm if normed else PLAIN_SUM
         self.emitter.site(step, Draft(self.emitter.named(step, "sum"), WeighedSumSite, args, "nodes", "all", options=norm))

@@ -78,8 +78,8 @@ class Emitter:
         """A site for `step`, with what follows and may join."""
         recipe = draft.recipe or self.recipe_at(step)
         fusion = self.outlook.fusion(step, draft.joins, finishes=draft.finishes)
-        self.fused.update(fusion.skipped)
-        self.values.alias.update(dict.fromkeys(fusion.skipped, step.name))
+        self.fused.update(name for name, _ in fusion.stands)
+        self.values.alias.update(fusion.stands)
         if self.outlook.feeds_softmax(fusion.result):
             recipe = recipe.replace(activation_bits=LOGIT_BITS)
         elif self.outlook.feeds_table(fusion.result):
@@ -139,6 +139,7 @@ class Emitter:
         Raises:
             PrepareError: If the other mode's plan has another one there.
         """
+        args = self.values.renamed(args)
         if spec.rows == "graphs":
             spec = replace(spec, recipe=_at_least(spec.recipe, spec.recipe.readout_bits))
         elif spec.rows == "nodes":
@@ -198,7 +199,8 @@ class Emitter:
     def quantized(self, value: Ref, reader: Step, recipe: Recipe) -> Ref:
         """An input, or what a skipped layer left, behind the site that quantizes it."""
         kind, rows, source = self.values.kind(value), self.rows(value), self.values.input_name(value)
-        step_name = f"{source}.quantized"
+        picked = self.values.name(value) in self.outlook.structure.picked
+        step_name = f"{self.values.name(value) if picked else source}.quantized"
         if kind == "input":
             self.values.assign_role(value, _FEATURES[rows], reader)
         if self.values.kinds.get(step_name) != "stored":

@@ -196,7 +196,7 @@ class _Tracer(fx.Tracer):
         if name in self._form.counts:
             made.node.meta[EXAMPLE] = NODES
             return Count(made.node, self)
-        made.node.meta[EXAMPLE], made.node.meta[GUESSED] = example_of_argument(name, self._form.shapes.get(name))
+        made.node.meta[EXAMPLE], made.node.meta[GUESSED] = example_of_argument(name, self._form.shapes)
         return made
 
 
