@@ -17,6 +17,7 @@ from degreequant.experiments.workers import Died, Workers
 from degreequant.recipe import Recipe
 from degreequant.train.settings import Settings
 
+FIGURES = {"val_accuracy": 0.5, "test_accuracy": 0.5}
 SHORT = Settings(epochs=2)
 FLOAT = Experiment("digits", "gcn", "fp32", Recipe.fp32(), 0, settings=SHORT)
 QAT = [Experiment("digits", "gcn", "qat-int4", Recipe.qat(4, ranges=ranges), 0, settings=SHORT) for ranges in ("minmax", "ema")]
@@ -59,7 +60,7 @@ def test_fewer_seeds(ran, tmp_path):
 
 def test_what_there_is_is_not_run_again(ran, tmp_path):
     keys = [run.key for run in CELLS[0].runs(FLOAT, 2)]
-    (tmp_path / "any-name.jsonl").write_text("".join(json.dumps({"key": key}) + "\n" for key in keys))
+    (tmp_path / "any-name.jsonl").write_text("".join(json.dumps({"key": key, **FIGURES}) + "\n" for key in keys))
     reproduce(CELLS[:1], Means(tmp_path))
     assert ran == []
 
@@ -117,7 +118,7 @@ def started(ran, monkeypatch):
         path.parent.mkdir(exist_ok=True)
         path.touch()
         found.append(run.seed)
-        return {"key": run.key, "val_accuracy": 0.5, "test_accuracy": 0.5}
+        return {"key": run.key, **FIGURES}
 
     monkeypatch.setattr(module, "attempt_start", attempt_start)
     return found
