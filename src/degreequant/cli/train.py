@@ -74,9 +74,8 @@ def _experiment(entry: "Dataset", arch: str, label: str, recipe: "Recipe", epoch
 
     usual = protocol(entry, arch)
     settings = usual.settings if epochs is None else replace(usual.settings, epochs=epochs)
-    start = "calibrated" if label.startswith("ptq") else "scratch"
-    sizes = (usual.hidden_channels, usual.dropout)
-    return Experiment(entry.name, usual.architecture, label, usual.recipe(recipe), 0, *sizes, settings, start=start)
+    first = Experiment(entry.name, usual.architecture, label, usual.recipe(recipe), 0, usual.hidden_channels, usual.dropout, settings)
+    return replace(first, start="calibrated") if label.startswith("ptq") else first
 
 
 def _stems(entry: "Dataset", arch: str, first: "Experiment") -> "Callable[[Row], str]":

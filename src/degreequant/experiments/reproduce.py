@@ -113,7 +113,7 @@ def reproduce(cells: Sequence[Cell], means: Means, seeds: int | None = None, lis
         for _, group in groupby(cells, key=lambda cell: cell.dataset):
             wanted = [(cell, min(cell.seeds, seeds or cell.seeds)) for cell in group]
             while todo := {run.key: run for cell, count in wanted for run in missing(cell, rows, count) if _possible(run, failed)}:
-                starts = _starts(todo.values(), means.results)
+                starts = unkept_starts(todo.values(), means.results)
                 work, runs = (attempt_start, starts) if starts else (attempt, list(todo.values()))
                 listener.planned(len(runs))
                 for run, result in execute(work, runs):
@@ -137,7 +137,7 @@ def _possible(run: Experiment, failed: Failed) -> bool:
     return run not in failed and (run.start == "scratch" or run.float_start not in failed)
 
 
-def _starts(runs: Iterable[Experiment], folder: Path) -> list[Experiment]:
+def unkept_starts(runs: Iterable[Experiment], folder: Path) -> list[Experiment]:
     """The float runs that these start from and that have left no weights yet."""
     starts = dict.fromkeys(run.float_start for run in runs if run.start != "scratch")
     return [start for start in starts if not checkpoint_path(results_path(folder, start), start).exists()]
