@@ -174,7 +174,8 @@ class Rewriter:
     def _site(self, step: Step, entry: Entry, recipe: Recipe, name: str) -> None:
         args, rows = self.arguments.of(step, entry, recipe)
         layer = self.model.get_submodule(step.target) if step.kind == "module" else None
-        self.emitter.site(step, Draft(name, entry.site, args, rows, entry.joins(layer), recipe=recipe, finishes=entry.finishes))
+        options = entry.options(layer, args)
+        self.emitter.site(step, Draft(name, entry.site, args, rows, entry.joins(layer), recipe, options, finishes=entry.finishes))
 
     def _activation(self, step: Step) -> None:
         source = operand(step)
