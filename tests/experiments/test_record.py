@@ -100,6 +100,27 @@ def test_what_is_no_file(tmp_path):
         record.append(tmp_path / "file" / "results.jsonl", {})
 
 
+FIGURES = {"val_accuracy": 0.5, "test_accuracy": 0.5}
+
+
+def test_all_rows_of_a_folder_by_their_keys(tmp_path):
+    rows = [{"key": "a", **FIGURES}, {"key": "b", "val_mae": 1, "test_mae": 2.0}, {"key": "c", "figure": "by-size"}]
+    for number, row in enumerate(rows):
+        record.append(tmp_path / f"{number}.jsonl", row)
+        record.append(tmp_path / f"{number}.jsonl", {"step_ms": 3})
+    assert record.read_all(tmp_path) == {row["key"]: row for row in rows}
+    assert record.read_all(tmp_path / "missing") == {}
+
+
+@pytest.mark.parametrize("wrong", [{"test_accuracy": None}, {"val_accuracy": "0.5"}, {"test_accuracy": True}])
+def test_a_run_without_its_figures_is_told_with_its_line(path, wrong):
+    record.append(path, {"key": "a", **FIGURES})
+    record.append(path, {"key": "b", **FIGURES, **wrong})
+    text = f"{path}, line 2: the row of a run without its figures; expected the numbers val_accuracy and test_accuracy or"
+    with pytest.raises(DatasetError, match=re.escape(text)):
+        record.read_all(path.parent)
+
+
 def test_the_environment_is_said():
     row = record.environment()
     assert json.loads(json.dumps(row)) == row
@@ -109,6 +130,36 @@ def test_the_environment_is_said():
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", row["finished"])
     assert re.fullmatch(r"([0-9a-f]{12})?", row["commit"])
     assert isinstance(row["dirty"], bool)
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A repository with one source file."""
+
+    def git(*arguments):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        return subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text("1\n")
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-q", "-m", "one")
+    return tmp_path, git("rev-parse", "--short=12", "HEAD")
+
+
+def test_changed_sources_are_dirty(checkout):
+    root, commit = checkout
+    assert record.source(root) == {"commit": commit, "dirty": False}
+    (root / "notes.txt").write_text("untracked")
+    assert record.source(root) == {"commit": commit, "dirty": False}
+    (root / "src" / "a.py").write_text("2\n")
+    assert record.source(root) == {"commit": commit, "dirty": True}
+
+
+def test_a_package_inside_somebody_elses_repository_has_no_commit(checkout):
+    root, _ = checkout
+    assert record.source(root / "src") == {"commit": "", "dirty": False}
 
 
 def test_without_git_the_commit_is_empty(monkeypatch):
