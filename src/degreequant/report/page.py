@@ -61,7 +61,8 @@ def page(rows: Mapping[str, Row]) -> str:
 
 def _heading() -> Html:
     about = (
-        "Accuracies of quantized models are those of the integers in the engine, in float the model's, mean and standard deviation over the runs, the epoch chosen on validation. "
+        "Accuracies of quantized models are those of the integers in the engine, in float the model's: mean and standard deviation over "
+        "the runs, the epoch chosen on validation. "
         "Ours stands above the published figure; * marks a published figure that is recalled, not read. The colour says whether the "
         "difference exceeds the larger of the two spreads. An empty cell is not finished."
     )
