@@ -65,16 +65,21 @@ FORMS: dict[str, Callable[[Workload, Graph, float], Contender | str]] = {
 """By the name of the contender."""
 
 
-def _by_matrix(work: Workload, graph: Graph, dtype: torch.dtype) -> Contender | str:
-    if any(isinstance(module, GATConv) for module in work.model.modules()):
-        return "GATConv takes no torch.sparse matrix"
-    model = _cached(work.model)
-    normalised = [module for module in model.modules() if isinstance(module, GCNConv)]
+def with_matrices(model: nn.Module, graph: Graph, dtype: torch.dtype) -> tuple[nn.Module, Tensor]:
+    """A copy of a model whose layers keep their normalised `torch.sparse` CSR matrix, and the matrix that it is called with."""
+    copied = _cached(model)
+    normalised = [module for module in copied.modules() if isinstance(module, GCNConv)]
     for module in normalised:
         norm = EdgeNorm(module.normalize, module.normalize and module.add_self_loops, module.improved)
         module._cached_edge_index = (_matrix(graph, norm, dtype), None)
-    plain = module._cached_edge_index[0] if normalised else _matrix(graph, PLAIN_SUM, dtype)
-    return _call(model, {**_without_edges(work.inputs), "edge_index": plain})
+    return copied, module._cached_edge_index[0] if normalised else _matrix(graph, PLAIN_SUM, dtype)
+
+
+def _by_matrix(work: Workload, graph: Graph, dtype: torch.dtype) -> Contender | str:
+    if any(isinstance(module, GATConv) for module in work.model.modules()):
+        return "GATConv takes no torch.sparse matrix"
+    model, matrix = with_matrices(work.model, graph, dtype)
+    return _call(model, {**_without_edges(work.inputs), "edge_index": matrix})
 
 
 def _matrix(graph: Graph, norm: EdgeNorm, dtype: torch.dtype) -> Tensor:
