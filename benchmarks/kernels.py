@@ -16,8 +16,8 @@ import limits
 import numpy as np
 import torch
 
+from degreequant.bench.timing import alternate
 from degreequant.experiments import record
-from degreequant.experiments.latency import alternate
 from degreequant.runtime import _kernels as native
 
 ISA = native.available_isas()[-1]

@@ -28,8 +28,8 @@ from torch_geometric import EdgeIndex
 
 import degreequant as dq
 from degreequant.bench.graphs import features, power_law
+from degreequant.bench.timing import alternate
 from degreequant.experiments import record
-from degreequant.experiments.latency import alternate
 from degreequant.train.memory import keep_freed_memory
 
 EDGE_CHANNELS = 16

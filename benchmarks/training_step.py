@@ -13,9 +13,9 @@ from itertools import count
 import torch
 
 import degreequant as dq
+from degreequant.bench.timing import alternate
 from degreequant.data import find
 from degreequant.experiments import record
-from degreequant.experiments.latency import alternate
 from degreequant.experiments.protocol import Protocol, protocol
 from degreequant.train.architectures import Architecture
 from degreequant.train.memory import keep_freed_memory

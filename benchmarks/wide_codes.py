@@ -17,9 +17,9 @@ from agreement import check_instruction_sets
 from torch import nn
 
 import degreequant as dq
+from degreequant.bench.timing import alternate
 from degreequant.data import find, load
 from degreequant.experiments import record
-from degreequant.experiments.latency import alternate
 from degreequant.experiments.protocol import protocol
 from degreequant.nn.sites.adjacency import csr_matrix
 from degreequant.train.architectures import Architecture

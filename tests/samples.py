@@ -10,6 +10,7 @@ from samples_float import float_gat, float_gin
 from degreequant.operations import (
     Add,
     Attend,
+    Broadcast,
     Concat,
     Contract,
     Degree,
@@ -23,6 +24,7 @@ from degreequant.operations import (
     Lookup,
     LoopFeatures,
     Multiply,
+    NodeSoftmax,
     Pool,
     Quantize,
     Relu,
@@ -122,7 +124,7 @@ def messages(loops="replace"):
         Quantize("x", "x", grid(), 4),
         Gather("x_j", "x", grid(), 4, edges, "source"),
         linear("att", "x_j", grid(), 2, 4, seed=3, factor=0.01),
-        Softmax("alpha", "att", shares, 2, edges, "target", table, requantize(256.0)),
+        Softmax("alpha", "att", shares, 2, table, requantize(256.0), edges, "target"),
         Multiply("message", "x_j", grid(5), 4, "alpha", 2, requantize(0.002)),
         Scatter("sum", "message", grid(), 4, edges, "target", False, "sum", requantize(0.5)),
         Scatter("mean", "x", grid(), 4, dataclasses.replace(edges, flip=True), "target", True, "mean", requantize(1.0)),
@@ -196,7 +198,7 @@ def together():
         StandardizeGraphs("graph", "rows", grid(), 4, "batch", False, Scaling(np.array([0], np.int32), 2.0), requantize(30 * unit)),
         StandardizeGraphs("centred", "x", grid(), 4, None, True, Scaling(centre[:1], divisor="none"), requantize(unit)),
         linear("logits", "channels", grid(signed=False, zero_point=90), 6, 4, seed=3, factor=0.1),
-        RowSoftmax("shares", "logits", Grid(TensorSpec(8, signed=False), 2.0**-8), 6, 3, table, requantize(256.0)),
+        RowSoftmax("shares", "logits", Grid(TensorSpec(8, signed=False), 2.0**-8), 6, table, requantize(256.0), 3),
         Contract("products", "shares", grid(16), 12, "graph", 2, 3, 1, 2, requantize(0.02)),
         Contract("squares", "centred", grid(), 1, "centred", 1, 1, 4, 1, requantize(0.01, 1, [2**12])),
         Concat("all", "products", grid(), 17, ("rows", "squares"), tuple(requantize(factor) for factor in (0.01, 1.0, 1.0))),
@@ -220,6 +222,27 @@ def sizes():
     return Program((programs.X, BATCH), operations, "together")
 
 
+def attentive():
+    """Shares of the nodes of each graph, with what a graph has at its nodes, and features of graphs."""
+    table = np.floor(32767 * np.exp(-np.arange(256) / 16) + 0.5).astype(np.int16)
+    fine = grid(16, signed=False, scale=2.0**-16)
+    operations = (
+        Quantize("x", "x", grid(), 4),
+        Quantize("u", "u", grid(zero_point=3), 4),
+        Pool("mean", "x", grid(), 4, "batch", "mean", requantize(1.0)),
+        Concat("both", "mean", grid(), 8, ("u",), (requantize(1.0), requantize(0.5))),
+        Broadcast("spread", "both", grid(), 8, "batch"),
+        linear("logits", "spread", grid(signed=False, zero_point=90), 2, 8, seed=3, factor=0.1),
+        NodeSoftmax("shares", "logits", fine, 2, table, requantize(2.0**16), "batch"),
+        NodeSoftmax("among all", "logits", grid(7, signed=False), 2, table, requantize(2.0**9, 2, [3, 0]), None),
+        Multiply("weighed", "x", grid(16, zero_point=9), 4, "shares", 2, requantize(2.0**-6)),
+        Pool("attended", "weighed", grid(), 4, "batch", "sum", requantize(0.5)),
+        Pool("largest", "among all", grid(7, signed=False), 2, "batch", "max", None),
+        Concat("all", "attended", grid(), 6, ("largest",), (requantize(1.0), requantize(1.0))),
+    )
+    return Program((programs.X, Input("u", "graph_features", 4), BATCH), operations, "all")
+
+
 SAMPLES = {
     "messages": messages(),
     "messages-of-all-edges": messages("append"),
@@ -228,6 +251,7 @@ SAMPLES = {
     "looped": looped(),
     "together": together(),
     "sizes": sizes(),
+    "attentive": attentive(),
     "gcn": programs.gcn(source={"model": "GCN"}),
     "gcn-weighted": programs.gcn(weighted=True, norm=EdgeNorm(improved=True), bits=8),
     "gcn-plain": programs.gcn(norm=PLAIN_SUM, bits=5, epilogue="softmax"),
@@ -256,11 +280,13 @@ def nodes_of(name, nodes):
 
 def call_arguments(program, rng, nodes=12, edges=40, graphs=3):
     """Arguments that `program` takes, by name, on a random graph with isolated nodes, self loops and duplicate edges."""
+    batch = np.sort(rng.integers(0, graphs, nodes)) if any(entry.role == "batch" for entry in program.inputs) else np.zeros(0, int)
     rows = {"features": nodes, "categories": nodes, "edge_features": edges, "edge_categories": edges}
+    rows["graph_features"] = max(batch, default=-1) + 1
     edges = edges if nodes else 0
 
     def value(entry):
-        if entry.role in ("features", "edge_features"):
+        if entry.role.endswith("features"):
             return rng.uniform(-4, 4, (rows[entry.role], entry.channels)).astype(np.float32)
         if entry.role in ("categories", "edge_categories"):
             return rng.integers(0, CATEGORIES, (rows[entry.role], entry.channels))
@@ -268,7 +294,7 @@ def call_arguments(program, rng, nodes=12, edges=40, graphs=3):
             "edge_index": lambda: np.stack([rng.integers(0, max(1, nodes_of(of, nodes) - 2), edges) for of in entry.sets]),
             "edge_weight": lambda: rng.uniform(0.1, 2, edges).astype(np.float32),
             "edge_type": lambda: rng.integers(0, 3, edges),
-            "batch": lambda: np.sort(rng.integers(0, graphs, nodes)),
+            "batch": lambda: batch,
             "count": lambda: np.array(nodes_of(entry.sets[0], nodes)),
         }[entry.role]()
 

@@ -10,10 +10,10 @@ import torch
 from matplotlib.image import imread
 
 import degreequant as dq
+from degreequant.bench import timing
 from degreequant.cli import demo as demo_module
 from degreequant.cli.app import run
 from degreequant.data import citation, load
-from degreequant.experiments import latency
 
 PROGRAMS = ["int4-degree-quant.dq", "int8-degree-quant.dq", "int8-qat.dq"]
 
@@ -28,13 +28,13 @@ def folder(tmp_path, monkeypatch):
     def quick(contenders, **options):
         return alternate(contenders, repeats=2, warmup=0)
 
-    alternate = latency.alternate
+    alternate = timing.alternate
     (tmp_path / "data").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DEGREEQUANT_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("DEGREEQUANT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(citation, "fetch", no_network)
-    monkeypatch.setattr(latency, "alternate", quick)
+    monkeypatch.setattr(timing, "alternate", quick)
     return tmp_path
 
 

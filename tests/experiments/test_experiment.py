@@ -4,6 +4,7 @@ import json
 import pytest
 
 from degreequant.errors import RecipeError
+from degreequant.experiments import experiment
 from degreequant.experiments.experiment import Experiment, recipe_for
 from degreequant.recipe import Recipe
 from degreequant.train.loop import Settings
@@ -45,6 +46,15 @@ def test_every_setting_is_in_the_key(field):
 def test_keys_of_old_rows_are_kept():
     """Of the first row of results/cora-gcn.jsonl, from before there were folds, batches and schedules."""
     assert Experiment("cora", "gcn", "fp32", Recipe.fp32(), 0).key == "656e124a1c1477c8"
+
+
+def test_a_new_revision_gives_quantized_runs_new_keys(monkeypatch):
+    plain = dataclasses.replace(PLAIN, recipe=Recipe.fp32())
+    keys = PLAIN.key, plain.key
+    monkeypatch.setattr(experiment, "REVISION", experiment.REVISION + 1)
+    assert dataclasses.replace(PLAIN).key != keys[0]
+    assert dataclasses.replace(plain).key == keys[1]
+    assert (PLAIN.revision, plain.revision) == (experiment.REVISION, None)
 
 
 def test_plain_values():

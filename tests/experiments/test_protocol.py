@@ -36,6 +36,7 @@ def test_what_was_searched_is_of_degree_quant_alone():
     assert usual.recipe(Recipe.degree_quant(8)) == Recipe.degree_quant(8).replace(momentum=0.1, p_min=0.0, p_max=0.0)
     assert usual.recipe(Recipe.degree_quant(8), tuned=False) == Recipe.degree_quant(8)
     assert usual.recipe(Recipe.qat(8)) == Recipe.qat(8)
+    assert protocol(find("mutag"), "gin").recipe(Recipe.degree_quant(8)).protects, "and of the data set that it was searched on"
 
 
 def test_float_stays_float():

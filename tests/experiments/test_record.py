@@ -111,6 +111,36 @@ def test_the_environment_is_said():
     assert isinstance(row["dirty"], bool)
 
 
+@pytest.fixture
+def checkout(tmp_path):
+    """A repository with one source file."""
+
+    def git(*arguments):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        return subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text("1\n")
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-q", "-m", "one")
+    return tmp_path, git("rev-parse", "--short=12", "HEAD")
+
+
+def test_changed_sources_are_dirty(checkout):
+    root, commit = checkout
+    assert record.source(root) == {"commit": commit, "dirty": False}
+    (root / "notes.txt").write_text("untracked")
+    assert record.source(root) == {"commit": commit, "dirty": False}
+    (root / "src" / "a.py").write_text("2\n")
+    assert record.source(root) == {"commit": commit, "dirty": True}
+
+
+def test_a_package_inside_somebody_elses_repository_has_no_commit(checkout):
+    root, _ = checkout
+    assert record.source(root / "src") == {"commit": "", "dirty": False}
+
+
 def test_without_git_the_commit_is_empty(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert record.environment()["commit"] == ""

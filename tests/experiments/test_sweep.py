@@ -8,6 +8,7 @@ import tiny
 
 from degreequant.experiments import record, sweep
 from degreequant.experiments.experiment import Experiment
+from degreequant.experiments.run import Way
 from degreequant.recipe import Recipe
 from degreequant.train.loop import Resume, Settings
 
@@ -90,7 +91,7 @@ def test_rows_of_something_else_do_no_harm(path, ran):
 
 def test_a_real_run(path):
     seen = []
-    rows = list(sweep.sweep(EXPERIMENTS[:1], tiny.task(), path, progress=lambda epoch, loss: seen.append(epoch)))
+    rows = list(sweep.sweep(EXPERIMENTS[:1], tiny.task(), path, Way(lambda epoch, loss: seen.append(epoch))))
     assert seen == [1, 2]
     assert record.read(path) == rows
     assert rows[0]["key"] == EXPERIMENTS[0].key
@@ -115,9 +116,9 @@ def test_a_run_that_was_stopped_goes_on(path, monkeypatch, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(sweep.sweep(experiments, data, path, progress=told))
+        list(sweep.sweep(experiments, data, path, Way(told)))
     assert sweep.state_path(path, experiments[0]).exists()
-    (row,) = sweep.sweep(experiments, data, path, progress=told)
+    (row,) = sweep.sweep(experiments, data, path, Way(told))
     assert seen == [1, 2, 3, 4, 4, 5, 6]
     assert without_times(row) == without_times(expected)
     assert os.listdir(path.parent / "other") == ["results.jsonl"]

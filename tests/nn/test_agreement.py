@@ -6,7 +6,7 @@ import torch
 from pairs import Pair, world
 from torch import nn
 from torch_geometric.data import Data
-from torch_geometric.nn import GCNConv, SAGEConv
+from torch_geometric.nn import GCNConv, GINEConv, SAGEConv, global_add_pool
 
 import degreequant as dq
 from degreequant.errors import GraphError, InputError
@@ -68,3 +68,37 @@ def test_a_number_of_first_nodes(size):
     assert len(model(**call, batch_size=torch.tensor(3))) == 3
     with pytest.raises(InputError, match=f"batch_size is {size}, and counts the first nodes of 'x', which has 20"):
         model(**call, batch_size=size)
+
+
+class Molecules(nn.Module):
+    """Reads edge features, and the graph of each node."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = GINEConv(nn.Linear(5, 8), edge_dim=3), nn.Linear(8, 2)
+
+    def forward(self, x, edge_index, edge_attr, batch):
+        return self.head(global_add_pool(self.conv(x, edge_index, edge_attr).relu(), batch))
+
+
+MOLECULES = {"x": X, "edge_index": EDGES, "edge_attr": torch.rand(120, 3), "batch": torch.arange(30) // 10}
+ILL_MATCHED = {
+    "too few edge features": ({"edge_attr": torch.rand(119, 3)}, "edge_attr has 119 rows and edge_index has 120 edges; expected the same"),
+    "too many edge features": ({"edge_attr": torch.rand(150, 3)}, "edge_attr has 150 rows and edge_index has 120 edges"),
+    "a short batch": (
+        {"batch": torch.arange(29) // 10},
+        r"batch is torch.int64 of shape \(29,\); expected integers, one .* of the 30 nodes",
+    ),
+    "a batch of floats": ({"batch": torch.zeros(30)}, "batch is torch.float32 of shape"),
+    "a column for a batch": ({"batch": torch.zeros(30, 1).long()}, r"batch is torch.int64 of shape \(30, 1\)"),
+    "a negative graph": ({"batch": torch.arange(30) // 10 - 1}, "batch holds -1; expected graph numbers that count from 0"),
+    "a graph far away": ({"batch": torch.arange(30) * 10**9}, "batch holds 29000000000; expected graph numbers"),
+}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("wrong", "message"), ILL_MATCHED.values(), ids=ILL_MATCHED)
+def test_rows_of_edges_and_graphs_of_nodes(wrong, message, training):
+    model = dq.calibrate(Molecules(), MOLECULES).train(training)
+    with pytest.raises(InputError, match=message):
+        model(**(MOLECULES | wrong))

@@ -59,7 +59,27 @@ def test_data_that_cannot_be_calibrated_on_says_why(data, error, message):
     assert isinstance(raised.value, DegreeQuantError)
 
 
-@pytest.mark.parametrize("batches", [-1, 1.5, True, "all"])
+WRONG_EXAMPLES = {
+    "a number": (5, "example_inputs is of type int; expected a Data or HeteroData, a dict"),
+    "a string": ("cora", "example_inputs is of type str"),
+    "a loader": (DataLoader([DATA]), "example_inputs is of type DataLoader"),
+}
+
+
+@pytest.mark.parametrize(("example", "message"), WRONG_EXAMPLES.values(), ids=WRONG_EXAMPLES)
+def test_an_example_is_one_call(example, message):
+    with pytest.raises(PrepareError, match=message):
+        dq.prepare(Net(), INT8, example_inputs=example)
+
+
+@pytest.mark.parametrize(
+    "example", [DATA, X, [X, EDGES], (X, EDGES), {"x": X}], ids=["an object", "a tensor", "a list", "a tuple", "by name"]
+)
+def test_an_example_may_be_given_as_calls_are(example):
+    assert dq.prepare(Net(), INT8, example_inputs=example)(X, EDGES).shape == (len(X), 3)
+
+
+@pytest.mark.parametrize("batches", [-1, 0, 1.5, True, "all"])
 def test_a_number_of_batches_is_one(batches):
     with pytest.raises(InputTypeError, match="expected a number of batches"):
         dq.calibrate(Net(), [DATA], batches=batches)

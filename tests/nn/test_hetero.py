@@ -153,6 +153,26 @@ def test_calibration_of_a_data_object():
     assert dq.diagnose(model, data).stored
 
 
+def test_dictionaries_of_a_data_object_go_to_arguments_of_either_name():
+    """PyG's `to_hetero` keeps the names of a model's arguments: its `x` takes what data objects call `x_dict`."""
+
+    class Plain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = pyg.SAGEConv((5, 5), 3)
+
+        def forward(self, x, edge_index):
+            return self.conv(x, edge_index)
+
+    data = HeteroData()
+    data["page"].x, data["page", "links", "page"].edge_index = nets.graph()
+    model = dq.calibrate(pyg.to_hetero(Plain(), data.metadata()), data)
+    assert data.node_types == ["page"]
+    assert torch.equal(model(data.x_dict, data.edge_index_dict)["page"], model(x=data.x_dict, edge_index=data.edge_index_dict)["page"])
+    dq.prepare(pyg.to_hetero(Plain(), data.metadata()), DQ8, example_inputs=data)
+    assert data.node_types == ["page"]
+
+
 def test_what_cannot_be_taken_says_what_to_do():
     model = MODELS["SAGE"]()
     with pytest.raises(PrepareError, match="give prepare one in example_inputs"):

@@ -166,7 +166,7 @@ def test_shares_of_channels_that_neighbours_read_too(isa, threads):
         Quantize("x", "x", grid(), 4),
         programs.linear("wide", "x", grid(), 100, 4, bits=8, seed=1, factor=0.01),
         programs.aggregate("sum", "wide", grid(), 100, factor=2.0**-14),
-        RowSoftmax("shares", "wide", grid(), 100, 1, table, requantize(1000.0)),
+        RowSoftmax("shares", "wide", grid(), 100, table, requantize(1000.0), 1),
         samples.add("both", "sum", "shares", grid(), 100, mantissas=(2**29, 2**29)),
     )
     engine = dq.Engine(Program((programs.X, programs.EDGES), operations, "both"), isa=isa, threads=threads)

@@ -1,6 +1,5 @@
 """Our own contenders: the integer engine at 8 and 4 bits, and the float32 engine; made of real prepared models, and checked."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from degreequant.bench.timing import Contender
 from degreequant.bench.workloads import Inputs, Workload
 from degreequant.conversion import convert
 from degreequant.errors import BenchError
@@ -18,8 +18,6 @@ from degreequant.recipe import Recipe
 from degreequant.runtime.engine import Engine
 from degreequant.runtime.graph import Graph
 from degreequant.runtime.kernels import available_isas
-
-Contender = Callable[[], Any]
 
 RECIPES = {"INT8": Recipe.degree_quant(8), "INT4": Recipe.degree_quant(4), "float32": Recipe.fp32()}
 """The engine's contenders by name."""

@@ -1,8 +1,8 @@
 """PyG in every form that it runs in: by `edge_index`, by `EdgeIndex` sorted by target, by `torch.sparse` CSR matrices with 64- and 32-bit
 indices. What depends on the graph alone is computed before: normalised once, sorted once, kept in the model's own caches.
 
-Each form is a function from a workload to a call, or to the reason why there is none. DGL and torch-sparse are unmaintained and take part
-nowhere: docs/benchmarks.md says what became of installing them.
+Each form is a function from a model, its inputs and their graph to a call, or to the reason why there is none. DGL and torch-sparse are
+unmaintained and take part nowhere: docs/benchmarks.md says what became of installing them.
 """
 
 import copy
@@ -15,48 +15,43 @@ from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import GATConv, GCNConv
 
+from degreequant.bench.timing import Contender
 from degreequant.bench.workloads import Inputs, Workload
 from degreequant.operations.graph import PLAIN_SUM, EdgeNorm
 from degreequant.runtime.forms import RealSum
 from degreequant.runtime.graph import Graph
 
-Contender = Callable[[], Any]
+Form = Callable[[nn.Module, Inputs, Graph], Contender | str]
 
 GIB = 2**30
 MESSAGES = 2.5
 """Copies of the messages of all edges that a layer by `edge_index` holds at once, roughly."""
 
 
-def by_edge_index(work: Workload, graph: Graph, room: float) -> Contender | str:
+def by_edge_index(model: nn.Module, inputs: Inputs, graph: Graph) -> Contender:
     """`model(x, edge_index)`, which writes a message for each edge into memory."""
-    needed = MESSAGES * 4 * len(work.inputs.edges[0]) * _message_width(work) / GIB
-    if needed > room:
-        return f"needs about {needed:.0f} GiB"
-    return _call(_cached(work.model), work.inputs.tensors())
+    return _call(_cached(model), inputs.tensors())
 
 
-def by_sorted_edges(work: Workload, graph: Graph, room: float) -> Contender | str:
+def by_sorted_edges(model: nn.Module, inputs: Inputs, graph: Graph) -> Contender:
     """The same with an `EdgeIndex` sorted by target, whose caches are filled."""
-    needed = MESSAGES * 4 * len(work.inputs.edges[0]) * _message_width(work) / GIB
-    if needed > room:
-        return f"needs about {needed:.0f} GiB"
-    nodes = len(work.inputs.x)
-    given = work.inputs.tensors()
+    nodes = len(inputs.x)
+    given = inputs.tensors()
     edges = EdgeIndex(given["edge_index"], sparse_size=(nodes, nodes)).sort_by("col").values.fill_cache_()
-    return _call(_cached(work.model), {**given, "edge_index": edges}, torch.no_grad())  # inference mode and EdgeIndex do not go together
+    return _call(_cached(model), {**given, "edge_index": edges}, torch.no_grad())  # inference mode and EdgeIndex do not go together
 
 
-def by_csr(work: Workload, graph: Graph, room: float) -> Contender | str:
+def by_csr(model: nn.Module, inputs: Inputs, graph: Graph) -> Contender | str:
     """By a `torch.sparse` CSR matrix with 64-bit indices."""
-    return _by_matrix(work, graph, torch.int64)
+    return _by_matrix(model, inputs, graph, torch.int64)
 
 
-def by_short_csr(work: Workload, graph: Graph, room: float) -> Contender | str:
+def by_short_csr(model: nn.Module, inputs: Inputs, graph: Graph) -> Contender | str:
     """By a `torch.sparse` CSR matrix with 32-bit indices."""
-    return _by_matrix(work, graph, torch.int32)
+    return _by_matrix(model, inputs, graph, torch.int32)
 
 
-FORMS: dict[str, Callable[[Workload, Graph, float], Contender | str]] = {
+FORMS: dict[str, Form] = {
     "PyG edge_index": by_edge_index,
     "PyG EdgeIndex": by_sorted_edges,
     "PyG CSR int64": by_csr,
@@ -64,22 +59,31 @@ FORMS: dict[str, Callable[[Workload, Graph, float], Contender | str]] = {
 }
 """By the name of the contender."""
 
+OF_MESSAGES = ("PyG edge_index", "PyG EdgeIndex")
+"""Those that write the messages of all edges into memory."""
 
-def with_matrices(model: nn.Module, graph: Graph, dtype: torch.dtype) -> tuple[nn.Module, Tensor]:
+def room_of_messages(work: Workload) -> float:
+    """GiB that these need, roughly. A GCN and a GAT send what they have transformed, a GIN what it is given."""
+    case = work.case
+    width = 145 if case.source == "zinc" else max(case.features if work.arch == "gin" else 0, case.hidden, case.classes)
+    return MESSAGES * 4 * len(work.inputs.edges[0]) * width / GIB
+
+
+def with_matrices(plain: nn.Module, graph: Graph, dtype: torch.dtype) -> tuple[nn.Module, Tensor]:
     """A copy of a model whose layers keep their normalised `torch.sparse` CSR matrix, and the matrix that it is called with."""
-    copied = _cached(model)
-    normalised = [module for module in copied.modules() if isinstance(module, GCNConv)]
+    model = _cached(plain)
+    normalised = [module for module in model.modules() if isinstance(module, GCNConv)]
     for module in normalised:
         norm = EdgeNorm(module.normalize, module.normalize and module.add_self_loops, module.improved)
         module._cached_edge_index = (_matrix(graph, norm, dtype), None)
-    return copied, module._cached_edge_index[0] if normalised else _matrix(graph, PLAIN_SUM, dtype)
+    return model, module._cached_edge_index[0] if normalised else _matrix(graph, PLAIN_SUM, dtype)
 
 
-def _by_matrix(work: Workload, graph: Graph, dtype: torch.dtype) -> Contender | str:
-    if any(isinstance(module, GATConv) for module in work.model.modules()):
+def _by_matrix(plain: nn.Module, inputs: Inputs, graph: Graph, dtype: torch.dtype) -> Contender | str:
+    if any(isinstance(module, GATConv) for module in plain.modules()):
         return "GATConv takes no torch.sparse matrix"
-    model, matrix = with_matrices(work.model, graph, dtype)
-    return _call(model, {**_without_edges(work.inputs), "edge_index": matrix})
+    model, matrix = with_matrices(plain, graph, dtype)
+    return _call(model, {**_without_edges(inputs), "edge_index": matrix})
 
 
 def _matrix(graph: Graph, norm: EdgeNorm, dtype: torch.dtype) -> Tensor:
@@ -98,14 +102,6 @@ def _matrix(graph: Graph, norm: EdgeNorm, dtype: torch.dtype) -> Tensor:
 def _without_edges(inputs: Inputs) -> dict[str, Tensor]:
     given = {"x": torch.from_numpy(inputs.x)}
     return given if inputs.batch is None else {**given, "batch": torch.from_numpy(inputs.batch)}
-
-
-def _message_width(work: Workload) -> int:
-    """Of the widest messages of a layer: a GCN and a GAT send what they have transformed, a GIN what it is given."""
-    case = work.case
-    if case.source == "zinc":
-        return 145
-    return max(case.features if work.arch == "gin" else 0, case.hidden, case.classes)
 
 
 def _cached(model: nn.Module) -> nn.Module:

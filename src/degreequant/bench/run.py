@@ -9,15 +9,14 @@ import torch
 
 from degreequant.bench import ours, peers
 from degreequant.bench.cases import Case
+from degreequant.bench.timing import Contender, alternate
 from degreequant.bench.workloads import Inputs, Workload, load, workload
 from degreequant.errors import BenchError
-from degreequant.experiments.latency import alternate
 from degreequant.program import Program
 from degreequant.runtime.graph import Graph
 from degreequant.train.memory import keep_freed_memory
 
 Row = dict[str, Any]
-Contender = Callable[[], Any]
 LimitOf = Callable[[Program, Inputs, Graph, int], Contender]
 """What the machine needs for a program at least: on these inputs, on a graph, on a number of threads."""
 
@@ -94,7 +93,10 @@ def _contenders(
     for name, form in peers.FORMS.items():
         if not settings.takes(name):
             continue
-        found = form(work, graph, settings.room)
+        if name in peers.OF_MESSAGES and (needed := peers.room_of_messages(work)) > settings.room:
+            reasons[name] = f"needs about {needed:.0f} GiB"
+            continue
+        found = form(work.model, work.inputs, graph)
         if isinstance(found, str):
             reasons[name] = found
             continue

@@ -1,6 +1,5 @@
 """`degreequant demo`: the main job from end to end."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -110,17 +109,22 @@ def _check(outcomes: dict[str, "Outcome"], data: "Data") -> None:
 
 
 def _time(outcomes: dict[str, "Outcome"], data: "Data", threads: int) -> list[dict[str, object]]:
-    from degreequant.experiments.latency import alternate, pyg_contenders
-    from degreequant.runtime.engine import Engine
+    from degreequant.bench import ours, peers
+    from degreequant.bench.timing import alternate
+    from degreequant.bench.workloads import Inputs
     from degreequant.runtime.graph import Graph
+    from degreequant.train.memory import keep_freed_memory
 
+    keep_freed_memory()
     plain = outcomes["FP32"].architecture.build().eval()
     plain.load_state_dict(outcomes["FP32"].model.state_dict())
-    contenders = pyg_contenders(plain, data)
-    graph, x = Graph(data.edge_index, data.num_nodes), data.x.numpy()
+    inputs, graph = Inputs(data.x.numpy(), data.edge_index.numpy()), Graph(data.edge_index, data.num_nodes)
+    contenders = {name: call for name, form in peers.FORMS.items() if callable(call := form(plain, inputs, graph))}
+    for name, call in contenders.items():
+        ours.assert_close(contenders["PyG edge_index"](), call(), f"PyG edge_index and {name}")
     for label, outcome in outcomes.items():
         if outcome.program is not None:
-            contenders[label] = partial(Engine(outcome.program, threads=threads), x, graph)
+            contenders[label] = ours.engine(outcome.program, inputs, graph, threads)
     timings = alternate(contenders)
     best = min(timing.ms for label, timing in timings.items() if label not in outcomes)
     rows: list[dict[str, object]] = []

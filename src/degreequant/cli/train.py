@@ -89,6 +89,7 @@ def _run(
 ) -> "list[Row]":
     """The rows of all, with progress bars."""
     from degreequant.cli.screen import progress_bars
+    from degreequant.experiments.run import Way
     from degreequant.experiments.sweep import sweep
 
     data = entry.load()
@@ -97,7 +98,7 @@ def _run(
         runs = bars.add_task(f"{experiments[0].method} on {entry.name}", total=len(experiments))
         steps = bars.add_task("epochs", total=experiments[0].settings.epochs)
         progress = lambda epoch, loss: bars.update(steps, completed=epoch, description=f"val loss {loss:.3f}")  # noqa: E731
-        for row in sweep(experiments, data, results, progress=progress, finished=finished, device=device):
+        for row in sweep(experiments, data, results, Way(progress, device=device), finished):
             rows.append(row)
             bars.advance(runs)
     return rows

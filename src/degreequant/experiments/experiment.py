@@ -13,6 +13,10 @@ from degreequant.train.loop import Settings
 Method = Literal["fp32", "qat", "nqat", "degree-quant", "ptq"]
 Start = Literal["scratch", "fp32", "calibrated", "corrected"]
 
+REVISION = 2
+"""Of what quantized models compute, and of how they are trained. Raised with every change after which the same run ends otherwise: rows of
+older code are then not taken for today's. Float runs have none."""
+
 FIRST_SETTINGS = ("epochs", "lr", "weight_decay", "patience")
 """Settings that are in every key, at their defaults too."""
 
@@ -44,7 +48,8 @@ class Experiment:
     def key(self) -> str:
         """A hash of everything that is said here: what a results file knows a run by.
 
-        What was added after the first results, and all of the recipe, is left out at its default, so that old rows stay known.
+        What was added after the first results, and all of the recipe, is left out at its default, so that old rows stay known as far as
+        today's code would give them again.
         """
         values = self.to_dict()
         values["recipe"] = _changed(values["recipe"], Recipe().to_dict())
@@ -52,7 +57,14 @@ class Experiment:
         for name, usual in LATE_FIELDS.items():
             if values[name] == usual:
                 del values[name]
+        if self.revision is not None:
+            values["revision"] = self.revision
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def revision(self) -> int | None:
+        """The revision of the code that its row would be of; None in float."""
+        return None if self.recipe.is_float else REVISION
 
     @property
     def bits(self) -> int | None:

@@ -90,7 +90,12 @@ def _sections() -> dict[str, dict[str, Any]]:
 def _section(name: str) -> dict[str, Any]:
     section = dict(_sections()[name])
     like = section.pop("like", None)
-    return section if like is None else {**_section(like), **section}
+    return section if like is None else {**_without_tuned(_section(like)), **section}
+
+
+def _without_tuned(section: dict[str, Any]) -> dict[str, Any]:
+    """What a data set takes over from another: not what a search on that one found."""
+    return {name: value for name, value in section.items() if name != "tuned"}
 
 
 def _protocol(values: dict[str, Any]) -> Protocol:

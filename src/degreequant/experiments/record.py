@@ -64,15 +64,23 @@ def read_all(folder: str | PathLike[str]) -> dict[str, Row]:
 
 
 def environment() -> Row:
-    """Where and with what a run was made: commit, processor, versions, time."""
+    """Where and with what a run was made: commit, processor, versions, time. An installed package has no commit."""
     return {
-        "commit": _git("rev-parse", "--short=12", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", "src", "csrc")),
+        **source(Path(__file__).parents[3]),
         "processor": _processor(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def source(root: Path) -> Row:
+    """The commit of the checkout at `root`, and whether its sources were changed since; no commit where `root` is no checkout's top."""
+    top = _git(root, "rev-parse", "--show-toplevel")
+    if not top or Path(top).resolve() != root.resolve():
+        return {"commit": "", "dirty": False}
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "src", "csrc")
+    return {"commit": _git(root, "rev-parse", "--short=12", "HEAD"), "dirty": bool(changed)}
 
 
 def _content(target: Path) -> bytes:
@@ -107,10 +115,9 @@ def _lock(stream: IO[str]) -> None:
     fcntl.flock(stream, fcntl.LOCK_EX)
 
 
-def _git(*arguments: str) -> str:
-    here = Path(__file__).parent
+def _git(root: Path, *arguments: str) -> str:
     try:
-        result = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10, check=False)
+        result = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.SubprocessError):
         return ""
     return result.stdout.strip() if result.returncode == 0 else ""

@@ -70,7 +70,8 @@ def run(experiment: Experiment, data: Data | GraphSet, way: Way | None = None) -
     model_test = of_model(model, there)
     model.cpu()
     program = None if experiment.recipe.is_float else convert(model)
-    row = experiment.to_dict() | {"key": experiment.key} | _result(model, task, fitted, program, model_test) | {"curve": curve.points()}
+    known_by = {"key": experiment.key, "revision": experiment.revision}
+    row = experiment.to_dict() | known_by | _result(model, task, fitted, program, model_test) | {"curve": curve.points()}
     row |= {"device": device_name(device), "threads": torch.get_num_threads()} | environment()
     return Outcome(model, architecture, program, row)
 

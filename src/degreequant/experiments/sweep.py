@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 
-import torch
 from torch_geometric.data import Data
 
 from degreequant.data.graphs import GraphSet
@@ -14,7 +13,7 @@ from degreequant.experiments.record import Row
 from degreequant.experiments.run import Outcome, Way, Weights, run
 from degreequant.files import remove
 from degreequant.train.checkpoint import load_checkpoint, save_checkpoint
-from degreequant.train.loop import Progress, Resume
+from degreequant.train.loop import Resume
 
 Finished = Callable[[Outcome], None]
 
@@ -23,10 +22,8 @@ def sweep(
     experiments: Iterable[Experiment],
     data: Data | GraphSet,
     results: str | PathLike[str],
-    *,
-    progress: Progress | None = None,
+    way: Way | None = None,
     finished: Finished | None = None,
-    device: torch.device | str = "cpu",
 ) -> Iterator[Row]:
     """The row of each experiment, in order: read from `results` where it is there, else run and appended.
 
@@ -36,7 +33,7 @@ def sweep(
     known = {row.get("key"): row for row in record.read(results)}
     for experiment in experiments:
         row = known.get(experiment.key)
-        yield complete(experiment, data, results, Way(progress, device=device), finished) if row is None else row
+        yield complete(experiment, data, results, way or Way(), finished) if row is None else row
 
 
 def complete(

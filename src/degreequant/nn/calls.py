@@ -27,8 +27,8 @@ def batches_of(data: Any, most: int | None = None) -> list[Any]:
         InputTypeError: If `data`, or what it gives, is nothing to call a model with, or `most` no number.
         PrepareError: If there is none.
     """
-    if most is not None and (type(most) is not int or most < 0):
-        raise InputTypeError(f"batches is {most!r}; expected a number of batches, or None for all")
+    if most is not None and (type(most) is not int or most < 1):
+        raise InputTypeError(f"batches is {most!r}; expected a number of batches, at least 1, or None for all")
     if _is_call(data):
         return [data]
     if isinstance(data, str | bytes) or not isinstance(data, Iterable):
@@ -49,13 +49,23 @@ def _is_call(data: Any) -> bool:
     return isinstance(data, Mapping | tuple | Tensor | HeteroData) or hasattr(data, "edge_index") or hasattr(data, "x")
 
 
-def example_of(model: nn.Module, batch: Any) -> Any:
-    """The call as `prepare` takes examples; what a forward reads of a `Data` is seen when it is traced."""
+def example_of(model: nn.Module, batch: Any) -> Mapping[str, Any] | tuple[Any, ...]:
+    """The arguments of a call, by name or by position; what a forward reads of a `Data` is seen when it is traced.
+
+    Raises:
+        PrepareError: If `batch` is nothing to call a model with.
+    """
+    if isinstance(batch, list):
+        return tuple(batch)
+    if not _is_call(batch):
+        raise PrepareError(f"example_inputs is of type {type(batch).__name__}; expected {_CALLS}, as of one call")
     if isinstance(batch, Mapping | tuple):
         return batch
+    if isinstance(batch, Tensor):
+        return (batch,)
     given = {name: _read(batch, name) for name in inspect.signature(model.forward).parameters}
     found = {name: value for name, value in given.items() if value is not None}
-    return (batch,) if isinstance(batch, HeteroData) and not found else found
+    return found or ((batch,) if isinstance(batch, HeteroData) else {})
 
 
 def call_of(model: PreparedModel, batch: Any) -> Call:
@@ -90,7 +100,7 @@ def check_finite(model: PreparedModel, call: Call) -> None:
 def _read(data: Any, name: str) -> Any:
     """The tensor, or the tensors by type, that a data object holds under the name of an argument; None where it holds none."""
     if isinstance(data, HeteroData):
-        return getattr(data, name, None) if name.endswith("_dict") else None
+        return data.collect(name.removesuffix("_dict"), True) or None
     if isinstance(data, Tensor):
         return None
     try:

@@ -1,6 +1,6 @@
 """The prepared model: the user's own class, its layers untouched, its forward replaced by a plan with sites."""
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -58,12 +58,11 @@ class PreparedModel(nn.Module):
     def forward(self, *args: Any, degree_rank: Ranks = None, **kwargs: Any) -> Any:
         """The traced forward; arguments as in the original."""
         plan = self.dq.train if self.training else self.dq.eval
-        values = plan.bind(args, kwargs)
-        context = Context(self.dq.graphs, self.get_submodule, values=values)
+        context = Context(self.dq.graphs, self.get_submodule, values=plan.bind(args, kwargs))
+        if not self.training:
+            return _run(self, plan, context) if self.dq.recipe.is_float else _run_exactly(self, plan, context)
         degree_rank = _carried(plan, args, kwargs) if degree_rank is None else degree_rank
-        if self.training or self.dq.recipe.is_float:
-            return _run(self, plan, values, context, degree_rank, draws=self.training and self.dq.recipe.protects)
-        return _run_exactly(self, plan, values, context)
+        return _run(self, plan, context, partial(_draw, self.dq, context.values, degree_rank) if self.dq.recipe.protects else None)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return _rebuild, (original_class(self),), self.__dict__
@@ -113,16 +112,16 @@ def observe(model: PreparedModel, *args: Any, **kwargs: Any) -> None:
     says, so that hubs have less say in the ranges."""
     with evaluating(model), torch.no_grad():
         getattr(model, SITES).train()
-        _run(model, *_evaluation(model, args, kwargs), draws=model.dq.recipe.protects)
+        plan, context = _evaluation(model, args, kwargs)
+        _run(model, plan, context, partial(_draw, model.dq, context.values) if model.dq.recipe.protects else None)
 
 
 def _evaluation(
     model: PreparedModel, args: tuple[Any, ...], kwargs: Mapping[str, Any], stored: dict[str, Any] | None = None
-) -> tuple[Plan, dict[str, Any], Context]:
-    """What a call in `eval()` runs: the plan, its inputs by name, and the context; `stored` is where it puts what is stored."""
+) -> tuple[Plan, Context]:
+    """What a call in `eval()` runs: the plan, and the context with its inputs; `stored` is where it puts what is stored."""
     plan = model.dq.eval
-    values = plan.bind(args, kwargs)
-    return plan, values, Context(model.dq.graphs, model.get_submodule, stored=stored, values=values)
+    return plan, Context(model.dq.graphs, model.get_submodule, stored=stored, values=plan.bind(args, kwargs))
 
 
 @contextmanager
@@ -138,18 +137,17 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @torch.compiler.disable(recursive=False)  # type: ignore[no-untyped-call, untyped-decorator]
-def _run(
-    model: PreparedModel, plan: Plan, values: dict[str, Any], context: Context, degree_rank: Ranks = None, *, draws: bool = False
-) -> Any:
-    is_checked = model.dq.roles is None
+def _run(model: PreparedModel, plan: Plan, context: Context, draw: Callable[[], dict[str, Tensor]] | None = None) -> Any:
+    """Walks a plan; `draw` gives the protected nodes, and is asked before the first site that has a row for each node."""
+    is_checked, values = model.dq.roles is None, context.values
     with _full_precision(model):
         for step in plan.steps:
             if step.kind == "site" and not is_checked:
                 _check(model, values)
                 is_checked = True
-            if draws and step.kind == "site" and getattr(model, SITES)[step.target].spec.rows == "nodes":
-                context, draws = replace(context, protected=_draw(model.dq, values, degree_rank)), False
-            values[step.name] = _call(model, step, values, context)
+            if draw is not None and step.kind == "site" and getattr(model, SITES)[step.target].spec.rows == "nodes":
+                context, draw = replace(context, protected=draw()), None
+            values[step.name] = _call(model, step, context)
         return _floats(resolve(plan.result, values))
 
 
@@ -160,8 +158,8 @@ def _check(model: PreparedModel, values: dict[str, Any]) -> None:
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def _run_exactly(model: PreparedModel, plan: Plan, values: dict[str, Any], context: Context) -> Any:
-    return _run(model, plan, values, replace(context, exact=True))
+def _run_exactly(model: PreparedModel, plan: Plan, context: Context) -> Any:
+    return _run(model, plan, replace(context, exact=True))
 
 
 def _full_precision(model: PreparedModel) -> AbstractContextManager[Any]:
@@ -171,7 +169,8 @@ def _full_precision(model: PreparedModel) -> AbstractContextManager[Any]:
 
 
 @torch.compiler.disable(recursive=False)  # type: ignore[no-untyped-call, untyped-decorator]
-def _call(model: nn.Module, step: Step, values: dict[str, Any], context: Context) -> Any:
+def _call(model: nn.Module, step: Step, context: Context) -> Any:
+    values = context.values
     if step.kind == "site":
         site: Site = getattr(model, SITES)[step.target]
         args = resolve(step.args, values)
@@ -200,7 +199,7 @@ def _floats(value: Any) -> Any:
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def _draw(state: Preparation, values: dict[str, Any], degree_rank: Ranks) -> dict[str, Tensor]:
+def _draw(state: Preparation, values: Mapping[str, Any], degree_rank: Ranks = None) -> dict[str, Tensor]:
     """The protected nodes of each set: nodes that no edges arrive at are none; the first nodes of a set are protected as they are there."""
     roles = state.roles
     assert roles is not None

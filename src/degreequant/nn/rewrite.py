@@ -15,6 +15,7 @@ from torch_geometric.nn.module_dict import ModuleDict
 from degreequant.errors import PrepareError
 from degreequant.memo import TensorMemo
 from degreequant.nn import lowerings as lowerings  # registers them
+from degreequant.nn.calls import example_of
 from degreequant.nn.expand import expand
 from degreequant.nn.prepared import SITES, Preparation, PreparedModel, prepared_class
 from degreequant.nn.rewriting.registry import LAYERS
@@ -30,7 +31,7 @@ from degreequant.protect import Protection
 from degreequant.recipe import Recipe
 
 
-def prepare(model: nn.Module, recipe: Recipe, example_inputs: Mapping[str, Any] | tuple[Any, ...] | None = None) -> nn.Module:
+def prepare(model: nn.Module, recipe: Recipe, example_inputs: Any = None) -> nn.Module:
     """A copy of `model` that trains quantized, and evaluates on exactly the integers that `convert` and `Engine` will run.
 
     The copy is an instance of the model's own class: its layers, parameters, methods and call signature are those of the original, which
@@ -39,8 +40,9 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: Mapping[str, Any] 
     Args:
         model: Built of what docs/layers.md lists.
         recipe: What to quantize and how; `Recipe.fp32()` gives a copy that computes what the original does.
-        example_inputs: Arguments of the forward (by position in a tuple, or by name), to choose a form: an optional argument that is
-            given a tensor here is traced as given, every other one as absent. Only which arguments are given matters, not their values.
+        example_inputs: Arguments of the forward (by position in a tuple, by name in a dictionary, or a `Data` or `HeteroData` that has
+            them), to choose a form: an optional argument that is given a tensor here is traced as given, every other one as absent. Only
+            which arguments are given matters, and how wide they are, not their values.
 
     Raises:
         PrepareError: Naming the module path or the line that cannot be taken, and what to do.
@@ -106,11 +108,12 @@ def _expanded(model: nn.Module, plan: Plan, recipe: Recipe, training: bool, whol
     return simplify(expand(in_one_form(plan.read_once()), model, recipe, whole), model)
 
 
-def _by_name(model: nn.Module, example: Mapping[str, Any] | tuple[Any, ...] | None) -> dict[str, Any]:
+def _by_name(model: nn.Module, example: Any) -> dict[str, Any]:
     names = Form.of(model.forward, {}).names
-    given = dict(zip(names, example, strict=False)) if isinstance(example, tuple | list) else dict(example or {})
-    if isinstance(example, tuple | list) and len(example) > len(names):
-        raise PrepareError(f"example_inputs has {len(example)} values; the forward takes {len(names)}: {', '.join(names)}")
+    call = {} if example is None else example_of(model, example)
+    given = dict(zip(names, call, strict=False)) if isinstance(call, tuple) else dict(call)
+    if isinstance(call, tuple) and len(call) > len(names):
+        raise PrepareError(f"example_inputs has {len(call)} values; the forward takes {len(names)}: {', '.join(names)}")
     for name in given:
         if name not in names:
             raise PrepareError(f"example_inputs names {name!r}, which the forward does not take; it takes {', '.join(names)}")

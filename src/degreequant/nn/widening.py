@@ -54,8 +54,7 @@ def _with_wide(recipe: Recipe, paths: Iterable[str], poor: set[str]) -> Recipe:
 
 
 def _signal_to_noise(model: PreparedModel, calls: Iterable[Call]) -> dict[str, float]:
-    """Of each site, in decibels: that of the tensor it stores, the least where it stores several. A quantizer whose tensor the layer's
-    options do without, such as a GAT's without a residual, has no say."""
+    """Of each site, in decibels: that of the tensor it stores, the least where it stores several."""
     found = {quantizer.name: (key, quantizer) for key, quantizer in quantizers(model) if isinstance(quantizer, ActivationQuantizer)}
     seen: dict[str, list[Losses]] = {}
     for call in calls:

@@ -6,9 +6,10 @@ A new operation is a dataclass here, a site's `lower` that emits it, and a step 
 docs/numerics.md. A change of meaning is a new `version`; old versions stay readable.
 """
 
+from degreequant.operations.along import AlongGraphs
 from degreequant.operations.base import AnyOperation, Epilogue, FloatOperation, Operation, Requantize, Values, parameter_bytes
 from degreequant.operations.dense import Add, Concat, Embedding, Linear, Lookup, Multiply, Quantize, Relu, Rescale
-from degreequant.operations.edges import Degree, EdgeSet, Gather, LoopFeatures, OnEdges, Scatter, Softmax
+from degreequant.operations.edges import Degree, EdgeSet, Gather, LoopFeatures, OnEdges, Scatter
 from degreequant.operations.floats import (
     FloatActivation,
     FloatAdd,
@@ -24,13 +25,14 @@ from degreequant.operations.floats import (
     FloatRelu,
     FloatRescale,
 )
-from degreequant.operations.graph import Aggregate, Attend, EdgeNorm, Head, Pool, Reduce
+from degreequant.operations.graph import Aggregate, Attend, Broadcast, EdgeNorm, Head, Pool, Reduce
 from degreequant.operations.layout import NODE_SETS, ROWS, Input, Layout, Role, Rows, RowSet
-from degreequant.operations.rows import Contract, Largest, RowSoftmax, Scaling, StandardizeGraphs, StandardizeRows
+from degreequant.operations.rows import Contract, Largest, Scaling, StandardizeGraphs, StandardizeRows
+from degreequant.operations.softmax import NodeSoftmax, RowSoftmax, Softmax
 
 _KINDS: tuple[type[AnyOperation], ...] = (
-    *(Quantize, Embedding, Linear, Rescale, Add, Concat, Lookup, Relu, Aggregate, Attend, Pool, Head),
-    *(Multiply, Gather, LoopFeatures, Scatter, Softmax, Degree),
+    *(Quantize, Embedding, Linear, Rescale, Add, Concat, Lookup, Relu, Aggregate, Attend, Pool, Head, Broadcast),
+    *(Multiply, Gather, LoopFeatures, Scatter, Softmax, NodeSoftmax, Degree),
     *(Contract, Largest, RowSoftmax, StandardizeGraphs, StandardizeRows),
     *(FloatInput, FloatEmbedding, FloatLinear, FloatRescale, FloatAdd, FloatConcat, FloatRelu, FloatActivation),
     *(FloatAggregate, FloatAttend, FloatPool),
@@ -43,8 +45,10 @@ __all__ = [
     "ROWS",
     "Add",
     "Aggregate",
+    "AlongGraphs",
     "AnyOperation",
     "Attend",
+    "Broadcast",
     "Concat",
     "Contract",
     "Degree",
@@ -75,6 +79,7 @@ __all__ = [
     "Lookup",
     "LoopFeatures",
     "Multiply",
+    "NodeSoftmax",
     "OnEdges",
     "Operation",
     "Pool",

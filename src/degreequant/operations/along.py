@@ -1,13 +1,15 @@
 """What operations along edges and batches have in common, whether they work on integers or in float32: what they read, and their rows."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
 
-from degreequant.operations.base import BaseOperation, expect, expect_nodes, expect_one_set, expect_rows
+from degreequant.operations.base import BaseOperation, expect, expect_one_set, expect_rows
 from degreequant.operations.layout import EDGE_ROWS, GRAPH_ROWS, Layout, Role, RowSet
 
 
+@dataclass(frozen=True, eq=False)
 class AlongEdges(BaseOperation):
     """A sum over neighbours, whose edges may have weights."""
 
@@ -20,6 +22,7 @@ class AlongEdges(BaseOperation):
         return (edges,) if self.edge_weight is None else (edges, (self.edge_weight, "edge_weight"))
 
 
+@dataclass(frozen=True, eq=False)
 class Attention(BaseOperation):
     """A GAT's softmax over each node's edges and the weighted sums of its heads.
 
@@ -33,7 +36,6 @@ class Attention(BaseOperation):
         loop_logits: Edge logits of these `[heads]`; none where they are the mean of the row's.
     """
 
-    channels: int
     logits: str
     edge_logits: str | None
     edge_index: str
@@ -57,17 +59,18 @@ class Attention(BaseOperation):
             expect_rows(self, layout, self.edge_logits, EDGE_ROWS)
         return expect_rows(self, layout, self.logits, nodes)
 
-    def check_heads(self, read: int) -> None:
-        """Raises `ProgramError` unless `read` channels hold the heads, and loop logits belong to something."""
+    def check_heads(self, read: int, stored: int) -> None:
+        """Raises `ProgramError` unless `read` channels hold the heads that make `stored` of them, and loop logits belong to something."""
         expect(0 < self.heads < 2**15, self.name, f"heads is {self.heads}")
-        width = self.channels * (self.heads if self.average else 1)
+        width = stored * (self.heads if self.average else 1)
         expect(width % self.heads == 0 and read == width, self.name, "the features do not hold its heads")
         loops = self.loop_logits is None or (self.edge_logits is not None and self.add_self_loops)
         expect(loops, self.name, "loop_logits belong to edge logits and self loops")
 
 
-class Readout(BaseOperation):
-    """One row for each graph of a batch."""
+@dataclass(frozen=True, eq=False)
+class AlongGraphs(BaseOperation):
+    """What knows the graph of each node; `batch` names the input that holds it (none: all nodes are one graph)."""
 
     batch: str | None
 
@@ -75,7 +78,19 @@ class Readout(BaseOperation):
         """The graph of each node, if it is given."""
         return () if self.batch is None else ((self.batch, "batch"),)
 
+    def nodes(self, layout: Layout) -> str:
+        """The set of nodes whose graphs it reads."""
+        return (layout.of_batch(self.batch) or layout[self.input]).nodes
+
+    def rows(self, layout: Layout) -> RowSet:
+        """The nodes that it reads."""
+        return expect_rows(self, layout, self.input, RowSet("nodes", self.nodes(layout)))
+
+
+class Readout(AlongGraphs):
+    """One row for each graph of a batch."""
+
     def rows(self, layout: Layout) -> RowSet:
         """Graphs."""
-        expect_nodes(self, layout, self.input, self.batch)
+        super().rows(layout)
         return GRAPH_ROWS

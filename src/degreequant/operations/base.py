@@ -146,12 +146,6 @@ def expect_rows(operation: BaseOperation, layout: Layout, name: str, wanted: Row
     return wanted
 
 
-def expect_nodes(operation: BaseOperation, layout: Layout, name: str, batch: str | None) -> RowSet:
-    """What the rows of `name` are, where they are nodes, and those whose graphs `batch` holds, if it is given."""
-    rows, of_batch = layout[name], layout.of_batch(batch)
-    return expect_rows(operation, layout, name, of_batch or RowSet("nodes", rows.nodes))
-
-
 def expect_one_set(operation: BaseOperation, layout: Layout, name: str, edge_index: str, why: str) -> RowSet:
     """The nodes at both ends of edges, where these are one set, and the rows of `name`."""
     source, target = layout.end(edge_index, "source"), layout.end(edge_index, "target")

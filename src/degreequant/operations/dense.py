@@ -23,7 +23,7 @@ class Quantize(Operation):
 
     def brings_in(self, values: Values) -> tuple[Role, ...]:
         """Features, unless it reads a float operation."""
-        return () if isinstance(values.get(self.input), FloatOperation) else ("features", "edge_features")
+        return () if isinstance(values.get(self.input), FloatOperation) else ("features", "edge_features", "graph_features")
 
     def validate(self, values: Values) -> None:
         """Checks the width of a float operation that it reads; the program checks its inputs."""

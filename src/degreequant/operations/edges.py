@@ -1,25 +1,19 @@
-"""Operations between nodes and edges: features gathered to edges, edges' features collected at nodes, softmax over a node's edges."""
+"""Operations between nodes and edges: features gathered to edges, edges' features collected at nodes, functions of degrees."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
 from degreequant.operations.base import Operation, Requantize, Values, expect, expect_rows
 from degreequant.operations.layout import EDGE_ROWS, End, Layout, Role, RowSet
 from degreequant.packing import CODES
-from degreequant.scheme import CodeType, TensorSpec
 
 Loops = Literal["keep", "drop", "append", "replace"]
 Collect = Literal["sum", "mean", "max", "min"]
 
-LOGIT_TYPES: tuple[CodeType, ...] = ("i8", "u8")
 MAX_DEGREES = 2**12
 """Degrees that a table tells apart."""
-
-WEIGHTS = 256
-"""Distances between two logits of 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -131,34 +125,6 @@ class LoopFeatures(OnEdges):
         expect(self.same_width(values).grid == self.grid, self.name, "features of loops keep their grid")
         expect(self.edges.loops != "keep" and self.edges.everywhere, self.name, "expected loops that were dropped, or added at every node")
         expect(not self.edges.flip and self.edges.types is None, self.name, "expected edges as they are given")
-
-
-def expect_weighable(where: str, logits: TensorSpec, table: npt.NDArray[np.int16]) -> None:
-    """Raises `ProgramError` unless the logits of a softmax have 8 bits and its table has a weight for every distance from the largest."""
-    expect(logits.code_type in LOGIT_TYPES and logits.bits == 8, where, "expected logits of 8 bits")
-    expect(table.dtype == np.int16 and table.shape == (WEIGHTS,), where, f"expected an int16 table of {WEIGHTS} entries")
-    expect(bool((table >= 0).all()) and table[0] > 0, where, "an entry of the table is negative")
-
-
-@dataclass(frozen=True, eq=False)
-class Softmax(OnEdges):
-    """Softmax of the logits `input` over the edges of each node: `table[largest - logit]` over the sum of these (docs/numerics.md)."""
-
-    kind = "softmax"
-
-    end: End
-    table: npt.NDArray[np.int16]
-    requantize: Requantize
-
-    def rows(self, layout: Layout) -> RowSet:
-        """Edges."""
-        return expect_rows(self, layout, self.input, EDGE_ROWS)
-
-    def validate(self, values: Values) -> None:
-        """Checks logits and table."""
-        super().validate(values)
-        expect_weighable(self.name, self.same_width(values).grid.spec, self.table)
-        self.requantize.validate(self.name, self.channels)
 
 
 @dataclass(frozen=True, eq=False)

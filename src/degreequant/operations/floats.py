@@ -98,8 +98,6 @@ class FloatAggregate(AlongEdges, FloatOperation):
     kind = "float_aggregate"
     version = 2
 
-    edge_index: str
-    edge_weight: str | None
     norm: EdgeNorm
     bias: FloatArray32 | None
     self_coefficient: float = 0.0
@@ -127,13 +125,6 @@ class FloatAttend(Attention, FloatOperation):
 
     kind = "float_attend"
 
-    logits: str
-    edge_logits: str | None
-    edge_index: str
-    heads: int
-    average: bool
-    add_self_loops: bool
-    loop_logits: FloatArray32 | None
     slope: float
     scale: FloatArray32 | None = None
     bias: FloatArray32 | None = None
@@ -153,7 +144,7 @@ class FloatAttend(Attention, FloatOperation):
         expect(self._stored(name, values).channels == width, self.name, f"expected {name!r} to hold {width} logits")
 
     def _check_width(self, read: int) -> None:
-        self.check_heads(read)
+        self.check_heads(read, self.channels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +153,6 @@ class FloatPool(Readout, FloatOperation):
 
     kind = "float_pool"
 
-    batch: str | None
     reduce: Reduce
     scale: FloatArray32 | None = None
     bias: FloatArray32 | None = None

@@ -6,9 +6,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from degreequant.operations.along import AlongEdges, Attention, Readout
+from degreequant.operations.along import AlongEdges, AlongGraphs, Attention, Readout
 from degreequant.operations.base import Operation, Requantize, Values, expect, expect_one_set, expect_rows
-from degreequant.operations.layout import Layout, RowSet
+from degreequant.operations.layout import GRAPH_ROWS, Layout, RowSet
 
 Reduce = Literal["sum", "mean", "max"]
 
@@ -45,8 +45,6 @@ class Aggregate(AlongEdges, Operation):
 
     kind = "aggregate"
 
-    edge_index: str
-    edge_weight: str | None
     norm: EdgeNorm
     requantize: Requantize
     self_coefficient: int = 0
@@ -82,13 +80,6 @@ class Attend(Attention, Operation):
 
     kind = "attend"
 
-    logits: str
-    edge_logits: str | None
-    edge_index: str
-    heads: int
-    average: bool
-    add_self_loops: bool
-    loop_logits: npt.NDArray[np.int8] | None
     slope: int
     table: npt.NDArray[np.int16]
     requantize: Requantize
@@ -98,7 +89,7 @@ class Attend(Attention, Operation):
         super().validate(values)
         source = self.source(values)
         expect(source.grid.zero_point == 0, self.name, f"gathers {self.input!r}, whose zero point is not 0")
-        self.check_heads(source.channels)
+        self.check_heads(source.channels, self.channels)
         logits = self._logits(self.logits, 2 * self.heads, values)
         if self.edge_logits is not None:
             expect(self._logits(self.edge_logits, self.heads, values).grid == logits.grid, self.name, "the logits are on different grids")
@@ -119,12 +110,10 @@ class Attend(Attention, Operation):
 
 @dataclass(frozen=True, eq=False)
 class Pool(Readout, Operation):
-    """The rows of each graph summed, averaged, or their largest; `batch` names the input with the graph of each node (none: all are one
-    graph). A maximum keeps the grid and has no `requantize`."""
+    """The rows of each graph summed, averaged, or their largest. A maximum keeps the grid and has no `requantize`."""
 
     kind = "pool"
 
-    batch: str | None
     reduce: Reduce
     requantize: Requantize | None
 
@@ -137,6 +126,24 @@ class Pool(Readout, Operation):
             expect(source.grid == self.grid, self.name, "a maximum keeps its input's grid")
         else:
             self.requantize.validate(self.name, self.channels)
+
+
+@dataclass(frozen=True, eq=False)
+class Broadcast(AlongGraphs, Operation):
+    """`y[i] = x[graph of i]`: what a graph has, at each of its nodes. The grid is that of `input`."""
+
+    kind = "broadcast"
+
+    def rows(self, layout: Layout) -> RowSet:
+        """Nodes; it reads graphs."""
+        expect(self.batch is not None, self.name, "expected an input with the graph of each node")
+        expect_rows(self, layout, self.input, GRAPH_ROWS)
+        return RowSet("nodes", self.nodes(layout))
+
+    def validate(self, values: Values) -> None:
+        """Checks that grid and width are the input's."""
+        super().validate(values)
+        expect(self.same_width(values).grid == self.grid, self.name, "what is broadcast keeps its grid")
 
 
 @dataclass(frozen=True, eq=False)

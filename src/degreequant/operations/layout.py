@@ -7,9 +7,26 @@ from typing import Literal, NamedTuple
 Rows = Literal["nodes", "edges", "graphs"]
 """What the rows of a stored tensor stand for."""
 
-Role = Literal["features", "categories", "edge_index", "edge_weight", "edge_type", "edge_features", "edge_categories", "batch", "count"]
+Role = Literal[
+    "features",
+    "categories",
+    "edge_index",
+    "edge_weight",
+    "edge_type",
+    "edge_features",
+    "edge_categories",
+    "graph_features",
+    "batch",
+    "count",
+]
 
-ROWS: dict[Role, Rows] = {"features": "nodes", "categories": "nodes", "edge_features": "edges", "edge_categories": "edges"}
+ROWS: dict[Role, Rows] = {
+    "features": "nodes",
+    "categories": "nodes",
+    "edge_features": "edges",
+    "edge_categories": "edges",
+    "graph_features": "graphs",
+}
 """The rows of the inputs that an operation can bring in."""
 
 NODE_SETS: dict[Role, int] = {"features": 1, "categories": 1, "edge_index": 2, "batch": 1, "count": 1}
@@ -24,8 +41,8 @@ class Input:
 
     Attributes:
         name: The forward's own name for it. What lies in a dictionary, a list or a tuple is named by its place: `x_dict/paper`.
-        role: Node features or edge features (floats, `channels` wide), categories of nodes or of edges (integers, `channels` columns),
-            edges, edge weights, the relation of each edge (integers), the graph of each node, or a number of nodes.
+        role: Features of nodes, of edges or of graphs (floats, `channels` wide), categories of nodes or of edges (integers, `channels`
+            columns), edges, edge weights, the relation of each edge (integers), the graph of each node, or a number of nodes.
         channels: Width of features, columns of categories; nothing for the others.
         nodes: Where the program has several sets of nodes, those that it is about, by name: whose features, categories, graphs or number
             it holds; of edges the set of the sources, then that of the targets. Empty where there is but one set, whose name is empty.

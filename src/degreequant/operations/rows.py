@@ -1,16 +1,14 @@
-"""Operations that bring channels of one row, or rows of one graph, together: means taken away, shares, matrix products, the largest."""
+"""Operations that bring channels of one row, or rows of one graph, together: means taken away, matrix products, the largest."""
 
 from dataclasses import dataclass
 from math import isfinite
 from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from degreequant.fixedpoint import IntArray
-from degreequant.operations.base import Operation, Requantize, Values, expect, expect_nodes
-from degreequant.operations.edges import expect_weighable
-from degreequant.operations.layout import Layout, Role, RowSet
+from degreequant.operations.along import AlongGraphs
+from degreequant.operations.base import Operation, Requantize, Values, expect
 
 CENTRE_BITS = 14
 """A centre counts `2**-CENTRE_BITS` of the mean."""
@@ -71,25 +69,15 @@ class StandardizeRows(Operation):
 
 
 @dataclass(frozen=True, eq=False)
-class StandardizeGraphs(Operation):
-    """The nodes of each graph standardized: each channel by itself, or all elements together. `batch` names the input with the graph of
-    each node (none: all are one graph)."""
+class StandardizeGraphs(AlongGraphs, Operation):
+    """The nodes of each graph standardized: each channel by itself, or all elements together."""
 
     kind = "standardize_graphs"
     version: ClassVar[int] = 2
 
-    batch: str | None
     each_channel: bool
     scaling: Scaling
     requantize: Requantize
-
-    def graph_inputs(self) -> tuple[tuple[str, Role], ...]:
-        """The graph of each node, if it is given."""
-        return () if self.batch is None else ((self.batch, "batch"),)
-
-    def rows(self, layout: Layout) -> RowSet:
-        """Nodes."""
-        return expect_nodes(self, layout, self.input, self.batch)
 
     def validate(self, values: Values) -> None:
         """Checks width and constants."""
@@ -133,24 +121,6 @@ class Contract(Operation):
             width = self.source(values, name).channels
             expect(width == self.groups * wanted, self.name, f"{name!r} has {width} channels, which do not hold its matrices")
         expect(self.channels == self.groups * self.lines * self.columns, self.name, "the result does not hold its matrices")
-        self.requantize.validate(self.name, self.channels)
-
-
-@dataclass(frozen=True, eq=False)
-class RowSoftmax(Operation):
-    """Softmax of the logits `input` over each of the `groups` of channels that lie together (docs/numerics.md, "softmax")."""
-
-    kind = "row_softmax"
-
-    groups: int
-    table: npt.NDArray[np.int16]
-    requantize: Requantize
-
-    def validate(self, values: Values) -> None:
-        """Checks logits and table."""
-        super().validate(values)
-        expect_weighable(self.name, self.same_width(values).grid.spec, self.table)
-        expect(self.groups > 0 and self.channels % self.groups == 0, self.name, f"{self.channels} channels are not {self.groups} groups")
         self.requantize.validate(self.name, self.channels)
 
 

@@ -11,15 +11,13 @@ from degreequant.nesting import argument_of, flattened, longer_lists
 from degreequant.operations import (
     ROWS,
     Aggregate,
+    AlongGraphs,
     Attend,
     FloatAggregate,
     FloatAttend,
-    FloatPool,
     Head,
     OnEdges,
-    Pool,
     Role,
-    StandardizeGraphs,
 )
 from degreequant.program import Program
 from degreequant.runtime import arrays
@@ -58,6 +56,12 @@ class Call(NamedTuple):
             return native.Edges.of_batch(self.batches[grouping], self.nodes[grouping.nodes], mean)
         except ValueError as error:
             raise InputError(f"{grouping.batch}: {error}") from None
+
+    def broadcast(self, grouping: Grouping) -> native.Edges:
+        """The graph of each node."""
+        batch, graphs = self.batches[grouping], self.batch(grouping, mean=False).rows
+        assert batch is not None
+        return native.Edges(native.picks(batch.astype(np.int32), graphs))
 
     def head(self, nodes: str, head: str) -> native.Edges:
         """The first nodes of a set, as many as another has."""
@@ -186,6 +190,7 @@ class Binder:
 _READERS: dict[Role, Callable[[Any, str, int], npt.NDArray[Any]]] = {
     "features": arrays.features,
     "edge_features": arrays.features,
+    "graph_features": arrays.features,
     "categories": arrays.categories,
     "edge_categories": arrays.categories,
 }
@@ -202,8 +207,8 @@ def _edge_inputs(program: Program) -> list[EdgeInputs]:
 def _groupings(program: Program) -> list[Grouping]:
     """The nodes that operations read as graphs, each once."""
     layout = program.layout()
-    readers = [op for op in program.operations if isinstance(op, Pool | FloatPool | StandardizeGraphs)]
-    return list(dict.fromkeys(Grouping(op.batch, layout[op.input].nodes) for op in readers))
+    readers = [op for op in program.operations if isinstance(op, AlongGraphs)]
+    return list(dict.fromkeys(Grouping(op.batch, op.nodes(layout)) for op in readers))
 
 
 def _heads(program: Program) -> list[tuple[str, str]]:
@@ -230,7 +235,7 @@ def _check_graph(graph: Graph, name: str, weights: list[str], relations: list[st
 
 def _check_meeting(meeting: Meeting, call: Call) -> None:
     """Rows that meet must be of one number."""
-    rows = {name: len(call.values[name]) for name in meeting.edge_inputs}
+    rows = {name: len(call.values[name]) for name in meeting.inputs}
     rows |= {of.batch or "the whole": call.batch(of, mean=False).rows for of in call.batches if of.batch in meeting.batches}
     if meeting.edge_index is not None:
         graph = next(graph for (index, *_), graph in call.graphs.items() if index == meeting.edge_index)

@@ -13,6 +13,7 @@ from degreequant.operations import (
     Aggregate,
     AnyOperation,
     Attend,
+    Broadcast,
     Concat,
     Contract,
     FloatAggregate,
@@ -26,6 +27,7 @@ from degreequant.operations import (
     Linear,
     LoopFeatures,
     Multiply,
+    NodeSoftmax,
     Pool,
     Quantize,
     Rescale,
@@ -122,7 +124,8 @@ def costs_at(program: Program, *, nodes: int, edges: int, graphs: int = 1) -> li
     [Cost(name='q', rows=2, multiplications=6, bytes=30)]
     """
     valued = [entry for entry in program.inputs if entry.role in ROWS]
-    rows = {entry.name: edges if entry.role.startswith("edge") else nodes for entry in valued}
+    count = {"nodes": nodes, "edges": edges, "graphs": graphs}
+    rows = {entry.name: count[ROWS[entry.role]] for entry in valued}
     width = {entry.name: (8 if entry.role.endswith("categories") else 4) * (entry.channels or 1) for entry in valued}
     sizes = Sizes(
         nodes=dict.fromkeys(Layout({entry.name: entry for entry in program.inputs}).counted, nodes),
@@ -186,7 +189,7 @@ def _edges_of_call(call: Call, layout: Layout, operation: AnyOperation) -> int |
         more = (isinstance(operation, Scatter) and operation.gathers, isinstance(operation, Scatter) and operation.reduce == "mean")
         graph = call.graphs[edges.index, None, edges.types]
         return graph.form(form(edges, operation.end, *(more if form is Collects else ()))).num_edges
-    return call.nodes[layout[operation.input].nodes] if isinstance(operation, Pool | FloatPool) else None
+    return call.nodes[operation.nodes(layout)] if isinstance(operation, Pool | FloatPool | Broadcast) else None
 
 
 def _edges_at(nodes: int, edges: int, operation: AnyOperation) -> int | None:
@@ -196,7 +199,7 @@ def _edges_at(nodes: int, edges: int, operation: AnyOperation) -> int | None:
         return edges + nodes * operation.add_self_loops
     if isinstance(operation, Gather | LoopFeatures | Scatter | Softmax):
         return edges + nodes * (operation.edges.loops in ("append", "replace"))
-    return nodes if isinstance(operation, Pool | FloatPool) else None
+    return nodes if isinstance(operation, Pool | FloatPool | Broadcast) else None
 
 
 def _gathered(operation: AnyOperation, program: Program, sizes: Sizes) -> int | None:
@@ -235,7 +238,7 @@ def _by_attention(op: Any, program: Program, sizes: Sizes, rows: int) -> int:
 
 _MULTIPLICATIONS: dict[type[AnyOperation], Callable[[Any, Program, Sizes, int], int]] = {
     **dict.fromkeys((Quantize, Concat, Rescale, FloatRescale, Multiply, Softmax), _by_value),
-    **dict.fromkeys((RowSoftmax, StandardizeGraphs, StandardizeRows), _by_value),
+    **dict.fromkeys((NodeSoftmax, RowSoftmax, StandardizeGraphs, StandardizeRows), _by_value),
     Contract: lambda op, program, sizes, rows: rows * op.channels * op.inner,
     **dict.fromkeys((Linear, FloatLinear), _by_weight),
     **dict.fromkeys((Aggregate, FloatAggregate, Pool, FloatPool, Scatter, LoopFeatures), _by_edge),

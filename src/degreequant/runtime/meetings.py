@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
-from degreequant.operations import ROWS, Attend, FloatAttend, FloatPool, OnEdges, Pool
+from degreequant.operations import ROWS, AnyOperation, Attend, Broadcast, FloatAttend, FloatPool, OnEdges, Pool
 from degreequant.program import Program
+
+Sources = dict[tuple[str, str | None], None]
+"""Inputs with rows, and batches, without repetition, in order."""
 
 
 @dataclass(frozen=True)
@@ -12,38 +15,46 @@ class Meeting:
 
     Attributes:
         operation: Its name.
-        edge_inputs: The inputs with a row for each edge that stand behind what it reads.
+        inputs: The inputs with a row for each edge, or for each graph, that stand behind what it reads.
         batches: The batches whose graphs do.
         edge_index: The edges that these rows must be as many as, where it follows a graph.
     """
 
     operation: str
-    edge_inputs: tuple[str, ...]
+    inputs: tuple[str, ...]
     batches: tuple[str | None, ...]
     edge_index: str | None = None
 
 
 def meetings(program: Program) -> list[Meeting]:
     """All there are in a program, in order."""
-    of_edges = {entry.name for entry in program.inputs if ROWS.get(entry.role) == "edges"}
-    behind: dict[str, dict[tuple[str, str | None], None]] = {}
+    not_of_nodes = {entry.name for entry in program.inputs if ROWS.get(entry.role) in ("edges", "graphs")}
+    behind: dict[str, Sources] = {}
     found: list[Meeting] = []
     for op in program.operations:
-        read: dict[tuple[str, str | None], None] = {}
+        read: Sources = {}
         if program.reads_input(op):
-            read = {("edges", op.input): None} if op.input in of_edges else {}
+            read = {("input", op.input): None} if op.input in not_of_nodes else {}
         else:
             for tensor in op.tensors():
                 read |= behind[tensor]
+        if isinstance(op, Broadcast):
+            read |= {("batch", op.batch): None}
         if len(read) > 1:
             found.append(_meeting(op.name, read))
         if isinstance(op, Attend | FloatAttend | OnEdges):
             found += [_meeting(op.name, read, op.graph_inputs()[0][0])] if read else []
-            read = {}
-        behind[op.name] = {("batch", op.batch): None} if isinstance(op, Pool | FloatPool) else read
+        behind[op.name] = _behind(op, read)
     return found
 
 
-def _meeting(name: str, read: dict[tuple[str, str | None], None], edge_index: str | None = None) -> Meeting:
-    edges = tuple(source for kind, source in read if kind == "edges" and source is not None)
-    return Meeting(name, edges, tuple(source for kind, source in read if kind == "batch"), edge_index)
+def _behind(op: AnyOperation, read: Sources) -> Sources:
+    """What tells how many rows of edges or of graphs an operation stores."""
+    if isinstance(op, Pool | FloatPool):
+        return {("batch", op.batch): None}
+    return {} if isinstance(op, Attend | FloatAttend | OnEdges | Broadcast) else read
+
+
+def _meeting(name: str, read: Sources, edge_index: str | None = None) -> Meeting:
+    inputs = tuple(source for kind, source in read if kind == "input" and source is not None)
+    return Meeting(name, inputs, tuple(source for kind, source in read if kind == "batch"), edge_index)

@@ -70,11 +70,8 @@ def test_a_scatter_to_a_number_of_graphs_is_none():
 
 
 REFUSED = {
-    "features of graphs at their nodes": (
-        Readout(lambda x, batch: x + pyg.global_mean_pool(x, batch)[batch]),
-        r"picks rows of a stored tensor by an input of the model: .* u\[batch\], is no operation of the engine",
-    ),
-    "attention": (Readout(pyg.aggr.AttentionalAggregation(nn.Linear(8, 1))), "an AttentionalAggregation .* softmax over them"),
+    "nodes at other nodes": (Readout(lambda x, batch: x[batch]), r"picks rows of nodes by an input of the model; .* u\[batch\]"),
+    "a line of nodes": (Readout(pyg.aggr.GRUAggregation(8, 8)), "a GRUAggregation has no integer form: it lays the nodes"),
     "order": (Readout(pyg.aggr.SortAggregation(2), 16), "a SortAggregation has no integer form: it puts the nodes .* in an order"),
     "dropped edges": (Readout(pyg.APPNP(2, 0.1, dropout=0.5)), "an APPNP is taken with dropout=0"),
 }

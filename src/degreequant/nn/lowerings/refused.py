@@ -12,6 +12,8 @@ _SELECTS = (
     "which edges are left depends on the scores of the nodes, and an engine knows all edges before it computes: pool with global_add_pool, "
     "global_mean_pool or global_max_pool"
 )
+_ORDERS = "it puts the nodes of a graph in an order: use the sum, the mean, the maximum, or an AttentionalAggregation"
+_LINES_UP = "it lays the nodes of a graph out as a line of the longest one's length: use the sum, the mean, or an AttentionalAggregation"
 
 REASONS: dict[type[nn.Module], str] = {
     pyg.DNAConv: "its softmax is not one over the edges of a node or over channels: a margin is added below",
@@ -20,9 +22,9 @@ REASONS: dict[type[nn.Module], str] = {
     pyg.PANConv: "PyG computes it with sparse matrices of its own",
     pyg.PPFConv: "it needs angles between vectors: give them as edge_attr to an NNConv or a GATv2Conv",
     **dict.fromkeys((pyg.TopKPooling, pyg.SAGPooling, pyg.ASAPooling, pyg.EdgePooling, pyg.PANPooling), _SELECTS),
-    pyg.aggr.AttentionalAggregation: "it weighs the nodes of a graph by a softmax over them: use the sum, the mean or the maximum",
-    pyg.aggr.Set2Set: "it attends to the nodes of a graph by a softmax over them: use the sum, the mean or the maximum",
-    pyg.aggr.SortAggregation: "it puts the nodes of a graph in an order: use the sum, the mean or the maximum",
+    **dict.fromkeys((pyg.aggr.SortAggregation, pyg.aggr.MedianAggregation, pyg.aggr.QuantileAggregation), _ORDERS),
+    **dict.fromkeys((pyg.aggr.GRUAggregation, pyg.aggr.LSTMAggregation, pyg.aggr.MLPAggregation, pyg.aggr.LCMAggregation), _LINES_UP),
+    **dict.fromkeys((pyg.aggr.SetTransformerAggregation, pyg.aggr.GraphMultisetTransformer), _LINES_UP),
     pyg.WLConv: "it computes with categories, by a dictionary that grows",
 }
 

@@ -1,7 +1,7 @@
 """Steps of layers that were traced into, and arithmetic anywhere, as sites: what a `message`, an `aggregate` and an `update` are made of.
 
-`EdgeSteps` has those along the edges, `RowSteps` those that work row by row. What may become a part of its reader stays lazy until somebody
-needs it stored.
+`EdgeSteps` has those along the edges, `GraphSteps` those between nodes and graphs, `RowSteps` those that work row by row. What may become
+a part of its reader stays lazy until somebody needs it stored.
 """
 
 import operator
@@ -13,12 +13,13 @@ from torch_geometric.utils import degree, scatter, softmax
 
 from degreequant.errors import PrepareError
 from degreequant.nn.rewriting.compose_edges import EdgeSteps
+from degreequant.nn.rewriting.compose_graphs import SOFTMAX, GraphSteps
 from degreequant.nn.rewriting.compose_rows import RowSteps
 from degreequant.nn.rewriting.compose_within import WithinSteps
 from degreequant.nn.rewriting.emitter import Draft, Emitter
 from degreequant.nn.rewriting.lazy import EdgeScalars, Gathered, Maximum, Weighed
 from degreequant.nn.rewriting.statics import Statics
-from degreequant.nn.rewriting.structure import GATHERS, Looped, Normed
+from degreequant.nn.rewriting.structure import GATHERS, Looped, Normed, picked_rows
 from degreequant.nn.rewriting.vocabulary import describe
 from degreequant.nn.sites.channels import CHAINED, TERMS, Chain
 from degreequant.nn.sites.embedding import EmbeddingSite, Table
@@ -43,6 +44,7 @@ class Composer:
         self.values = emitter.values
         self.structure = emitter.outlook.structure
         self.edges = EdgeSteps(emitter)
+        self.graphs = GraphSteps(emitter)
         self.rows = RowSteps(emitter, statics)
         self.within = WithinSteps(self.rows)
         emitter.materialize = self.materialize
@@ -62,7 +64,7 @@ class Composer:
         elif step.target is scatter:
             return self.edges.scatter(step)
         elif step.target is softmax:
-            self.edges.softmax(step)
+            self._softmax(step)
         elif step.target is degree:
             self.edges.degree(step)
         elif step.target in GATHERS and self.edges.end(step) is not None:
@@ -71,11 +73,8 @@ class Composer:
             self._of_maximum(step)
         elif step.target in GATHERS and (index := self._categories(step)) is not None:
             self._lookup(step, index)
-        elif step.target in GATHERS and self._picks_by_input(step):
-            raise PrepareError(
-                f"{describe(step)} picks rows of a stored tensor by an input of the model: prepare takes the ends of edges, "
-                f"x[edge_index[0]]; that nodes get what their graph has, u[batch], is no operation of the engine"
-            )
+        elif step.name in self.structure.spread and self._picks_of_features(step):
+            self.graphs.broadcast(step)
         elif step.target in _JOINS:
             return self.rows.join(step)
         elif self.within.take(step):
@@ -86,20 +85,23 @@ class Composer:
             return False
         return True
 
+    def _softmax(self, step: Step) -> None:
+        """A softmax over the nodes of graphs, where an input of the model says which, or else over the edges of nodes."""
+        index = step.by_name(SOFTMAX).get("index")
+        of_graphs = index is None or (isinstance(index, Ref) and self.values.kinds.get(self.values.name(index)) == "input")
+        self.graphs.softmax(step) if of_graphs else self.edges.softmax(step)
+
     def _categories(self, step: Step) -> Ref | None:
         """The input of categories by which a step picks rows of a parameter, if that is what it does."""
-        table, index = (step.args[0], step.args[-1]) if len(step.args) > 1 else (None, None)
-        if not isinstance(table, Ref) or not isinstance(index, Ref) or table.name not in self.structure.static:
+        table, index = picked_rows(step) or (None, None)
+        if table is None or index is None or table.name not in self.structure.static:
             return None
         return index if self.values.kinds.get(self.values.name(index)) == "input" else None
 
-    def _picks_by_input(self, step: Step) -> bool:
-        """Whether rows of something that is stored are picked by integers that the model is given."""
-        value, index = (step.args[0], step.args[-1]) if len(step.args) > 1 else (None, None)
-        if not isinstance(value, Ref) or not isinstance(index, Ref):
-            return False
-        kinds = [self.values.kinds.get(self.values.name(item)) for item in (value, index)]
-        return kinds[0] in ("stored", "lazy") and kinds[1] == "input"
+    def _picks_of_features(self, step: Step) -> bool:
+        """Whether what an input picks rows of holds features, and no integers."""
+        value, _ = self.structure.spread[step.name]
+        return self.values.kind(Ref(value)) in ("stored", "lazy") or self.emitter.outlook.tail(value) != ()
 
     def _lookup(self, step: Step, index: Ref) -> None:
         """Rows of a parameter, by category."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from degreequant.errors import PrepareError
+from degreequant.nn.rewriting.compose_graphs import SOFTMAX
 from degreequant.nn.rewriting.emitter import Draft, Emitter
 from degreequant.nn.rewriting.lazy import EdgeScalars, Gathered, Weighed
 from degreequant.nn.rewriting.structure import Looped, Normed
@@ -11,10 +12,11 @@ from degreequant.nn.rewriting.vocabulary import describe
 from degreequant.nn.sites.channels import FACTORS, RESHAPES
 from degreequant.nn.sites.degree import DegreeSite, OfDegrees
 from degreequant.nn.sites.loops import LoopSite
-from degreequant.nn.sites.message import Collecting, EdgeEnd, ExtremeSite, GatherSite, HeadSite, ScatterSite, SoftmaxSite, WeighedSumSite
+from degreequant.nn.sites.message import Collecting, EdgeEnd, ExtremeSite, GatherSite, HeadSite, ScatterSite, WeighedSumSite
 from degreequant.nn.sites.pointwise import Pointwise
 from degreequant.nn.sites.product import MultiplySite, Repeats
 from degreequant.nn.sites.site import SiteSpec
+from degreequant.nn.sites.softmax import EdgeSoftmaxSite
 from degreequant.nn.tracing.plan import Step
 from degreequant.nn.tracing.references import Ref
 from degreequant.operations.edges import Collect, EdgeSet
@@ -96,14 +98,14 @@ class EdgeSteps:
 
     def softmax(self, step: Step) -> None:
         """The shares of each node's edges."""
-        given = step.by_name(("src", "index", "ptr", "num_nodes", "dim"))
+        given = step.by_name(SOFTMAX)
         index, nodes = given.get("index"), given.get("num_nodes")
         if not isinstance(index, Ref) or index.name not in self.structure.ends or not isinstance(nodes, Ref):
             raise PrepareError(f"{describe(step)} is not over the edges of each node; expected softmax(src, edge_index[i], num_nodes=...)")
         edges, end = self.structure.ends[index.name]
         of, logits = self._edge_set(edges, step), self.emitter.logits(step, given["src"])
         args = (logits, Ref(edges), self.count(nodes, step))
-        self.emitter.site(step, Draft(self.emitter.named(step, "softmax"), SoftmaxSite, args, "edges", "all", options=EdgeEnd(of, end)))
+        self.emitter.site(step, Draft(self.emitter.named(step, "softmax"), EdgeSoftmaxSite, args, "edges", "all", options=EdgeEnd(of, end)))
 
     def loop_features(self, looped: Looped, step: Step) -> None:
         """Features of edges whose self loops were dropped or added."""
@@ -113,7 +115,7 @@ class EdgeSteps:
             )
         edges = self._edge_set_of(looped.edges, step)
         nodes = None if looped.nodes is None else self.count(looped.nodes, step)
-        args = (self.emitter.stored_for(step, looped.attr), Ref(edges.index), nodes)
+        args = (self.emitter.stored_for(step, looped.attr), Ref(looped.given), nodes)
         self.emitter.site(step, Draft(self.emitter.named(step, "loops"), LoopSite, args, "edges", options=edges, finishes=False))
 
     def degree(self, step: Step) -> None:
@@ -196,17 +198,17 @@ class EdgeSteps:
         """Whether a GCN's operation computes it: a sum over the edges as they are given."""
         forward = reduce == "sum" and end == 1 and lazy.gathered.end == 0 and not edges.flip
         if isinstance(lazy.weight, Normed):
-            return forward and lazy.weight.edge_index == edges.index
+            return forward and self.structure.edges[lazy.weight.edge_index].index == edges.index
         return forward and edges.loops == "keep" and self.values.kind(lazy.weight) == "input"
 
     def _weighed_sum(self, step: Step, lazy: Weighed, nodes: Ref) -> None:
         normed = lazy.weight if isinstance(lazy.weight, Normed) else None
-        index = normed.edge_index if normed else self.structure.edges[lazy.gathered.edges].index
+        index = normed.edge_index if normed else lazy.gathered.edges
         weight = normed.edge_weight if normed else cast(Ref, lazy.weight)
         if weight is not None:
             if self.values.kind(weight) != "input":
                 raise PrepareError(f"{describe(step)}: the weights of its edges are computed in the forward; expected an input")
             self.values.assign_role(weight, "edge_weight", step)
-            weight = Ref(self.values.input_name(weight))
+            weight = Ref(self.values.name(weight))
         args, norm = (Ref(lazy.gathered.x), Ref(index), weight, nodes), normed.norm if normed else PLAIN_SUM
         self.emitter.site(step, Draft(self.emitter.named(step, "sum"), WeighedSumSite, args, "nodes", "all", options=norm))

@@ -24,6 +24,7 @@ from degreequant.nn.sites.site import SiteSpec
 from degreequant.nn.tracing.plan import Step
 from degreequant.nn.tracing.references import Ref, references, renamed
 from degreequant.operations import Rows
+from degreequant.recipe import Recipe
 
 MAX_TABLE_BITS = 8
 """Beyond, the addend of a number may be more than the 65,536 steps that the rounding rule takes: a table has no such bound."""
@@ -178,8 +179,14 @@ class RowSteps:
             a, found = self._broadcast(a, step), repeats_of(tails[1], step.tail)
             repeat, b = (found, b) if found else (1, self._broadcast(b, step))
         args = (self.emitter.stored_for(step, a), self.emitter.stored_for(step, b))
-        rows = self.same_rows(step, args)
-        self.emitter.site(step, Draft(self.emitter.named(step, "mul"), MultiplySite, args, rows, "all", options=Repeats(repeat)))
+        rows, recipe = self.same_rows(step, args), self._as_fine_as(args, step)
+        self.emitter.site(step, Draft(self.emitter.named(step, "mul"), MultiplySite, args, rows, "all", recipe, Repeats(repeat)))
+
+    def _as_fine_as(self, args: tuple[Ref, ...], step: Step) -> Recipe:
+        """The settings of a product: what has more than 8 bits, because its values are of several orders of magnitude, has products that
+        are as well."""
+        recipe, finest = self.emitter.recipe_at(step), max(self.values.bits[arg.name] for arg in args)
+        return recipe.replace(activation_bits=max(finest, recipe.activation_bits or 0)) if finest > MAX_TABLE_BITS else recipe
 
     def _broadcast(self, value: Ref, step: Step) -> Ref:
         """The operand as wide as the result."""

@@ -15,8 +15,9 @@ from degreequant.nn.rewriting.tails import width
 from degreequant.nn.rewriting.vocabulary import SOFTMAXES, describe
 from degreequant.nn.sites.channels import PRODUCTS
 from degreequant.nn.sites.parts import Part
+from degreequant.nn.sites.softmax import Groups, RowSoftmaxSite
 from degreequant.nn.sites.standardize import StandardizeSite, Standardizing
-from degreequant.nn.sites.within import Compared, ContractSite, Groups, LargestSite, Matrices, RowSoftmaxSite
+from degreequant.nn.sites.within import Compared, ContractSite, LargestSite, Matrices
 from degreequant.nn.tracing.plan import Step
 from degreequant.nn.tracing.references import Ref
 from degreequant.nn.tracing.standard import Standard, standardize
@@ -75,7 +76,7 @@ class WithinSteps:
 
     def _standardize(self, step: Step, of: _Standardized) -> None:
         tail = self._tail(of.x, step)
-        over, batch = of.standard.over, self._batch(of.batch, step)
+        over, batch = of.standard.over, self.values.batch(of.batch, step)
         if over != "row" and len(tail) != 1:
             raise PrepareError(f"{describe(step)} normalizes the nodes of a graph; expected features [nodes, channels]")
         x = self.emitter.stored_for(step, of.x)
@@ -90,14 +91,6 @@ class WithinSteps:
         options = Standardizing(of.standard, groups, centre)
         name = self.emitter.named(step, "standardize")
         self.emitter.site(step, Draft(name, StandardizeSite, (x, batch), rows, "all", options=options, parts=of.parts))
-
-    def _batch(self, batch: Ref | None, step: Step) -> Ref | None:
-        if batch is None:
-            return None
-        if self.values.kind(batch) != "input":
-            raise PrepareError(f"{describe(step)}: the graph of each node is computed inside the forward; expected an input of the model")
-        self.values.assign_role(batch, "batch", step)
-        return Ref(self.values.name(batch))
 
     def _as_called(self, step: Step) -> _Standardized:
         x, batch, centre, standard = step.args

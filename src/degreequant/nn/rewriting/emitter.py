@@ -16,7 +16,7 @@ from degreequant.nn.sites.parts import Part
 from degreequant.nn.sites.site import Site, SiteSpec
 from degreequant.nn.tracing.plan import CallNames, Step
 from degreequant.nn.tracing.references import Ref, references
-from degreequant.operations import Rows
+from degreequant.operations import Role, Rows
 from degreequant.quant.grid import GridKind
 from degreequant.recipe import Recipe
 
@@ -78,8 +78,8 @@ class Emitter:
         """A site for `step`, with what follows and may join."""
         recipe = draft.recipe or self.recipe_at(step)
         fusion = self.outlook.fusion(step, draft.joins, finishes=draft.finishes)
-        self.fused.update(fusion.skipped)
-        self.values.alias.update(dict.fromkeys(fusion.skipped, step.name))
+        self.fused.update(name for name, _ in fusion.stands)
+        self.values.alias.update(fusion.stands)
         if self.outlook.feeds_softmax(fusion.result):
             recipe = recipe.replace(activation_bits=LOGIT_BITS)
         elif self.outlook.feeds_table(fusion.result):
@@ -139,6 +139,7 @@ class Emitter:
         Raises:
             PrepareError: If the other mode's plan has another one there.
         """
+        args = self.values.renamed(args)
         if spec.rows == "graphs":
             spec = replace(spec, recipe=_at_least(spec.recipe, spec.recipe.readout_bits))
         elif spec.rows == "nodes":
@@ -172,6 +173,7 @@ class Emitter:
         if known:
             self.values.rows[step.name] = self.values.rows[known[0]]
             self.values.nodes[step.name] = self.values.nodes.get(known[0], "")
+            self.values.bits[step.name] = self.values.bits.get(known[0], 0)
 
     def append(self, step: Step, kind: ValueKind) -> None:
         """A step, whose result is of that kind."""
@@ -197,9 +199,10 @@ class Emitter:
     def quantized(self, value: Ref, reader: Step, recipe: Recipe) -> Ref:
         """An input, or what a skipped layer left, behind the site that quantizes it."""
         kind, rows, source = self.values.kind(value), self.rows(value), self.values.input_name(value)
-        step_name = f"{source}.quantized"
+        picked = self.values.name(value) in self.outlook.structure.picked
+        step_name = f"{self.values.name(value) if picked else source}.quantized"
         if kind == "input":
-            self.values.assign_role(value, "edge_features" if rows == "edges" else "features", reader)
+            self.values.assign_role(value, _FEATURES[rows], reader)
         if self.values.kinds.get(step_name) != "stored":
             step = Step(step_name, "site", self.values.name(value), where=reader.where)
             site_name = source if kind == "input" else step_name
@@ -221,6 +224,8 @@ def _at_least(recipe: Recipe, bits: int | None) -> Recipe:
         return recipe
     return recipe.replace(activation_bits=max(bits, recipe.activation_bits))
 
+
+_FEATURES: dict[Rows, Role] = {"nodes": "features", "edges": "edge_features", "graphs": "graph_features"}
 
 _NOT_STORED: dict[ValueKind, str] = {
     "end": "the result of a float epilogue",

@@ -10,7 +10,7 @@ from degreequant.nn.rewriting.affine import keeps_channels, parts_of
 from degreequant.nn.rewriting.registry import FUNCTIONS, LAYERS, Entry, altered
 from degreequant.nn.rewriting.rows import RowKinds
 from degreequant.nn.rewriting.structure import GATHERS, Structure
-from degreequant.nn.rewriting.vocabulary import SOFTMAXES, Meaning, activation, epilogue, meaning
+from degreequant.nn.rewriting.vocabulary import SOFTMAXES, Meaning, activation, epilogue, meaning, operand
 from degreequant.nn.sites.activation import Activation, activation_problem
 from degreequant.nn.sites.norm import NORMS
 from degreequant.nn.sites.parts import Part
@@ -31,13 +31,13 @@ class Fusion:
 
     Attributes:
         result: Name of the result of the last part.
-        skipped: Names of the results that are no steps of their own.
+        stands: What stands for each result that is no step of its own: the call, or what is left of it after a dropout.
         parts: Factors, addends and BatchNorms.
         activation: An activation.
     """
 
     result: str
-    skipped: tuple[str, ...] = ()
+    stands: tuple[tuple[str, str], ...] = ()
     parts: tuple[Part, ...] = ()
     activation: Activation | None = None
 
@@ -55,7 +55,7 @@ class Outlook:
 
     def meaning(self, step: Step) -> Meaning:
         """What a step does here: a sigmoid that is not the last step is an activation."""
-        what = meaning(step, self.model)
+        what = "dropout" if step.name in self.structure.picked else meaning(step, self.model)
         inside = what == "epilogue" and epilogue(step, self.model)[0] == "sigmoid" and not self.ends(step)
         return "activation" if inside else what
 
@@ -78,10 +78,12 @@ class Outlook:
             parts = self._joining(reader, found.result, joins)
             if parts is None:
                 break
-            found = Fusion(reader.name, (*found.skipped, reader.name), (*found.parts, *parts))
+            found = Fusion(reader.name, (*found.stands, (reader.name, step.name)), (*found.parts, *parts))
         found = found if found.parts else Fusion(step.name)  # a mere change of shape is left to whoever reads it
         act = self._activation_after(found.result)
-        return found if act is None else Fusion(act.name, (*found.skipped, act.name), found.parts, activation(act, self.model))
+        if act is None:
+            return found
+        return Fusion(act.name, (*found.stands, (act.name, operand(act).name)), found.parts, activation(act, self.model))
 
     def _joining(self, step: Step, name: str, joins: Joins) -> tuple[Part, ...] | None:
         """The parts that a step is, behind the result `name`, if it may join."""

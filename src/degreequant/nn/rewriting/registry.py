@@ -11,7 +11,7 @@ from torch import nn
 
 from degreequant.nn.sites.embedding import EmbeddingSite, embedding_problem
 from degreequant.nn.sites.finish import norm_problem
-from degreequant.nn.sites.gat import GATSite, gat_problem
+from degreequant.nn.sites.gat import Beside, GATSite, gat_problem
 from degreequant.nn.sites.gcn import GCNSite, gcn_problem
 from degreequant.nn.sites.gin import GINSite, gin_problem
 from degreequant.nn.sites.join import AddSite, ConcatSite
@@ -36,6 +36,7 @@ class Entry:
         joins: What else can join that of a particular layer.
         rows: What the rows of its result are; those of `x` by default.
         name: What the call of a function is called in the Program.
+        options: What the site needs to know of a layer and the arguments of its call.
         inner: Attribute with a module of the user's that the layer calls on its result, and that is quantized by itself.
     """
 
@@ -47,6 +48,7 @@ class Entry:
     joins: Callable[[Any], Literal["all", "scalars", "none"]] = lambda layer: "all"
     rows: Rows | None = None
     name: str = ""
+    options: Callable[[Any, tuple[Any, ...]], Any] = lambda layer, args: None
     inner: str = ""
 
 
@@ -58,6 +60,7 @@ _GAT = Entry(
     required=2,
     problem=gat_problem,
     joins=lambda layer: "all" if layer.res is None else "none",
+    options=Beside.of,
 )
 
 LAYERS: dict[type[nn.Module], Entry] = {

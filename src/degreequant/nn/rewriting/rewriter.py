@@ -10,6 +10,7 @@ from torch import nn
 from degreequant.errors import PrepareError
 from degreequant.nn.rewriting.arguments import GRAPH_ROLES, Arguments
 from degreequant.nn.rewriting.compose import Composer
+from degreequant.nn.rewriting.dropping import Dropping
 from degreequant.nn.rewriting.emitter import Draft, Emitter
 from degreequant.nn.rewriting.outlook import Fusion, Outlook
 from degreequant.nn.rewriting.registry import LAYERS, Entry, altered
@@ -51,6 +52,7 @@ class Rewriter:
         self.reads: list[Step] = []
         self.emitter = Emitter(sites, self.outlook, self.values, recipe)
         self.composer = Composer(self.emitter, Statics(plan, model))
+        self.dropping = Dropping(self.emitter, training=training)
         self.arguments = Arguments(self.values, self.outlook, self.emitter.stored)
 
     def rewrite(self) -> Plan:
@@ -72,7 +74,7 @@ class Rewriter:
         }
         for index, step in enumerate(self.plan.steps):
             self._check_overwritten(step, self.plan.steps[index + 1 :])
-            if step.name not in self.emitter.fused and not self.composer.take(step):
+            if step.name not in self.emitter.fused and not self.dropping.take(step) and not self.composer.take(step):
                 self._store_lazy(step.reads())
                 handlers[self.outlook.meaning(step)](step)
         self._store_lazy(list(references(self.plan.result)))
@@ -172,7 +174,8 @@ class Rewriter:
     def _site(self, step: Step, entry: Entry, recipe: Recipe, name: str) -> None:
         args, rows = self.arguments.of(step, entry, recipe)
         layer = self.model.get_submodule(step.target) if step.kind == "module" else None
-        self.emitter.site(step, Draft(name, entry.site, args, rows, entry.joins(layer), recipe=recipe, finishes=entry.finishes))
+        options = entry.options(layer, args)
+        self.emitter.site(step, Draft(name, entry.site, args, rows, entry.joins(layer), recipe, options, finishes=entry.finishes))
 
     def _activation(self, step: Step) -> None:
         source = operand(step)

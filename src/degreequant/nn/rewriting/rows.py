@@ -39,11 +39,13 @@ class RowKinds:
             self._read(step)
         for looped in structure.looped.values():
             self._agree(looped.attr.name, _EDGES)
+        self._graphs = self._roots_of_graphs(plan)
         self._names = self._named_sets(plan)
 
     def of(self, name: str) -> Rows | None:
-        """What the rows of a result are known to be, if they are edges."""
-        return "edges" if self._root(name) == self._root(_EDGES) else None
+        """What the rows of a result are known to be, if they are edges or graphs."""
+        root = self._root(name)
+        return "edges" if root == self._root(_EDGES) else "graphs" if root in self._graphs else None
 
     def nodes(self, name: str) -> str | None:
         """The set of nodes that a result has rows for; empty where there is but one, none where a result is not of the plan."""
@@ -67,6 +69,14 @@ class RowKinds:
                 root = self._root(item.name)
                 names[root] = names.get(root) or item.name
         return names if len(names) > 1 else {}
+
+    def _roots_of_graphs(self, plan: Plan) -> set[str]:
+        """What stands for rows that are graphs: those of readouts, and of what nodes pick by their graph, unless these are nodes too."""
+        pools = [step for step in plan.steps if step.target in POOLS]
+        of_nodes = {_anchor(edges, end) for edges in plan.edges for end in (SOURCES, TARGETS)}
+        of_nodes |= {name for step in pools for name in step.reads()} | {index for _, index in self._structure.spread.values()}
+        of_graphs = {step.name for step in pools} | {value for value, _ in self._structure.spread.values()}
+        return set(map(self._root, of_graphs)) - set(map(self._root, of_nodes))
 
     # -- who agrees
 
@@ -103,6 +113,10 @@ class RowKinds:
             self._of_changed_edges(step, counts)
         elif step.target in POOLS:
             self._agree(*names)
+            self._agree(step.name)
+        elif step.name in structure.spread:
+            self._agree(step.name, structure.spread[step.name][1])
+            self._agree(structure.spread[step.name][0])
         elif step.target is degree:
             self._agree(*map(self._at, ends), step.name, *counts)
         elif step.target is scatter and ends:

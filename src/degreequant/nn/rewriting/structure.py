@@ -13,6 +13,7 @@ from torch_geometric.utils import add_remaining_self_loops, add_self_loops, remo
 
 from degreequant.errors import PrepareError
 from degreequant.nn.tracing.plan import Plan, Step
+from degreequant.nn.tracing.recorded import DROPS
 from degreequant.nn.tracing.references import Ref
 from degreequant.nn.tracing.symbol import COUNTS, least
 from degreequant.operations import EdgeNorm
@@ -23,6 +24,12 @@ GATHERS = ("index_select", torch.index_select, torch._C._VariableFunctions.index
 """What picks rows, maybe."""
 
 _NORM = ("edge_index", "edge_weight", "num_nodes", "improved", "add_self_loops", "flow", "dtype")
+
+
+def picked_rows(step: Step) -> tuple[Ref, Ref] | None:
+    """The result that a step picks rows of, and that with the numbers of these rows; none for any other step."""
+    value, index = (step.args[0], step.args[-1]) if len(step.args) > 1 and step.target in GATHERS else (None, None)
+    return (value, index) if isinstance(value, Ref) and isinstance(index, Ref) else None
 
 
 @dataclass(frozen=True)
@@ -36,10 +43,11 @@ class Normed:
 
 @dataclass(frozen=True)
 class Looped:
-    """Features of edges after self loops were dropped or added: of the features `attr` of the edges as they are given, by `edges`, loops
-    of so many `nodes` filled with `fill`."""
+    """Features of edges after self loops were dropped or added: of the features `attr` of the edges `given`, by `edges`, loops of so many
+    `nodes` filled with `fill`."""
 
     attr: Ref
+    given: str
     edges: EdgeSet
     fill: Any
     nodes: Ref | None
@@ -58,6 +66,12 @@ class Structure:
         looped: Features of edges with other loops.
         masks: Edges of one relation: the input with the relation of each edge, and which one.
         heads: First rows of a result: the number of nodes that says how many.
+        spread: Rows of a result that an input of integers picks: of which result, and by which input.
+        integers: Inputs of integers.
+        drops: What a function that drops edges in training returns, and the edges that it is given.
+        kept_edges: Edges that such a function leaves: of which.
+        left: Which edges such a function leaves.
+        picked: Rows of edges that are left: of which result.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -70,14 +84,19 @@ class Structure:
         self.normed: dict[str, Normed] = {}
         self.looped: dict[str, Looped] = {}
         self.masks: dict[str, tuple[str, int]] = {}
+        self.spread: dict[str, tuple[str, str]] = {}
+        self.drops: dict[str, str] = {}
+        self.kept_edges: dict[str, str] = {}
+        self.left: set[str] = set()
+        self.picked: dict[str, str] = {}
         read = [step for step in plan.steps if plan.reads_argument(step)]
-        self._inputs = {item.name for item in (*plan.arguments, *read) if item.sort == "integers"}
+        self.integers = {item.name for item in (*plan.arguments, *read) if item.sort == "integers"}
         for step in plan.steps:
             self._read(step, plan)
 
     def has(self, name: str) -> bool:
         """Whether a result is none of the tensors that are stored."""
-        known = (self.static, self.edges, self.ends, self.counts, self.pairs, self.normed, self.looped, self.masks)
+        known = (self.static, self.edges, self.ends, self.counts, self.pairs, self.normed, self.looped, self.masks, self.drops, self.left)
         return any(name in names for names in known)
 
     def _read(self, step: Step, plan: Plan) -> None:
@@ -90,12 +109,22 @@ class Structure:
             self.heads[step.name] = count
         elif step.target in _PAIRS and first in self.edges:
             self.pairs[step.name] = self._pair(step, self.edges[first])
+        elif step.target in DROPS and first in self.edges:
+            self.drops[step.name] = first
+        elif first in self.drops and step.target is operator.getitem:
+            self._part_left(step.name, self.drops[first], step.args[1])
         elif first in self.pairs and step.target is operator.getitem:
             self._part(step.name, self.pairs[first], step.args[1])
         elif first in self.edges:
             self._of_edges(step, first)
-        elif step.target in _EQUALS and first in self._inputs and isinstance(step.args[1], int):
-            self.masks[step.name] = (first, step.args[1])
+        elif step.target in _EQUALS and first in self.integers and isinstance(step.args[1], int):
+            self.masks[step.name] = (self.given(first), step.args[1])
+        elif (picked := picked_rows(step)) and picked[1].name in self.left:
+            self.picked[step.name] = picked[0].name
+            if picked[0].name in self.integers:
+                self.integers.add(step.name)
+        elif picked and picked[1].name in self.integers and picked[0].name not in self.static:
+            self.spread[step.name] = (picked[0].name, picked[1].name)
         elif step.kind not in ("module", "site") and all(name in self.static for name in step.reads()):
             self.static.add(step.name)
 
@@ -124,8 +153,8 @@ class Structure:
             return changed, None
         before = self.looped.get(attr.name)
         nodes = given.get("num_nodes") if after != "drop" else None
-        looped = Looped(before.attr if before else attr, changed, given.get("fill_value", 1.0), nodes if isinstance(nodes, Ref) else None)
-        return changed, looped
+        source, of_edges = (before.attr, before.given) if before else (attr, given["edge_index"].name)
+        return changed, Looped(source, of_edges, changed, given.get("fill_value", 1.0), nodes if isinstance(nodes, Ref) else None)
 
     def _normed(self, step: Step, edges: EdgeSet) -> tuple[EdgeSet, Normed]:
         given = step.by_name(_NORM)
@@ -135,8 +164,25 @@ class Structure:
         if loops and given.get("num_nodes") is None:
             raise PrepareError("gcn_norm() is called without num_nodes, so nodes behind the last that an edge names get no loop")
         norm = EdgeNorm(True, loops, bool(given.get("improved", False)))
-        normed = Normed(edges.index, weight if isinstance(weight, Ref) else None, norm)
+        normed = Normed(given["edge_index"].name, weight if isinstance(weight, Ref) else None, norm)
         return replace(edges, loops="replace" if loops else "keep"), normed
+
+    def as_given(self, edges: str) -> bool:
+        """Whether edges are those of an input, dropped or not."""
+        return self.edges[edges] == EdgeSet(self.edges[edges].index)
+
+    def given(self, name: str) -> str:
+        """The result whose rows a result has, apart from dropping."""
+        return self.given(self.picked[name]) if name in self.picked else name
+
+    def _part_left(self, name: str, edges: str, index: Any) -> None:
+        if index == 0:
+            self._keep(name, edges)
+        elif index == 1:
+            self.left.add(name)
+
+    def _keep(self, name: str, edges: str) -> None:
+        self.edges[name], self.kept_edges[name] = self.edges[edges], edges
 
     def _part(self, name: str, pair: tuple[EdgeSet, Normed | Looped | None], index: Any) -> None:
         edges, other = pair
@@ -157,7 +203,9 @@ class Structure:
             self.edges[step.name] = replace(self.edges[name], flip=not self.edges[name].flip)
 
     def _of_relation(self, step: Step, name: str, mask: Any) -> None:
-        if not isinstance(mask, Ref) or mask.name not in self.masks or self.edges[name] != EdgeSet(name):
+        if isinstance(mask, Ref) and mask.name in self.left:
+            self._keep(step.name, name)
+        if not isinstance(mask, Ref) or mask.name not in self.masks or not self.as_given(name):
             return
         types, relation = self.masks[mask.name]
         self.edges[step.name] = replace(self.edges[name], types=types, relation=relation)

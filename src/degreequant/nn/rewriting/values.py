@@ -77,6 +77,19 @@ class Values:
         if known != role:
             raise PrepareError(f"{describe(step)} uses the input {name!r} as {role}, but it was used as {known} before")
 
+    def batch(self, value: Any, step: Step) -> Ref | None:
+        """The graph of each node, as `step` is given it: an input of the model, or None where all nodes are one graph.
+
+        Raises:
+            PrepareError: If it is something else.
+        """
+        if value is None:
+            return None
+        if self.kind(value) != "input":
+            raise PrepareError(f"{describe(step)}: the graph of each node is computed inside the forward; expected an input of the model")
+        self.assign_role(value, "batch", step)
+        return Ref(self.name(value))
+
     def ordered_roles(self) -> tuple[tuple[str, Role], ...]:
         """Name and role of each input that is used, in the order of the forward."""
         order = {name: index for index, name in enumerate(self.live)}

@@ -12,12 +12,13 @@ from degreequant.errors import PrepareError
 from degreequant.nn.rewriting.registry import FUNCTIONS
 from degreequant.nn.sites.activation import Activation, activation_name, functional
 from degreequant.nn.tracing.plan import Step
+from degreequant.nn.tracing.recorded import masked
 from degreequant.nn.tracing.references import Ref
 from degreequant.operations import Epilogue
 
 Meaning = Literal["layer", "function", "activation", "dropout", "epilogue", "attribute", "reshape", "cast", "unknown"]
 
-_DROPOUT = {F.dropout, torch.dropout}
+_DROPOUT = {F.dropout, F.dropout1d, torch.dropout, masked}
 _INPLACE: dict[object, tuple[str, ...]] = {F.dropout: ("input", "p", "training", "inplace")}
 _EPILOGUES: dict[object, Epilogue] = {
     F.log_softmax: "log_softmax",
@@ -67,7 +68,9 @@ def _meaning_of_module(module: nn.Module) -> Meaning:
         return "epilogue"
     if activation_name("module", None, module):
         return "activation"
-    if isinstance(module, nn.Dropout) or type(module) is nn.Identity:  # however a Dropout drops, in eval() it is the identity
+    if (
+        isinstance(module, nn.Dropout | nn.Dropout1d) or type(module) is nn.Identity
+    ):  # however a Dropout drops, in eval() it is the identity
         return "dropout"
     return "layer"
 
@@ -169,4 +172,5 @@ def drops_at_evaluation(step: Step) -> bool:
     """Whether a dropout that was traced in `eval()` would drop all the same (`F.dropout` called without `training`)."""
     if step.kind == "module":
         return False
-    return bool(step.kwargs.get("training", step.kwargs.get("train", step.args[2] if len(step.args) > 2 else True)))
+    place = 4 if step.target is masked else 2
+    return bool(step.kwargs.get("training", step.kwargs.get("train", step.args[place] if len(step.args) > place else True)))

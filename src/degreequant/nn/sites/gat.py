@@ -6,6 +6,7 @@ accumulator: LeakyReLU and softmax on codes, and the weighted sums; the division
 (docs/numerics.md, "attend").
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,9 @@ from degreequant.nn.sites.attention import (
 from degreequant.nn.sites.finish import Finish
 from degreequant.nn.sites.gcn import propagation_problem
 from degreequant.nn.sites.join import lower_add, sum_factors
-from degreequant.nn.sites.linear import float_weight, weight_integers
+from degreequant.nn.sites.linear import exact_linear, float_linear, lower_linear, weight_integers
 from degreequant.nn.sites.site import Context, Site, SiteSpec
-from degreequant.operations import AnyOperation, Attend, FloatAdd, FloatAttend, FloatLinear, Linear, Operation, Requantize
+from degreequant.operations import AnyOperation, Attend, FloatAdd, FloatAttend, Operation, Requantize
 from degreequant.packing import WeightCodes
 from degreequant.protect import edge_list
 from degreequant.quant import exact
@@ -48,6 +49,19 @@ LOOP_SPEC = TensorSpec(8)
 _ONE = fixedpoint.from_real(np.ones(1))
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What a call of a `GATConv` computes beside the attention among nodes: a residual, logits of edges."""
+
+    residual: bool = False
+    edges: bool = False
+
+    @classmethod
+    def of(cls, layer: Any, args: tuple[Any, ...]) -> "Beside":
+        """That of a call of `layer` with `args`, as `GATSite` takes them."""
+        return cls(layer.res is not None, layer.lin_edge is not None and args[2] is not None)
+
+
 class GATSite(Site):
     """One call of a `GATConv`. Beside the output it stores `NAME.lin`, `NAME.logits` and, where there are edge features,
     `NAME.edge_logits`; with `residual=True` the sums as `NAME.att` and the residual as `NAME.res`."""
@@ -55,13 +69,17 @@ class GATSite(Site):
     def __init__(self, spec: SiteSpec) -> None:
         super().__init__(spec)
         recipe = spec.recipe
-        self.weight, self.attention, self.edge_attention = (WeightQuantizer(recipe) for _ in range(3))
+        beside: Beside = spec.options or Beside()
+        self.weight, self.attention = WeightQuantizer(recipe), WeightQuantizer(recipe)
         self.features = ActivationQuantizer(f"{spec.name}.lin", "symmetric", recipe)
         self.logits = ActivationQuantizer(f"{spec.name}.logits", "symmetric", recipe.replace(activation_bits=LOGIT_BITS))
         self.finish = Finish(spec)
-        self.residual_weight = WeightQuantizer(recipe)
-        self.sums = ActivationQuantizer(f"{spec.name}.att", "affine", recipe)
-        self.residual = ActivationQuantizer(f"{spec.name}.res", "affine", recipe)
+        if beside.edges:
+            self.edge_attention = WeightQuantizer(recipe)
+        if beside.residual:
+            self.residual_weight = WeightQuantizer(recipe)
+            self.sums = ActivationQuantizer(f"{spec.name}.att", "affine", recipe)
+            self.residual = ActivationQuantizer(f"{spec.name}.res", "affine", recipe)
 
     # -- training
 
@@ -105,8 +123,8 @@ class GATSite(Site):
         """The output's codes."""
         x, edge_index, edge_attr, *_ = args
         layer = self.layer(context)
-        features = _linear(context, x, self._features(layer, x.grid), self.features.name, self.features.grid())
-        logits = _linear(context, features, self._logits(layer), self.logits.name, self.logits.grid())
+        features = exact_linear(context, x, self._features(layer, x.grid), self.features.name, self.features.grid())
+        logits = exact_linear(context, features, self._logits(layer), self.logits.name, self.logits.grid())
         edges = attention_edges(edge_list(edge_index), len(x.codes), layer.add_self_loops, context.graphs)
         edge_logits = self._exact_edge_logits(context, layer, edge_attr, edges, len(x.codes))
         table = exp_table(self.logits.grid().scale, 256 if edge_logits is None else 511)
@@ -115,7 +133,7 @@ class GATSite(Site):
             rule, target = self._rule(context, layer), self.finish.target()
             return self.finish.close(context, _finished(sums, row, rule, target, concat=layer.concat))
         a = context.keep(self.sums.name, _finished(sums, row, self._sums_rule(layer), self.sums.grid(), concat=layer.concat))
-        b = _linear(context, x, self._residual(layer, x.grid), self.residual.name, self.residual.grid())
+        b = exact_linear(context, x, self._residual(layer, x.grid), self.residual.name, self.residual.grid())
         target = self.finish.target()
         codes = exact.add(a, b, sum_factors(a.grid, b.grid, target), self._addend(context, layer), target)
         return self.finish.close(context, codes)
@@ -124,7 +142,7 @@ class GATSite(Site):
         if edge_attr is None or layer.lin_edge is None:
             return None
         integers = self._edge_integers(layer, edge_attr.grid)
-        logits = _linear(context, edge_attr, integers, f"{self.spec.name}.edge_logits", self.logits.grid()).codes
+        logits = exact_linear(context, edge_attr, integers, f"{self.spec.name}.edge_logits", self.logits.grid()).codes
         loops = None
         if edges.loops and layer.fill_value == "mean":
             total, count = mean_by_target(logits.long(), edges, nodes)
@@ -139,12 +157,12 @@ class GATSite(Site):
         """Linear operations for features and logits, and the attention; an addition with `residual=True`."""
         x, edge_index, edge_attr, *_ = args
         layer = self.layer(context)
-        features = _lower_linear(self.features.name, x, self._features(layer, x.grid), self.features.grid())
-        logits = _lower_linear(self.logits.name, features, self._logits(layer), self.logits.grid())
+        features = lower_linear(self.features.name, x, self._features(layer, x.grid), self.features.grid())
+        logits = lower_linear(self.logits.name, features, self._logits(layer), self.logits.grid())
         edge_logits = None
         if edge_attr is not None and layer.lin_edge is not None:
             integers = self._edge_integers(layer, edge_attr.grid)
-            edge_logits = _lower_linear(f"{self.spec.name}.edge_logits", edge_attr, integers, self.logits.grid())
+            edge_logits = lower_linear(f"{self.spec.name}.edge_logits", edge_attr, integers, self.logits.grid())
         first: list[AnyOperation] = [features, logits, *([edge_logits] if edge_logits else [])]
         loop_logits = None
         if edge_logits is not None and layer.add_self_loops and layer.fill_value != "mean":
@@ -161,7 +179,7 @@ class GATSite(Site):
         if layer.res is None:
             return [*first, *self.finish.lower(context, lambda name, grid: make(name, grid, self._rule(context, layer)))]
         sums = make(self.sums.name, self.sums.grid(), self._sums_rule(layer))
-        residual = _lower_linear(self.residual.name, x, self._residual(layer, x.grid), self.residual.grid())
+        residual = lower_linear(self.residual.name, x, self._residual(layer, x.grid), self.residual.grid())
         addend = self._addend(context, layer)
         return [
             *first,
@@ -174,12 +192,12 @@ class GATSite(Site):
         """Linear operations for features and logits, and the attention; an addition with `residual=True`."""
         x, edge_index, edge_attr, *_ = args
         layer = self.layer(context)
-        features = _float_linear(self.features.name, x, layer.lin.weight)
-        logits = _float_linear(self.logits.name, features, by_head(halves(layer), layer.heads))
+        features = float_linear(self.features.name, x, layer.lin.weight)
+        logits = float_linear(self.logits.name, features, by_head(halves(layer), layer.heads))
         edge_logits, loops = None, None
         if edge_attr is not None and layer.lin_edge is not None:
             weight = edge_weight(layer)
-            edge_logits = _float_linear(f"{self.spec.name}.edge_logits", edge_attr, weight)
+            edge_logits = float_linear(f"{self.spec.name}.edge_logits", edge_attr, weight)
             if layer.add_self_loops and layer.fill_value != "mean":
                 loops = exact.reals(float(layer.fill_value) * weight.sum(dim=1)).astype(np.float32)
         first: list[AnyOperation] = [features, logits, *([edge_logits] if edge_logits else [])]
@@ -192,8 +210,8 @@ class GATSite(Site):
                 *first,
                 *self.finish.lower_float(context, lambda name, relu: FloatAttend(name, features.name, *constants, *end, relu)),
             ]
-        sums = FloatAttend(self.sums.name, features.name, *constants)
-        residual = _float_linear(self.residual.name, x, layer.res.weight)
+        sums = FloatAttend(f"{self.spec.name}.att", features.name, *constants)
+        residual = float_linear(f"{self.spec.name}.res", x, layer.res.weight)
         _, bias = end
         finish = self.finish.lower_float(context, lambda name, relu: FloatAdd(name, sums.name, channels, residual.name, bias, relu))
         return [*first, sums, residual, *finish]
@@ -262,20 +280,6 @@ def gat_problem(layer: Any) -> str | None:
     ):
         return f"fill_value={layer.fill_value!r} is not supported; expected 'mean' or a number"
     return propagation_problem(layer, "add")
-
-
-def _float_linear(name: str, x: AnyOperation, weight: Tensor) -> FloatLinear:
-    return FloatLinear(name, x.name, len(weight), float_weight(weight), None)
-
-
-def _linear(context: Context, x: Codes, integers: tuple[WeightCodes, Requantize], name: str, grid: Grid) -> Codes:
-    weight, rule = integers
-    return context.keep(name, exact.requantize(exact.linear(x, weight), rule.multiplier, rule.addend, grid))
-
-
-def _lower_linear(name: str, x: Operation, integers: tuple[WeightCodes, Requantize], grid: Grid) -> Linear:
-    weight, rule = integers
-    return Linear(name, x.name, grid, len(weight.codes), weight, rule)
 
 
 def _finished(sums: Tensor, row: fixedpoint.Multiplier, rule: Requantize, grid: Grid, *, concat: bool) -> Codes:

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from degreequant.nn.sites.adjacency import WeighedEdges, integer_adjacency, neighbour_sum
 from degreequant.nn.sites.finish import Finish
-from degreequant.nn.sites.linear import float_weight, weight_integers
+from degreequant.nn.sites.linear import exact_linear, float_linear, lower_linear, weight_integers
 from degreequant.nn.sites.site import Context, Site, SiteSpec
-from degreequant.operations import Aggregate, AnyOperation, EdgeNorm, FloatAggregate, FloatLinear, Linear, Operation, Requantize
+from degreequant.operations import Aggregate, AnyOperation, EdgeNorm, FloatAggregate, Requantize
 from degreequant.packing import WeightCodes
 from degreequant.protect import edge_list
 from degreequant.quant import exact
@@ -48,9 +48,7 @@ class GCNSite(Site):
         """The output's codes."""
         x, edge_index, edge_weight = args
         layer = self.layer(context)
-        weight, to_features = self._features(layer, x.grid)
-        features = exact.requantize(exact.linear(x, weight), to_features.multiplier, to_features.addend, self.features.grid())
-        context.keep(self.features.name, features)
+        features = exact_linear(context, x, self._features(layer, x.grid), self.features.name, self.features.grid())
         edges = WeighedEdges.among(len(x.codes), edge_list(edge_index), edge_weight)
         adjacency = integer_adjacency(edges, edge_norm(layer), context.graphs)
         acc = exact.aggregate(adjacency.matrix, features)
@@ -60,8 +58,7 @@ class GCNSite(Site):
         """A linear operation and an aggregation."""
         x, edge_index, edge_weight = args
         layer = self.layer(context)
-        weight, to_features = self._features(layer, x.grid)
-        features: Operation = Linear(self.features.name, x.name, self.features.grid(), len(weight.codes), weight, to_features)
+        features = lower_linear(self.features.name, x, self._features(layer, x.grid), self.features.grid())
         rule, norm = self._rule(context, layer), edge_norm(layer)
         return [
             features,
@@ -76,8 +73,7 @@ class GCNSite(Site):
         x, edge_index, edge_weight = args
         layer = self.layer(context)
         scale, bias = self.finish.float_end(context, layer.bias, layer.out_channels)
-        weight = float_weight(layer.lin.weight, scale)
-        features = FloatLinear(self.features.name, x.name, len(weight), weight, None)
+        features = float_linear(self.features.name, x, layer.lin.weight, scale)
         edges = (edge_index, edge_weight, edge_norm(layer))
         return [
             features,

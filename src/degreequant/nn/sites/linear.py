@@ -76,3 +76,20 @@ def weight_integers(weight: Tensor, quantizer: WeightQuantizer, source: Grid) ->
     """The codes of a weight, and the unit of its sums over an input on `source`, one for each output."""
     scales = quantizer.scales(weight)
     return exact.weight_codes(weight, scales, quantizer.spec), source.scale * scales.cpu().numpy().astype(np.float64)
+
+
+def exact_linear(context: Context, x: Codes, integers: tuple[WeightCodes, Requantize], name: str, grid: Grid) -> Codes:
+    """The codes of a linear layer that a layer computes on its way, kept as `name`."""
+    weight, rule = integers
+    return context.keep(name, exact.requantize(exact.linear(x, weight), rule.multiplier, rule.addend, grid))
+
+
+def lower_linear(name: str, x: Operation, integers: tuple[WeightCodes, Requantize], grid: Grid) -> Linear:
+    """The operation of one."""
+    weight, rule = integers
+    return Linear(name, x.name, grid, len(weight.codes), weight, rule)
+
+
+def float_linear(name: str, x: AnyOperation, weight: Tensor, scale: FloatArray32 | None = None) -> FloatLinear:
+    """The operation of one in float, maybe with its outputs scaled."""
+    return FloatLinear(name, x.name, len(weight), float_weight(weight, scale), None)

@@ -1,4 +1,4 @@
-"""Message passing in parts: features gathered to edges, edges' features collected at nodes, softmax over a node's edges.
+"""Message passing in parts: features gathered to edges, edges' features collected at nodes.
 
 These serve every layer that has no site of its own: its `message`, `aggregate` and `update` are traced, and made of these and of what
 works row by row.
@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.utils import scatter, softmax
+from torch_geometric.utils import scatter
 
 from degreequant.coefficients import reciprocal
 from degreequant.nn.sites.adjacency import WeighedEdges, integer_adjacency, neighbour_sum
-from degreequant.nn.sites.attention import exp_table
 from degreequant.nn.sites.finish import Finish
 from degreequant.nn.sites.site import Context, Site, SiteSpec
-from degreequant.operations import Aggregate, AnyOperation, EdgeNorm, Gather, Head, Operation, Requantize, Scatter, Softmax
-from degreequant.operations.edges import WEIGHTS, Collect, EdgeSet
+from degreequant.operations import Aggregate, AnyOperation, EdgeNorm, Gather, Head, Operation, Requantize, Scatter
+from degreequant.operations.edges import Collect, EdgeSet
 from degreequant.operations.layout import End
 from degreequant.protect import edge_list
 from degreequant.quant import exact
@@ -196,43 +195,3 @@ class WeighedSumSite(Site):
 
     def _rule(self, context: Context, source: Grid, channels: int) -> Requantize:
         return self.finish.rule(context, np.array([source.scale]), None, channels)
-
-
-class SoftmaxSite(Site):
-    """The softmax of logits over the edges of each node; the logits have 8 bits."""
-
-    def __init__(self, spec: SiteSpec) -> None:
-        super().__init__(spec)
-        self.finish = Finish(spec)
-
-    def forward(self, context: Context, *args: Any) -> Tensor:
-        """`args` are the logits `[edges, heads]`, the edges `[2, edges]` and the number of nodes."""
-        logits, edge_index, nodes = args
-        return self.finish(context, softmax(logits, edge_list(edge_index)[self.spec.options.end], num_nodes=nodes))  # type: ignore[no-any-return]
-
-    def exact(self, context: Context, *args: Any) -> Codes:
-        """The codes of the edges' shares."""
-        logits, edge_index, nodes = args
-        index = edge_list(edge_index)[self.spec.options.end]
-        codes = logits.codes.long()
-        rows = index.unsqueeze(-1).expand_as(codes)
-        largest = codes.new_zeros(nodes, codes.shape[1]).scatter_reduce(0, rows, codes, "amax", include_self=False)
-        weight = torch.from_numpy(self._table(logits.grid).astype(np.int64)).to(codes.device)[largest[index] - codes]
-        total = weight.new_zeros(nodes, codes.shape[1]).index_add(0, index, weight)
-        share = reciprocal(total[index].cpu().numpy())
-        rule = self._rule(context, codes.shape[1])
-        return self.finish.exact(context, weight, rule, share)
-
-    def lower(self, context: Context, *args: Any) -> list[AnyOperation]:
-        """One softmax."""
-        logits, *_ = args
-        of: EdgeEnd = self.spec.options
-        rule, table = self._rule(context, logits.channels), self._table(logits.grid)
-        where = (of.edges, ENDS[of.end], table)
-        return self.finish.lower(context, lambda name, grid: Softmax(name, logits.name, grid, logits.channels, *where, rule))
-
-    def _table(self, grid: Grid) -> np.ndarray[Any, np.dtype[np.int16]]:
-        return exp_table(grid.scale, WEIGHTS)
-
-    def _rule(self, context: Context, channels: int) -> Requantize:
-        return self.finish.rule(context, np.ones(1), None, channels)

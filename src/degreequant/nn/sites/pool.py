@@ -1,4 +1,4 @@
-"""Readout: the rows of each graph summed, averaged, or their largest."""
+"""Between nodes and graphs: the rows of each graph summed, averaged, or their largest; and what a graph has, at its nodes."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from degreequant.coefficients import reciprocal
 from degreequant.memo import TensorMemo
 from degreequant.nn.sites.finish import Finish
 from degreequant.nn.sites.site import Context, Site, SiteSpec
-from degreequant.operations import AnyOperation, FloatPool, Operation, Pool, Reduce, Requantize
+from degreequant.operations import AnyOperation, Broadcast, FloatPool, Operation, Pool, Reduce, Requantize
 from degreequant.quant.exact import Codes
 from degreequant.scheme import Grid
 
@@ -32,12 +32,12 @@ class SumPoolSite(Site):
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` are `x` `[nodes, channels]` and `batch` `[nodes]` or None."""
         x, batch, _ = args
-        return self.finish(context, self.pool(x, batch, _size(batch, context.graphs)))  # type: ignore[no-any-return]
+        return self.finish(context, self.pool(x, batch, graph_count(batch, context.graphs)))  # type: ignore[no-any-return]
 
     def exact(self, context: Context, *args: Any) -> Codes:
         """The codes of the graphs."""
         x, batch, _ = args
-        graph, graphs = graphs_of(x, batch)
+        graph, graphs = graphs_of(x.codes, batch)
         centred = x.codes.long() - x.grid.zero_point
         acc = centred.new_zeros(graphs, centred.shape[1]).index_add(0, graph, centred)
         row = None
@@ -77,13 +77,13 @@ class MaxPoolSite(Site):
     def forward(self, context: Context, *args: Any) -> Tensor:
         """`args` are `x` `[nodes, channels]` and `batch` `[nodes]` or None."""
         x, batch, _ = args
-        pooled: Tensor = global_max_pool(x, batch, _size(batch, context.graphs))
+        pooled: Tensor = global_max_pool(x, batch, graph_count(batch, context.graphs))
         return context.keep(self.spec.name, pooled)
 
     def exact(self, context: Context, *args: Any) -> Codes:
         """The codes of the graphs, on the grid of `x`."""
         x, batch, _ = args
-        graph, graphs = graphs_of(x, batch)
+        graph, graphs = graphs_of(x.codes, batch)
         rows = graph.unsqueeze(-1).expand_as(x.codes)
         empty = x.codes.new_full((graphs, x.codes.shape[1]), x.grid.zero_point)
         return context.keep(self.spec.name, Codes(empty.scatter_reduce(0, rows, x.codes, "amax", include_self=False), x.grid))
@@ -100,20 +100,44 @@ class MaxPoolSite(Site):
         return [FloatPool(self.spec.name, x.name, x.channels, batch, "max")]
 
 
+class BroadcastSite(Site):
+    """What a graph has, at each of its nodes. The codes are those of the graphs, so nothing is quantized."""
+
+    keeps_grid = True
+    keeps_width = True
+
+    def forward(self, context: Context, *args: Any) -> Tensor:
+        """`args` are `x` `[graphs, channels]` and `batch` `[nodes]`."""
+        x, batch = args
+        spread: Tensor = x.index_select(0, batch)
+        return context.keep(self.spec.name, spread)
+
+    def exact(self, context: Context, *args: Any) -> Codes:
+        """The codes at the nodes."""
+        x, batch = args
+        return context.keep(self.spec.name, Codes(x.codes.index_select(0, batch), x.grid))
+
+    def lower(self, context: Context, *args: Any) -> list[AnyOperation]:
+        """One operation."""
+        x, batch = args
+        spread: Operation = Broadcast(self.spec.name, x.name, x.grid, x.channels, batch)
+        return [spread]
+
+
 def note_size(batch: Tensor, graphs: int, memo: TensorMemo) -> None:
     """Tells the sites of a model how many graphs there are, where that is known: so no readout has to ask the device."""
     memo.get("size", (batch,), lambda: graphs)
 
 
-def _size(batch: Tensor | None, memo: TensorMemo) -> int | None:
+def graph_count(batch: Tensor | None, memo: TensorMemo) -> int | None:
     """The number of graphs, as PyG counts them; a device is asked once for each `batch`."""
     if batch is None or not batch.numel() or torch.compiler.is_compiling():
         return None
     return memo.get("size", (batch,), lambda: int(batch.max()) + 1)
 
 
-def graphs_of(x: Codes, batch: Tensor | None) -> tuple[Tensor, int]:
-    """The graph of each node, and the number of graphs, as PyG counts them."""
+def graphs_of(x: Tensor, batch: Tensor | None) -> tuple[Tensor, int]:
+    """The graph of each row of `x`, and the number of graphs, as PyG counts them."""
     if batch is None:
-        return torch.zeros(x.codes.shape[0], dtype=torch.long, device=x.codes.device), 1
+        return torch.zeros(len(x), dtype=torch.long, device=x.device), 1
     return batch, int(batch.max()) + 1 if batch.numel() else 0

@@ -46,7 +46,7 @@ class Context:
     protected: Mapping[str, Tensor] = field(default_factory=dict)
     stored: dict[str, Any] | None = None
     exact: bool = False
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
 
     def keep(self, name: str, value: T) -> T:
         """`value`, noted as what is stored under `name`."""

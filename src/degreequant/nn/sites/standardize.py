@@ -57,7 +57,9 @@ class StandardizeSite(Site):
         """The result's codes."""
         x, batch = args
         values, scaling = x.codes.long() - x.grid.zero_point, self._scaling(context, x.grid)
-        count, total, squares = self._of_rows(values) if self.of.standard.over == "row" else self._of_graphs(values, *graphs_of(x, batch))
+        count, total, squares = (
+            self._of_rows(values) if self.of.standard.over == "row" else self._of_graphs(values, *graphs_of(x.codes, batch))
+        )
         scale = multiplier(count.cpu().numpy(), total.cpu().numpy(), squares.cpu().numpy(), scaling)
         centre = torch.from_numpy(scaling.centre.astype(np.int64)).to(values.device)
         acc = count * (values << CENTRE_BITS) - centre * total

@@ -1,18 +1,14 @@
-"""Channels of one row brought together: matrix products of two stored tensors, shares of a softmax, the largest of some."""
+"""Channels of one row brought together: matrix products of two stored tensors, the largest of some."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from degreequant.coefficients import reciprocal
-from degreequant.nn.sites.attention import exp_table
 from degreequant.nn.sites.finish import Finish
 from degreequant.nn.sites.site import Context, Site, SiteSpec
-from degreequant.operations import AnyOperation, Contract, Largest, Operation, Requantize, RowSoftmax
-from degreequant.operations.edges import WEIGHTS
+from degreequant.operations import AnyOperation, Contract, Largest, Operation, Requantize
 from degreequant.quant.exact import Codes
 from degreequant.scheme import Grid
 
@@ -66,47 +62,6 @@ class ContractSite(Site):
 def in_groups(x: Tensor, groups: int) -> Tensor:
     """`x` `[rows, channels]` as `[rows, groups, channels of each]`."""
     return x.view(len(x), groups, x.shape[1] // groups)
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Channels that lie together, so many times."""
-
-    count: int
-
-
-class RowSoftmaxSite(Site):
-    """The softmax of logits over groups of channels; the logits have 8 bits."""
-
-    keeps_width = True
-
-    def __init__(self, spec: SiteSpec) -> None:
-        super().__init__(spec)
-        self.groups: int = spec.options.count
-        self.finish = Finish(spec)
-
-    def forward(self, context: Context, *args: Any) -> Tensor:
-        """`args` are the logits `[rows, channels]`."""
-        (logits,) = args
-        return self.finish(context, torch.softmax(in_groups(logits, self.groups), -1).view_as(logits))  # type: ignore[no-any-return]
-
-    def exact(self, context: Context, *args: Any) -> Codes:
-        """The codes of the shares."""
-        (logits,) = args
-        codes = in_groups(logits.codes.long(), self.groups)
-        table = torch.from_numpy(exp_table(logits.grid.scale, WEIGHTS).astype(np.int64)).to(codes.device)
-        weight = table[codes.amax(-1, keepdim=True) - codes]
-        share = reciprocal(weight.sum(-1, keepdim=True).expand_as(weight).reshape(logits.codes.shape).cpu().numpy())
-        return self.finish.exact(context, weight.reshape(logits.codes.shape), self._rule(context, logits.codes.shape[1]), share)
-
-    def lower(self, context: Context, *args: Operation) -> list[AnyOperation]:
-        """One softmax."""
-        (logits,) = args
-        how = (self.groups, exp_table(logits.grid.scale, WEIGHTS), self._rule(context, logits.channels))
-        return self.finish.lower(context, lambda name, grid: RowSoftmax(name, logits.name, grid, logits.channels, *how))
-
-    def _rule(self, context: Context, channels: int) -> Requantize:
-        return self.finish.rule(context, np.ones(1), None, channels)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_poo
 from torch_geometric.utils import scatter
 
 from degreequant.nn.tracing.plan import Plan, Step
-from degreequant.nn.tracing.references import Ref, references
+from degreequant.nn.tracing.recorded import one_graph
+from degreequant.nn.tracing.references import Ref, references, resolve
 
 _READOUTS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("sum", "add"), global_add_pool),
@@ -21,6 +22,7 @@ _READOUTS: dict[str, Callable[..., Any]] = {
 def in_one_form(plan: Plan) -> Plan:
     """The plan with a `scatter` by an input of integers, the graph of each node, as the readout that it is; and with a sum of the channels
     at its end, which leaves a vector, as one that keeps the channel, and a squeeze."""
+    plan = _of_one_graph(plan)
     integers = {item.name for item in (*plan.arguments, *filter(plan.reads_argument, plan.steps)) if item.sort == "integers"}
     steps: list[Step] = []
     for step in plan.steps:
@@ -34,10 +36,20 @@ def in_one_form(plan: Plan) -> Plan:
     return replace(plan, steps=tuple(steps))
 
 
+def _of_one_graph(plan: Plan) -> Plan:
+    """The plan in which who is told that all rows are one graph is told of no graphs."""
+    alone = {step.name for step in plan.steps if step.target is one_graph}
+    if not alone:
+        return plan
+    known = {name: None if name in alone else Ref(name) for step in plan.steps for name in step.reads()}
+    told = (replace(step, args=resolve(step.args, known), kwargs=resolve(dict(step.kwargs), known)) for step in plan.steps)
+    return replace(plan, steps=tuple(step for step in told if step.name not in alone))
+
+
 def _readout(step: Step, integers: set[str]) -> Step | None:
     given = step.by_name(("src", "index", "dim", "dim_size", "reduce"))
     index, pool = given["index"], _READOUTS.get(given.get("reduce", "sum"))
-    by_graph = isinstance(index, Ref) and index.name in integers and given.get("dim_size") is None
+    by_graph = (index is None or (isinstance(index, Ref) and index.name in integers)) and given.get("dim_size") is None
     rows = given.get("dim", 0) == 0 or (given["dim"] == -2 and len(step.tail or ()) == 1)
     return replace(step, target=pool, args=(given["src"], index), kwargs={}) if pool and by_graph and rows else None
 

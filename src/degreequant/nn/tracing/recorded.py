@@ -4,21 +4,36 @@ import builtins
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import signature
 from types import CodeType, FunctionType
 from typing import Any
 
-from torch import fx, nn
+import torch
+from torch import Tensor, fx, nn
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
-from torch_geometric.utils import add_remaining_self_loops, add_self_loops, degree, remove_self_loops, scatter, softmax
+from torch_geometric.utils import (
+    add_remaining_self_loops,
+    add_self_loops,
+    degree,
+    dropout_edge,
+    dropout_node,
+    mask_feature,
+    remove_self_loops,
+    scatter,
+    softmax,
+)
 
 from degreequant.errors import PrepareError
 from degreequant.nn.tracing.symbol import Count, Symbol
 
 POOLS: tuple[Callable[..., Any], ...] = (global_add_pool, global_mean_pool, global_max_pool)
 LOOPS: tuple[Callable[..., Any], ...] = (add_remaining_self_loops, add_self_loops, remove_self_loops)
-RECORDED: tuple[Callable[..., Any], ...] = (*POOLS, *LOOPS, gcn_norm, degree, scatter, softmax)
+DROPS: tuple[Callable[..., Any], ...] = (dropout_edge, dropout_node)
+"""What drops edges in training, and returns those that are left, which they are, and maybe more."""
+
+RECORDED: tuple[Callable[..., Any], ...] = (*POOLS, *LOOPS, *DROPS, mask_feature, gcn_norm, degree, scatter, softmax)
 
 _ORIGINALS = tuple(
     FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
@@ -50,8 +65,15 @@ def functions_as_steps() -> Iterator[None]:
             function.__defaults__ = defaults
 
 
+def one_graph(x: Tensor) -> Tensor:
+    """The graph of each row of `x`, where all are one."""
+    return x.new_zeros(len(x), dtype=torch.long)
+
+
 def _unchecked(aggregation: nn.Module, x: Any, index: Any = None, ptr: Any = None, dim_size: Any = None, dim: int = -2, **more: Any) -> Any:
     """The call of an aggregation without PyG's look at the largest index, which a trace does not have."""
+    if index is None and ptr is None and isinstance(x, fx.Proxy):
+        index = x.tracer.create_proxy("call_function", one_graph, (x,), {})
     return nn.Module.__call__(aggregation, x, index=index, ptr=ptr, dim_size=dim_size, dim=dim, **more)
 
 
@@ -79,19 +101,30 @@ def record(index: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The call of a recorded function: a step where it is called with symbols, else what it computes."""
     symbol = next((value for value in (*args, *kwargs.values()) if isinstance(value, fx.Proxy)), None)
     if symbol is not None:
+        if RECORDED[index] is mask_feature:
+            if signature(_ORIGINALS[index]).bind(*args, **kwargs).arguments.get("fill_value", 0) != 0:
+                raise PrepareError("mask_feature() puts another value than 0 in the place of features; prepare takes fill_value=0")
+            return symbol.tracer.create_proxy("call_function", masked, args, kwargs), None
         made = symbol.tracer.create_proxy("call_function", RECORDED[index], args, kwargs)
-        if RECORDED[index] not in LOOPS:
-            return made
-        parts = range(1 if _attributes(args, kwargs) is None else 2)
-        found = [symbol.tracer.create_proxy("call_function", operator.getitem, (made, part), {}) for part in parts]
-        return found[0], found[1] if len(found) == 2 else None
+        parts = _parts(RECORDED[index], args, kwargs)
+        found = [symbol.tracer.create_proxy("call_function", operator.getitem, (made, part), {}) for part in range(parts)]
+        return (found[0], None) if parts == 1 else tuple(found) or made
     if RECORDED[index] in POOLS and not any(isinstance(value, Symbol) for value in args):
         values = [value for value in (*args, *kwargs.values()) if hasattr(value, "shape")]
         if not values:
             raise PrepareError(f"{RECORDED[index].__name__}() is called on something that the forward does not compute from its arguments")
+    if RECORDED[index] in (*DROPS, mask_feature):  # of an example nothing is dropped
+        args, kwargs = (), {**signature(_ORIGINALS[index]).bind(*args, **kwargs).arguments, "training": False}
     return _ORIGINALS[index](*args, **kwargs)
 
 
-def _attributes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What a function of `LOOPS` is given beside the edges."""
-    return args[1] if len(args) > 1 else kwargs.get("edge_attr")
+def masked(x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """PyG's `mask_feature`, without the mask."""
+    return mask_feature(x, *args, **kwargs)[0]
+
+
+def _parts(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    """How many results a function returns side by side, but for those that are None; 0 where it returns one alone."""
+    if function in LOOPS:
+        return 1 if (args[1] if len(args) > 1 else kwargs.get("edge_attr")) is None else 2
+    return {dropout_edge: 2, dropout_node: 3}.get(function, 0)

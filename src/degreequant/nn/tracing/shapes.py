@@ -20,10 +20,11 @@ _LINEAR = (nn.Linear, torch_geometric.nn.Linear)
 _OF_EDGES = ("edge_weight", "edge_attr", "edge_type")
 
 
-def example_of_argument(name: str, given: Given | None) -> tuple[Tensor | None, bool]:
-    """The example of a forward's argument, and whether its width is a guess; none for an argument that is no tensor."""
-    if given is not None:
-        return _like(argument_of(name), *given), False
+def example_of_argument(name: str, shapes: Mapping[str, Given]) -> tuple[Tensor | None, bool]:
+    """The example of a forward's argument, of those that are given in `shapes`, and whether its width is a guess; none for an argument that
+    is no tensor."""
+    if name in shapes:
+        return _like(name, shapes), False
     if name in ("edge_index", "adj_t"):
         return _edges(), False
     if name == "edge_weight":
@@ -113,8 +114,20 @@ def _edges() -> Tensor:
     return torch.arange(EDGES).remainder(NODES).repeat(2, 1).roll(1, 1)
 
 
-def _like(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    if len(shape) == 2 and shape[0] == 2 and not dtype.is_floating_point:
+def _like(name: str, shapes: Mapping[str, Given]) -> Tensor:
+    shape, dtype = shapes[name]
+    if _holds_edges(shape, dtype):
         return _edges()
-    rows = EDGES if name.startswith(_OF_EDGES) else NODES
+    rows = EDGES if _is_of_edges(name, shapes) else NODES
     return torch.zeros((rows, *shape[1:]), dtype=dtype) if shape else torch.zeros((), dtype=dtype)
+
+
+def _holds_edges(shape: tuple[int, ...], dtype: torch.dtype) -> bool:
+    return len(shape) == 2 and shape[0] == 2 and not dtype.is_floating_point
+
+
+def _is_of_edges(name: str, shapes: Mapping[str, Given]) -> bool:
+    """Whether an argument has a row for each edge, by its name; or by its rows, where not all have as many."""
+    rows = {other: shape[0] for other, (shape, dtype) in shapes.items() if shape and not _holds_edges(shape, dtype)}
+    edges = {shape[1] for shape, dtype in shapes.values() if _holds_edges(shape, dtype)}
+    return argument_of(name).startswith(_OF_EDGES) or (len(set(rows.values())) > 1 and rows.get(name) in edges)

@@ -17,6 +17,7 @@ import torch
 import torch_geometric
 from torch import fx, nn
 from torch_geometric.nn import MessagePassing
+from torch_geometric.nn.aggr import Aggregation
 
 from degreequant.errors import PrepareError
 from degreequant.nesting import rebuilt
@@ -110,7 +111,7 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if self._whole(module_qualified_name, m, self._on_pair):
-            return is_leaf(m)
+            return is_leaf(m) or isinstance(m, Aggregation)
         if not isinstance(m, MessagePassing):
             return is_leaf(m) and type(m) not in LOWERINGS
         if module_qualified_name not in self._opened:
@@ -195,7 +196,7 @@ class _Tracer(fx.Tracer):
         if name in self._form.counts:
             made.node.meta[EXAMPLE] = NODES
             return Count(made.node, self)
-        made.node.meta[EXAMPLE], made.node.meta[GUESSED] = example_of_argument(name, self._form.shapes.get(name))
+        made.node.meta[EXAMPLE], made.node.meta[GUESSED] = example_of_argument(name, self._form.shapes)
         return made
 
 

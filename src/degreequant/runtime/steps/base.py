@@ -54,6 +54,17 @@ class BatchSlot:
 
 
 @dataclass(frozen=True)
+class BroadcastSlot:
+    """The graph of each node."""
+
+    grouping: Grouping
+
+    def of(self, call: Call) -> native.Edges:
+        """See `Call.broadcast`."""
+        return call.broadcast(self.grouping)
+
+
+@dataclass(frozen=True)
 class HeadSlot:
     """The first nodes of a set, as many as the set `head` has."""
 
@@ -92,7 +103,7 @@ class PlanBuilder:
         for entry in self.program.inputs:
             if entry.role in ROWS:
                 space = self.nodes(entry.sets[0]) if ROWS[entry.role] == "nodes" else self.plan.space()
-                add = self.plan.features if entry.role in ("features", "edge_features") else self.plan.categories
+                add = self.plan.features if entry.role.endswith("features") else self.plan.categories
                 self.inputs[entry.name] = add(space, entry.channels or 0)
 
     def nodes(self, of: str) -> int:
@@ -143,14 +154,23 @@ class PlanBuilder:
     def batch(self, name: str | None, of: str, *, mean: bool) -> int:
         """The nodes that `of` has rows for, by graph; with `mean` a sum of them is divided by their number."""
         nodes = self._layout[of].nodes
-        if name not in self._graphs:
-            self._graphs[name] = self.plan.space()
-        return self._slot(BatchSlot(Grouping(name, nodes), mean), self._graphs[name], self.nodes(nodes))
+        return self._slot(BatchSlot(Grouping(name, nodes), mean), self._of_graphs(name), self.nodes(nodes))
+
+    def broadcast(self, name: str | None, of: str) -> int:
+        """What gives the nodes that `of` has rows for what their graph has."""
+        nodes = self._layout[of].nodes
+        return self._slot(BroadcastSlot(Grouping(name, nodes)), self.nodes(nodes), self._of_graphs(name))
 
     def head(self, of: str, head: str) -> int:
         """The first nodes that `of` has rows for, as many as the set `head` has."""
         nodes = self._layout[of].nodes
         return self._slot(HeadSlot(nodes, head), self.nodes(head), self.nodes(nodes))
+
+    def _of_graphs(self, batch: str | None) -> int:
+        """The rows of what has one for each graph."""
+        if batch not in self._graphs:
+            self._graphs[batch] = self.plan.space()
+        return self._graphs[batch]
 
     def _at(self, edge_index: str, end: End, *, flip: bool = False) -> int:
         return self.nodes(self._layout.end(edge_index, end, flip=flip).nodes)

@@ -1,6 +1,6 @@
 """The steps that follow the graph."""
 
-from degreequant.operations import Aggregate, Attend, Head, Pool
+from degreequant.operations import Aggregate, Attend, Broadcast, Head, NodeSoftmax, Pool
 from degreequant.runtime.forms import IntegerSum
 from degreequant.runtime.steps.base import PlanBuilder, attended_edges, loops_of, requantize
 
@@ -22,6 +22,17 @@ def pool(builder: PlanBuilder, operation: Pool) -> int:
         return builder.plan.maximum(x, nodes)
     rule = requantize(operation.requantize, operation.grid)
     return builder.plan.aggregate(x, nodes, 0, 0, rule, operation.grid.spec.code_type)
+
+
+def broadcast(builder: PlanBuilder, operation: Broadcast) -> int:
+    """Rows of graphs at their nodes."""
+    return builder.plan.gather(builder.codes(operation.input), builder.broadcast(operation.batch, operation.name))
+
+
+def node_softmax(builder: PlanBuilder, operation: NodeSoftmax) -> int:
+    """The shares of each graph's nodes."""
+    nodes, rule = builder.batch(operation.batch, operation.input, mean=False), requantize(operation.requantize, operation.grid)
+    return builder.plan.edge_softmax(builder.codes(operation.input), nodes, operation.table, rule, operation.grid.spec.code_type)
 
 
 def head(builder: PlanBuilder, operation: Head) -> int:
