@@ -62,6 +62,7 @@ FORMS: dict[str, Form] = {
 OF_MESSAGES = ("PyG edge_index", "PyG EdgeIndex")
 """Those that write the messages of all edges into memory."""
 
+
 def room_of_messages(work: Workload) -> float:
     """GiB that these need, roughly. A GCN and a GAT send what they have transformed, a GIN what it is given."""
     case = work.case
