@@ -46,12 +46,15 @@ def remove(path: str | PathLike[str]) -> None:
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, in the words of the operating system where it has some.
+    """What went wrong, in one line: in the words of the operating system where it has some; the error's kind where it says nothing.
 
     >>> reason(FileNotFoundError(2, "No such file or directory", "model.dq"))
     'No such file or directory'
+    >>> reason(ValueError("bad header\\nat byte 3")), reason(EOFError())
+    ('bad header', 'EOFError')
     """
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+    words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return next(iter(words.splitlines()), type(error).__name__)
 
 
 def _prefix(target: Path) -> str:

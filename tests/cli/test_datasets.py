@@ -87,7 +87,7 @@ def test_own_images_are_trained_on(capsys, photos, tmp_path):
     entry = find(file)
     assert (entry.statistics.graphs, entry.statistics.classes, entry.trained_like) == (24, 2, "cifar10")
     assert run(["train", "--dataset", file, "--arch", "gin", "--epochs", "1", "--out", str(tmp_path / "runs")]) == 0
-    assert f"degree-quant-int8 on {entry.name}, 1 seeds: test accuracy" in capsys.readouterr().out
+    assert f"degree-quant-int8 on {entry.name}, 1 seed: test accuracy" in capsys.readouterr().out
     (row,) = record.read(tmp_path / "runs" / "results.jsonl")
     assert (row["dataset"], row["architecture"]) == (entry.name, "superpixel-gin")
 

@@ -13,6 +13,7 @@ from degreequant.cli.train import _summary
 from degreequant.data import find, load
 from degreequant.experiments import record, sweep
 from degreequant.experiments.protocol import protocol
+from degreequant.report.figures import rounded
 from degreequant.train.checkpoint import load_checkpoint
 
 
@@ -45,7 +46,7 @@ def test_rows_checkpoints_and_programs(folder, capsys):
     out = capsys.readouterr().out
     rows = record.read("runs/results.jsonl")
     mean = 50 * (rows[0]["test_accuracy"] + rows[1]["test_accuracy"])
-    assert f"degree-quant-int4 on digits, 2 seeds: test accuracy {mean:.1f} ± " in out
+    assert f"degree-quant-int4 on digits, 2 seeds: test accuracy {rounded(mean, 1)} ± " in out
     stems = [f"digits-gcn-degree-quant-int4-2epochs-seed{seed}" for seed in range(2)]
     assert sorted(os.listdir("runs")) == sorted(["results.jsonl", *(f"{s}.dq" for s in stems), *(f"{s}.safetensors" for s in stems)])
     assert f"runs ({stems[1]}.safetensors ...)" in out
@@ -59,7 +60,7 @@ def test_rows_checkpoints_and_programs(folder, capsys):
 
 def test_calibrated_without_training(capsys):
     assert train("--method", "ptq", "--bits", "8", "--ranges", "mse", "--out", "runs") == 0
-    assert "ptq-int8-mse on digits, 1 seeds: test accuracy" in capsys.readouterr().out
+    assert "ptq-int8-mse on digits, 1 seed: test accuracy" in capsys.readouterr().out
     plain, calibrated = record.read("runs/results.jsonl")
     assert (plain["method"], calibrated["method"], calibrated["start"]) == ("fp32", "ptq-int8-mse", "calibrated")
     stem = "runs/digits-gcn-ptq-int8-mse-2epochs-seed0"
@@ -146,7 +147,10 @@ def test_many_graphs_are_tested_on_one_fold_after_the_other(capsys):
 
 
 def test_a_summary_of_numbers():
-    assert _summary([{"test_mae": 0.4}, {"test_mae": 0.5}]) == "mean absolute error 0.450 ± 0.050"
+    """The sample's spread, as everywhere; none of one run; a mean that ends in 5 is rounded up."""
+    assert _summary([{"test_mae": 0.4}, {"test_mae": 0.5}]) == "mean absolute error 0.450 ± 0.071"
+    assert _summary([{"test_accuracy": 0.829}, {"test_accuracy": 0.83}]) == "accuracy 83.0 ± 0.1"
+    assert _summary([{"test_accuracy": 0.829}]) == "accuracy 82.9"
 
 
 def test_devices(capsys, monkeypatch):

@@ -100,6 +100,27 @@ def test_what_is_no_file(tmp_path):
         record.append(tmp_path / "file" / "results.jsonl", {})
 
 
+FIGURES = {"val_accuracy": 0.5, "test_accuracy": 0.5}
+
+
+def test_all_rows_of_a_folder_by_their_keys(tmp_path):
+    rows = [{"key": "a", **FIGURES}, {"key": "b", "val_mae": 1, "test_mae": 2.0}, {"key": "c", "figure": "by-size"}]
+    for number, row in enumerate(rows):
+        record.append(tmp_path / f"{number}.jsonl", row)
+        record.append(tmp_path / f"{number}.jsonl", {"step_ms": 3})
+    assert record.read_all(tmp_path) == {row["key"]: row for row in rows}
+    assert record.read_all(tmp_path / "missing") == {}
+
+
+@pytest.mark.parametrize("wrong", [{"test_accuracy": None}, {"val_accuracy": "0.5"}, {"test_accuracy": True}])
+def test_a_run_without_its_figures_is_told_with_its_line(path, wrong):
+    record.append(path, {"key": "a", **FIGURES})
+    record.append(path, {"key": "b", **FIGURES, **wrong})
+    text = f"{path}, line 2: the row of a run without its figures; expected the numbers val_accuracy and test_accuracy or"
+    with pytest.raises(DatasetError, match=re.escape(text)):
+        record.read_all(path.parent)
+
+
 def test_the_environment_is_said():
     row = record.environment()
     assert json.loads(json.dumps(row)) == row

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 
 import pytest
 
@@ -10,10 +11,13 @@ from degreequant.experiments import reproduce as module
 from degreequant.experiments.experiment import Experiment
 from degreequant.experiments.record import read_all
 from degreequant.experiments.reproduce import Listener, Means, missing, reproduce, select
+from degreequant.experiments.sweep import checkpoint_path
 from degreequant.experiments.table import Cell, table
+from degreequant.experiments.workers import Died, Workers
 from degreequant.recipe import Recipe
 from degreequant.train.settings import Settings
 
+FIGURES = {"val_accuracy": 0.5, "test_accuracy": 0.5}
 SHORT = Settings(epochs=2)
 FLOAT = Experiment("digits", "gcn", "fp32", Recipe.fp32(), 0, settings=SHORT)
 QAT = [Experiment("digits", "gcn", "qat-int4", Recipe.qat(4, ranges=ranges), 0, settings=SHORT) for ranges in ("minmax", "ema")]
@@ -56,7 +60,7 @@ def test_fewer_seeds(ran, tmp_path):
 
 def test_what_there_is_is_not_run_again(ran, tmp_path):
     keys = [run.key for run in CELLS[0].runs(FLOAT, 2)]
-    (tmp_path / "any-name.jsonl").write_text("".join(json.dumps({"key": key}) + "\n" for key in keys))
+    (tmp_path / "any-name.jsonl").write_text("".join(json.dumps({"key": key, **FIGURES}) + "\n" for key in keys))
     reproduce(CELLS[:1], Means(tmp_path))
     assert ran == []
 
@@ -64,9 +68,76 @@ def test_what_there_is_is_not_run_again(ran, tmp_path):
 def test_a_failed_run_is_told_at_the_end(ran, tmp_path, monkeypatch):
     attempt = module.attempt
     monkeypatch.setattr(module, "attempt", lambda run, *rest: TrainingError("diverged") if run.seed == 0 else attempt(run, *rest))
-    with pytest.raises(ExperimentError, match="1 runs failed, the first with: diverged"):
+    with pytest.raises(ExperimentError, match="a run failed; digits gcn fp32 seed 0: diverged; what has finished is kept"):
         reproduce(CELLS[:1], Means(tmp_path))
     assert ran == [("fp32", "minmax", 1)]
+
+
+def test_a_killed_process_fails_its_run_alone(ran, tmp_path, monkeypatch):
+    def execute(self, work, jobs):
+        yield jobs[0], Died(-signal.SIGKILL)
+        yield from ((job, module.attempt(job, None, None)) for job in jobs[1:])
+
+    monkeypatch.setattr(Workers, "execute", execute)
+    text = r"a run failed; digits gcn fp32 seed 0: its process was killed \(SIGKILL\), .* memory runs out; .* the same call goes on"
+    with pytest.raises(ExperimentError, match=text):
+        reproduce(CELLS[:1], Means(tmp_path, jobs=2))
+    assert ran == [("fp32", "minmax", 1)]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("DefaultCPUAllocator: can't allocate memory: 1 bytes\nstack"), MemoryError()])
+def test_a_run_that_lacks_memory_has_failed(tmp_path, monkeypatch, error):
+    def complete(*arguments):
+        raise error
+
+    monkeypatch.setattr(module, "complete", complete)
+    found = module.attempt(FLOAT, Means(tmp_path))
+    assert isinstance(found, ExperimentError)
+    assert str(found) == f"out of memory ({str(error).split(chr(10))[0] or 'MemoryError'})"
+
+
+def test_a_mistake_of_ours_is_no_failed_run(tmp_path, monkeypatch):
+    def complete(*arguments):
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(module, "complete", complete)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        module.attempt(FLOAT, Means(tmp_path))
+
+
+STARTED = [dataclasses.replace(QAT[1], method=f"qat-int{bits}", recipe=Recipe.qat(bits), start="fp32") for bits in (4, 8)]
+
+
+@pytest.fixture
+def started(ran, monkeypatch):
+    """Seed of each float run whose weights were kept."""
+    found = []
+
+    def attempt_start(run, means, progress):
+        path = checkpoint_path(module.results_path(means.results, run), run)
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        found.append(run.seed)
+        return {"key": run.key, **FIGURES}
+
+    monkeypatch.setattr(module, "attempt_start", attempt_start)
+    return found
+
+
+def test_float_runs_that_others_start_from_come_first_and_once(ran, started, tmp_path):
+    """Two runs that start from the same are not left to train it at once; the float cell's own run of that seed is the same run."""
+    cells = [dataclasses.replace(CELLS[1], candidates=(run,), seeds=1) for run in STARTED]
+    reproduce([*cells, dataclasses.replace(CELLS[0], seeds=1)], Means(tmp_path))
+    assert started == [0]
+    assert [method for method, *_ in ran] == ["qat-int4", "qat-int8"]
+
+
+def test_what_starts_from_a_failed_run_is_not_tried(ran, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "attempt_start", lambda run, *rest: TrainingError("diverged"))
+    cells = [dataclasses.replace(CELLS[1], candidates=(run,), seeds=1) for run in STARTED]
+    with pytest.raises(ExperimentError, match="a run failed; digits gcn fp32 seed 0: diverged"):
+        reproduce(cells, Means(tmp_path))
+    assert ran == []
 
 
 def test_missing(ran):

@@ -1,18 +1,19 @@
 """`degreequant reproduce`: runs what a table of the paper lacks, and prints it with the published figures beside ours."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from degreequant.cli.result_table import cell_entry, outlook_text, print_cells
+
 if TYPE_CHECKING:
-    from degreequant.experiments.choice import Figure, Result
     from degreequant.experiments.experiment import Experiment
     from degreequant.experiments.record import Row
-    from degreequant.experiments.reproduce import Listener
-    from degreequant.experiments.table import Cell, Table, Target
+    from degreequant.experiments.reproduce import Listener, Means
+    from degreequant.experiments.table import Cell
 
 
 def reproduce(
@@ -34,63 +35,106 @@ def reproduce(
 
     Example: degreequant reproduce main --cells 'cora/*/degree-quant-*' --seeds 10 --jobs 2
     """
-    from degreequant.cli.device import check_device
-    from degreequant.cli.files import output_folder
+    from degreequant.cli.pictures import Wish, reproduce_picture
     from degreequant.cli.screen import print_json
-    from degreequant.experiments import record
     from degreequant.experiments.pictures import PICTURES
     from degreequant.experiments.reproduce import Means, select
-    from degreequant.experiments.reproduce import reproduce as run_cells
     from degreequant.experiments.table import table
 
+    running = {"--jobs": jobs > 1, "--device": device != "cpu", "--threads": threads, "--seeds": seeds}
     if not name:
-        _list_tables(json)
+        _refuse({"--cells": cells, "--show": show, **running}, "the list of the tables")
+        _list_tables(results, json)
         return
     if name in PICTURES:
-        _measure(name, results)
+        _refuse({"--cells": cells, **running}, f"{name}, a picture")
+        reproduce_picture(name, Wish(results, show, json))
         return
     wanted = table(name)
     chosen = select(wanted, cells or ())
-    if not show:
-        check_device(device)
-        with _progress(chosen) as listener:
-            run_cells(chosen, Means(output_folder(results), device, jobs, threads), seeds, listener)
-    rows = record.read_all(results)
+    if show:
+        _refuse(running, "--show, which runs nothing")
+    elif chosen:
+        _run(chosen, Means(results, device, jobs, threads), seeds, quiet=json)
+    rows = _rows(results, chosen)
     if json:
-        print_json([_entry(cell, rows) for cell in chosen])
+        print_json([cell_entry(cell, rows) for cell in chosen])
         return
-    _print_table(wanted, chosen, rows)
+    print_cells(wanted, chosen, rows)
+    if show and chosen:
+        _say_outlook(chosen, rows, results)
 
 
-def _list_tables(json: bool) -> None:
-    from degreequant.cli.screen import print_json, say
+def _refuse(given: Mapping[str, object], where: str) -> None:
+    """Options that are given but mean nothing here."""
+    from degreequant.errors import ExperimentError
+
+    wrong = [option for option, value in given.items() if value]
+    if wrong:
+        raise ExperimentError(f"{', '.join(wrong)} {'does' if len(wrong) == 1 else 'do'} not go with {where}; leave it out")
+
+
+def _run(cells: "Sequence[Cell]", means: "Means", seeds: int | None, quiet: bool) -> None:
+    """Says what is needed, and runs it."""
+    from degreequant.cli.device import check_device
+    from degreequant.cli.files import output_folder
+    from degreequant.experiments.record import read_all
+    from degreequant.experiments.reproduce import reproduce as run_cells
+
+    check_device(means.device)
+    rows = read_all(output_folder(means.results))
+    if not quiet:
+        _say_outlook(cells, rows, means.results, seeds, means.jobs)
+    with _progress() as listener:
+        run_cells(cells, means, seeds, listener)
+
+
+def _rows(results: Path, cells: "Sequence[Cell]") -> "dict[str, Row]":
+    """All there are, and at least one if there are cells to be shown."""
+    from degreequant.errors import ExperimentError
+    from degreequant.experiments.record import read_all
+
+    rows = read_all(results)
+    if cells and not rows:
+        raise ExperimentError(f"{results}: no result rows; expected a folder with .jsonl files that `degreequant reproduce` wrote")
+    return rows
+
+
+def _say_outlook(cells: "Sequence[Cell]", rows: "dict[str, Row]", results: Path, seeds: int | None = None, jobs: int = 1) -> None:
+    from degreequant.cli.screen import say
+    from degreequant.experiments.outlook import outlook
+
+    say(outlook_text(outlook(cells, rows, results, seeds), jobs), style="dim")
+
+
+def _list_tables(results: Path, json: bool) -> None:
+    from dataclasses import asdict
+
+    from degreequant.cli import screen
+    from degreequant.experiments.outlook import outlook
     from degreequant.experiments.pictures import TITLES
+    from degreequant.experiments.record import read_all
     from degreequant.experiments.table import NAMES, table
 
-    entries = [{"name": name, "title": table(name).title, "cells": len(table(name).cells)} for name in NAMES]
-    entries += [{"name": name, "title": f"{title} (picture)", "cells": 0} for name, title in TITLES.items()]
+    rows = read_all(results)
+    tables = [table(name) for name in NAMES]
+    found = {of.name: outlook(of.cells, rows, results) for of in tables}
     if json:
-        print_json(entries)
+        entries = [{"name": of.name, "title": of.title, "cells": len(of.cells), "runs": asdict(found[of.name])} for of in tables]
+        screen.print_json(entries + [{"name": name, "title": title, "cells": 0, "runs": None} for name, title in TITLES.items()])
         return
-    for entry in entries:
-        say(f"{entry['name']:14s} {entry['cells']:3d} cells  {entry['title']}")
-
-
-def _measure(name: str, results: Path) -> None:
-    from degreequant.cli.files import output_folder
-    from degreequant.cli.screen import say
-    from degreequant.experiments.pictures import FILE, measure_picture
-
-    for row in measure_picture(name, output_folder(results)):
-        say(f"{row['key']}: measured")
-    say(f"rows in {results / FILE}; degreequant report draws them", style="dim")
+    for of in tables:
+        runs = f" ({outlook_text(found[of.name])})" if of.cells else ""
+        screen.say(f"{of.name:14s} {len(of.cells):3d} cells  {of.title}{runs}")
+    for name, title in TITLES.items():
+        screen.say(f"{name:14s} picture    {title}")
 
 
 @contextmanager
-def _progress(cells: "Sequence[Cell]") -> "Iterator[Listener]":
+def _progress() -> "Iterator[Listener]":
     """Bars for the runs, and for the epochs of the one that is going on."""
     from degreequant.cli.screen import progress_bars
-    from degreequant.experiments.reproduce import Listener
+    from degreequant.experiments.reproduce import Listener, run_name
 
     with progress_bars() as bars:
         runs = bars.add_task("runs", total=0)
@@ -100,7 +144,7 @@ def _progress(cells: "Sequence[Cell]") -> "Iterator[Listener]":
             bars.update(runs, total=bars.tasks[0].completed + count)
 
         def started(run: "Experiment") -> None:
-            bars.update(runs, description=f"{run.dataset} {run.architecture} {run.method} seed {run.seed}")
+            bars.update(runs, description=run_name(run))
             bars.reset(steps, total=run.settings.epochs, visible=True)
 
         yield Listener(
@@ -109,47 +153,3 @@ def _progress(cells: "Sequence[Cell]") -> "Iterator[Listener]":
             lambda epoch, loss: bars.update(steps, completed=epoch, description=f"val loss {loss:.3f}"),
             lambda row: bars.advance(runs),
         )
-
-
-def _entry(cell: "Cell", rows: "dict[str, Row]") -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from degreequant.experiments.choice import result
-
-    found = result(cell, rows)
-    ours = (
-        None
-        if found is None
-        else {"metric": cell.metric, **asdict(found.test), "finished": found.finished, "recipe": found.chosen.recipe.to_dict()}
-    )
-    return {"cell": cell.name, "seeds": cell.seeds, "ours": ours, "published": None if cell.target is None else asdict(cell.target)}
-
-
-def _print_table(wanted: "Table", chosen: "Sequence[Cell]", rows: "dict[str, Row]") -> None:
-    from degreequant.cli.screen import say, show, table
-    from degreequant.experiments.choice import result
-
-    cells = {(cell.dataset, cell.arch, cell.method): cell for cell in chosen}
-    for dataset in dict.fromkeys(cell.dataset for cell in chosen):
-        archs = list(dict.fromkeys(cell.arch for cell in chosen if cell.dataset == dataset))
-        body = []
-        for method, title in wanted.methods.items():
-            line = [cells.get((dataset, arch, method)) for arch in archs]
-            if any(line):
-                body.append([title, *("" if cell is None else _text(cell, result(cell, rows)) for cell in line)])
-        headings = {"": "left", **{arch.upper(): "right" for arch in archs}}
-        show(table(f"{wanted.title}: {dataset}, ours above the published", headings, body))
-    if wanted.header:
-        show(table(wanted.title, dict.fromkeys(wanted.header, "left"), [list(row) for row in wanted.rows]))
-    say("* recalled, not read. n/m: only n of m runs are there, the figure is not final.", style="dim")
-
-
-def _text(cell: "Cell", found: "Result | None") -> str:
-    """Our figure, and the published one below it."""
-    ours = "-" if found is None else _figure(found.test, cell) + ("" if found.finished else f" {found.test.runs}/{cell.seeds}")
-    return ours + ("" if cell.target is None else f"\n{_figure(cell.target, cell)}{'*' if cell.target.recalled else ''}")
-
-
-def _figure(figure: "Figure | Target", cell: "Cell") -> str:
-    digits = 1 if cell.metric == "accuracy" else 3
-    return f"{figure.mean:.{digits}f}" + ("" if figure.spread is None else f" ± {figure.spread:.{digits}f}")

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean, pstdev
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,13 +47,14 @@ def train(
     check_device(device)
     recipe, label = _method(method, bits, ranges, estimator)
     entry = find(dataset)
-    experiments, stem = _experiments(entry, arch, label, recipe, epochs, seeds)
+    first = _experiment(entry, arch, label, recipe, epochs)
+    experiments, stem = [replace(first, seed=seed, fold=seed % entry.folds) for seed in range(seeds)], _stems(entry, arch, first)
     results = output_folder(out) / "results.jsonl"
     rows = _run(experiments, entry, results, lambda outcome: _keep(out / stem(outcome.row), outcome), device)
     if json:
         print_json(rows)
         return
-    say(f"{label} on {entry.name}, {len(rows)} seeds: test {_summary(rows)}")
+    say(f"{label} on {entry.name}, {len(rows)} seed{'s' if len(rows) > 1 else ''}: test {_summary(rows)}")
     say(f"rows in {results}, checkpoints and programs in {out} ({stem(rows[-1])}.safetensors ...)", style="dim")
 
 
@@ -67,21 +67,23 @@ def _method(method: str, bits: int | None, ranges: str | None, estimator: str | 
     return recipe, "-".join(part for part in (method, width, ranges, estimator) if part)
 
 
-def _experiments(
-    entry: "Dataset", arch: str, label: str, recipe: "Recipe", epochs: int | None, seeds: int
-) -> "tuple[list[Experiment], Callable[[Row], str]]":
-    """One for each seed; and what names the files of a row: all that was chosen on the command line, so that no two runs share one."""
+def _experiment(entry: "Dataset", arch: str, label: str, recipe: "Recipe", epochs: int | None) -> "Experiment":
+    """The run with seed 0."""
     from degreequant.experiments.experiment import Experiment
     from degreequant.experiments.protocol import protocol
 
     usual = protocol(entry, arch)
     settings = usual.settings if epochs is None else replace(usual.settings, epochs=epochs)
-    length = f"-{epochs}epochs" if settings != usual.settings else ""
     first = Experiment(entry.name, usual.architecture, label, usual.recipe(recipe), 0, usual.hidden_channels, usual.dropout, settings)
-    if label.startswith("ptq"):
-        first = replace(first, start="calibrated")
-    experiments = [replace(first, seed=seed, fold=seed % entry.folds) for seed in range(seeds)]
-    return experiments, lambda row: f"{row['dataset']}-{row['architecture']}-{row['method']}{length}-seed{row['seed']}"
+    return replace(first, start="calibrated") if label.startswith("ptq") else first
+
+
+def _stems(entry: "Dataset", arch: str, first: "Experiment") -> "Callable[[Row], str]":
+    """What names the files of a row: all that was chosen on the command line, so that no two runs share one."""
+    from degreequant.experiments.protocol import protocol
+
+    length = "" if first.settings == protocol(entry, arch).settings else f"-{first.settings.epochs}epochs"
+    return lambda row: f"{row['dataset']}-{row['architecture']}-{row['method']}{length}-seed{row['seed']}"
 
 
 def _run(
@@ -106,11 +108,12 @@ def _run(
 
 def _summary(rows: "list[Row]") -> str:
     """Mean and spread over the seeds."""
+    from degreequant.experiments.choice import Figure
+    from degreequant.report.figures import written
+
     if "test_accuracy" in rows[0]:
-        accuracy = [100 * row["test_accuracy"] for row in rows]
-        return f"accuracy {mean(accuracy):.1f} ± {pstdev(accuracy):.1f}"
-    error = [row["test_mae"] for row in rows]
-    return f"mean absolute error {mean(error):.3f} ± {pstdev(error):.3f}"
+        return f"accuracy {written(Figure.of([100 * row['test_accuracy'] for row in rows]), 'accuracy')}"
+    return f"mean absolute error {written(Figure.of([row['test_mae'] for row in rows]), 'mae')}"
 
 
 def _keep(stem: Path, outcome: "Outcome") -> None:

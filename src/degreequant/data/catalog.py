@@ -205,7 +205,7 @@ def _tudataset(title: tudataset.Name, statistics: Statistics, published: Means) 
 def _superpixels(title: superpixels.Name, statistics: Statistics, published: Means) -> Dataset:
     return Dataset(
         name=title.lower(),
-        title=title,
+        title="CIFAR-10" if title == "CIFAR10" else title,
         task="graph classification",
         statistics=statistics,
         published=published,

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from os import PathLike
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from degreequant.errors import DatasetError
+
+METRICS = ("accuracy", "mae")
 
 PACKAGES = ("degreequant", "numpy", "torch", "torch-geometric")
 
@@ -40,7 +43,26 @@ def read(path: str | PathLike[str]) -> list[Row]:
     Raises:
         DatasetError: If the file cannot be read, or any other line is not a JSON object.
     """
-    rows: list[Row] = []
+    return [row for _, row in _numbered(path)]
+
+
+def read_all(folder: str | PathLike[str]) -> dict[str, Row]:
+    """The rows of runs and of pictures in all `.jsonl` files of a folder, by their keys; none if there is no folder.
+
+    Raises:
+        DatasetError: If a file cannot be read or is something else, or a run has no figures.
+    """
+    rows = {}
+    for path in sorted(Path(folder).glob("*.jsonl")):
+        for number, row in _numbered(path):
+            if "key" in row:
+                _check(row, path, number)
+                rows[row["key"]] = row
+    return rows
+
+
+def _numbered(path: str | PathLike[str]) -> Iterator[tuple[int, Row]]:
+    """The rows of a file, each with the number of its line."""
     try:
         lines = _content(Path(path)).split(b"\n")
     except OSError as error:
@@ -48,19 +70,21 @@ def read(path: str | PathLike[str]) -> list[Row]:
     for number, line in enumerate(lines, start=1):
         row = _row(line)
         if row is not None:
-            rows.append(row)
+            yield number, row
         elif line.strip() and number < len(lines):
             raise DatasetError(f"{path}, line {number}: not a result row; expected one JSON object a line")
-    return rows
 
 
-def read_all(folder: str | PathLike[str]) -> dict[str, Row]:
-    """The rows of runs in all `.jsonl` files of a folder, by the keys of their experiments; none if there is no folder.
+def _check(row: Row, path: Path, number: int) -> None:
+    """That a run has the figures of its metric on validation and test, where it is not a picture's row."""
+    if "figure" in row or any(all(_is_number(row.get(f"{part}_{metric}")) for part in ("val", "test")) for metric in METRICS):
+        return
+    expected = " or ".join(f"val_{metric} and test_{metric}" for metric in METRICS)
+    raise DatasetError(f"{path}, line {number}: the row of a run without its figures; expected the numbers {expected}")
 
-    Raises:
-        DatasetError: If a file cannot be read, or is something else.
-    """
-    return {row["key"]: row for path in sorted(Path(folder).glob("*.jsonl")) for row in read(path) if "key" in row}
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def environment() -> Row:

@@ -1,13 +1,11 @@
 """Runs the cells of a table: data set by data set, first what chooses among candidates, then all seeds of those chosen."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import lru_cache, partial
 from itertools import groupby
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +18,23 @@ from degreequant.experiments.choice import choose
 from degreequant.experiments.experiment import Experiment
 from degreequant.experiments.record import Row, read_all
 from degreequant.experiments.run import Way
-from degreequant.experiments.sweep import complete
+from degreequant.experiments.sweep import checkpoint_path, complete, keep_float
 from degreequant.experiments.table import Cell, Table
+from degreequant.experiments.workers import Died, Workers
+from degreequant.files import reason
 from degreequant.train.loop import Progress
 from degreequant.train.task import ranked
 
 Rows = dict[str, Row]
 """Rows by the keys of their experiments."""
+
+Attempted = Row | DegreeQuantError
+"""The row of a run, or why there is none."""
+
+Failed = dict[Experiment, DegreeQuantError]
+
+Execute = Callable[[Callable[..., Attempted], list[Experiment]], Iterator[tuple[Experiment, Attempted]]]
+"""Carries runs out by `attempt` or `attempt_start`, and gives what comes of each."""
 
 
 @dataclass(frozen=True)
@@ -93,27 +101,46 @@ def missing(cell: Cell, rows: Mapping[str, Row], seeds: int) -> list[Experiment]
 def reproduce(cells: Sequence[Cell], means: Means, seeds: int | None = None, listener: Listener | None = None) -> None:
     """Runs what the cells lack; at most `seeds` runs of each. Rows are written as runs finish; what is killed goes on with the next call.
 
+    Float runs that others start from come before these: two of them may start from the same.
+
     Raises:
         ExperimentError: When all others are done, if runs have failed.
     """
     listener = listener or Listener()
-    rows, failed = read_all(means.results), {}
+    rows = read_all(means.results)
+    failed: Failed = {}
     with _executor(means, listener) as execute:
         for _, group in groupby(cells, key=lambda cell: cell.dataset):
             wanted = [(cell, min(cell.seeds, seeds or cell.seeds)) for cell in group]
-            while todo := {run.key: run for cell, count in wanted for run in missing(cell, rows, count) if run.key not in failed}:
-                listener.planned(len(todo))
-                for key, result in execute(list(todo.values())):
+            while todo := {run.key: run for cell, count in wanted for run in missing(cell, rows, count) if _possible(run, failed)}:
+                starts = unkept_starts(todo.values(), means.results)
+                work, runs = (attempt_start, starts) if starts else (attempt, list(todo.values()))
+                listener.planned(len(runs))
+                for run, result in execute(work, runs):
                     if isinstance(result, DegreeQuantError):
-                        failed[key] = result
+                        failed[run] = result
                     else:
-                        rows[key] = result
+                        rows[run.key] = result
                         listener.finished(result)
     if failed:
-        raise ExperimentError(f"{len(failed)} runs failed, the first with: {next(iter(failed.values()))}")
+        first, error = next(iter(failed.items()))
+        count = "a run" if len(failed) == 1 else f"{len(failed)} runs"
+        raise ExperimentError(f"{count} failed; {run_name(first)}: {error}; what has finished is kept, the same call goes on")
 
 
-Execute = Callable[[list[Experiment]], Iterator[tuple[str, Row | DegreeQuantError]]]
+def run_name(run: Experiment) -> str:
+    """What a run is called where people read of it."""
+    return f"{run.dataset} {run.architecture} {run.method} seed {run.seed}"
+
+
+def _possible(run: Experiment, failed: Failed) -> bool:
+    return run not in failed and (run.start == "scratch" or run.float_start not in failed)
+
+
+def unkept_starts(runs: Iterable[Experiment], folder: Path) -> list[Experiment]:
+    """The float runs that these start from and that have left no weights yet."""
+    starts = dict.fromkeys(run.float_start for run in runs if run.start != "scratch")
+    return [start for start in starts if not checkpoint_path(results_path(folder, start), start).exists()]
 
 
 @contextmanager
@@ -121,35 +148,52 @@ def _executor(means: Means, listener: Listener) -> Iterator[Execute]:
     if means.jobs == 1:
         yield partial(_in_turn, means, listener)
         return
-    # Not forked: torch's threads do not survive a fork.
-    with ProcessPoolExecutor(means.jobs, mp_context=get_context("spawn")) as pool:
-        try:
-            yield partial(_at_once, pool, means)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with Workers[Experiment, Attempted](means.jobs) as workers:
+        yield partial(_at_once, workers, means)
 
 
-def _in_turn(means: Means, listener: Listener, runs: list[Experiment]) -> Iterator[tuple[str, Row | DegreeQuantError]]:
+def _in_turn(
+    means: Means, listener: Listener, work: Callable[..., Attempted], runs: list[Experiment]
+) -> Iterator[tuple[Experiment, Attempted]]:
     for run in runs:
         listener.started(run)
-        yield run.key, attempt(run, means, listener.epoch)
+        yield run, work(run, means, listener.epoch)
 
 
-def _at_once(pool: ProcessPoolExecutor, means: Means, runs: list[Experiment]) -> Iterator[tuple[str, Row | DegreeQuantError]]:
-    futures = {pool.submit(attempt, run, means): run.key for run in runs}
-    for future in as_completed(futures):
-        yield futures[future], future.result()
+def _at_once(
+    workers: Workers[Experiment, Attempted], means: Means, work: Callable[..., Attempted], runs: list[Experiment]
+) -> Iterator[tuple[Experiment, Attempted]]:
+    for run, result in workers.execute(partial(work, means=means), runs):
+        yield run, ExperimentError(str(result)) if isinstance(result, Died) else result
 
 
-def attempt(experiment: Experiment, means: Means, progress: Progress | None = None) -> Row | DegreeQuantError:
+def attempt(experiment: Experiment, means: Means, progress: Progress | None = None) -> Attempted:
     """The row of a run, written to the results, or why there is none."""
+    return _attempt(complete, experiment, means, progress)
+
+
+def attempt_start(experiment: Experiment, means: Means, progress: Progress | None = None) -> Attempted:
+    """The same of a float run whose weights are kept for others to start from."""
+    return _attempt(keep_float, experiment, means, progress)
+
+
+def _attempt(make: Callable[..., Row], experiment: Experiment, means: Means, progress: Progress | None) -> Attempted:
     if means.threads is not None:
         torch.set_num_threads(means.threads)
     try:
-        return complete(experiment, _data(experiment.dataset), results_path(means.results, experiment), Way(progress, device=means.device))
+        return make(experiment, _data(experiment.dataset), results_path(means.results, experiment), Way(progress, device=means.device))
     except DegreeQuantError as error:
         return error
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        return ExperimentError(f"out of memory ({reason(error)})")
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Torch has no type of its own for memory that the CPU lacks."""
+    text = str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text or "not enough memory" in text
 
 
 def results_path(folder: Path, experiment: Experiment) -> Path:

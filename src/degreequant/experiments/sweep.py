@@ -56,15 +56,26 @@ def state_path(results: str | PathLike[str], experiment: Experiment) -> Path:
     return Path(results).parent / name.replace("/", "-").replace(" ", "-")
 
 
+def keep_float(experiment: Experiment, data: Data | GraphSet, results: str | PathLike[str], way: Way) -> Row:
+    """Trains a float run and keeps its weights beside the results, where others find them; its row is written if it is new."""
+    state, path = state_path(results, experiment), checkpoint_path(results, experiment)
+    outcome = run(experiment, data, Way(way.progress, Resume(state, run=experiment.key), way.device))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(path, outcome.model, outcome.architecture)
+    if experiment.key not in {row.get("key") for row in record.read(results)}:
+        record.append(results, outcome.row)
+    remove(state)
+    return outcome.row
+
+
+def checkpoint_path(results: str | PathLike[str], experiment: Experiment) -> Path:
+    """Where the weights of a float run are kept, if others start from it."""
+    return Path(results).parent / "checkpoints" / f"{experiment.key}.safetensors"
+
+
 def _float_weights(experiment: Experiment, data: Data | GraphSet, results: str | PathLike[str], way: Way) -> Weights:
-    """The weights that a float run ends with, from the checkpoint beside the results, or trained now; its row is written if it is new."""
-    path = Path(results).parent / "checkpoints" / f"{experiment.key}.safetensors"
+    """The weights that a float run ends with, kept or trained now."""
+    path = checkpoint_path(results, experiment)
     if not path.exists():
-        state = state_path(results, experiment)
-        outcome = run(experiment, data, Way(way.progress, Resume(state, run=experiment.key), way.device))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(path, outcome.model, outcome.architecture)
-        if experiment.key not in {row.get("key") for row in record.read(results)}:
-            record.append(results, outcome.row)
-        remove(state)
+        keep_float(experiment, data, results, way)
     return load_checkpoint(path)[0].state_dict()

@@ -5,7 +5,7 @@ from typing import Any
 
 from degreequant.experiments.record import Row
 from degreequant.report.charts import axes, picture
-from degreequant.report.figures import NAMES
+from degreequant.report.figures import dataset_title
 from degreequant.report.html import Html, element, paragraph
 
 ABOUT = (
@@ -43,7 +43,7 @@ def _charts(dataset: str, rows: list[Row]) -> Html:
             (variance, "Variance after aggregation"),
             (gradient, "Error of the gradient"),
         ):
-            panel.set(title=title, xlabel=f"in-degree ({NAMES.get(dataset, dataset)})", xscale="log", yscale="log")
+            panel.set(title=title, xlabel=f"in-degree ({dataset_title(dataset)})", xscale="log", yscale="log")
             panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             panel.yaxis.set_major_formatter(FormatStrFormatter("%g"))
             panel.yaxis.set_minor_formatter(NullFormatter())

@@ -29,14 +29,15 @@ def size_section(rows: Mapping[str, Row]) -> Html:
     found = sorted((row for row in rows.values() if row.get("figure") == "by-size"), key=lambda row: row["nodes"])
     if not found:
         return Html()
-    lines = [element("tr", element("th", row["graph"]), *(element("td", text) for text in _texts(row))) for row in found]
+    lines = [element("tr", element("th", row["graph"]), *(element("td", text) for text in texts(row))) for row in found]
     head = element("thead", element("tr", *(element("th", text) for text in HEADINGS)))
     numbers = element("div", element("table", head, element("tbody", *lines), class_="plain"), class_="wide")
     title = element("h2", "What the size of the graph costs")
     return element("section", title, paragraph(ABOUT), _chart(found), numbers, id="by-size")
 
 
-def _texts(row: Row) -> list[str]:
+def texts(row: Row) -> list[str]:
+    """What stands under `HEADINGS` but for the graph."""
     programs, moved = row["program_bytes"], row["bytes_moved"]
     return [
         f"{row['nodes']:,}",

@@ -7,7 +7,7 @@ from typing import Literal
 from degreequant.experiments.choice import result
 from degreequant.experiments.record import Row
 from degreequant.experiments.table import Cell, Table
-from degreequant.report.figures import NAMES, written
+from degreequant.report.figures import dataset_title, written
 from degreequant.report.html import Html, element
 from degreequant.report.verdict import compare
 
@@ -55,7 +55,7 @@ def claims_section(tables: tuple[Table, ...], rows: Mapping[str, Row]) -> Html:
         claims = {"INT8": int8_is_float(cells, rows, f"{dataset}/{arch}"), "INT4": int4_is_published(cells, rows, f"{dataset}/{arch}")}
         states += [(name, claim.state) for name, claim in claims.items()]
         texts = [part for claim in claims.values() for part in _texts(claim)]
-        lines.append(element("tr", element("th", f"{NAMES.get(dataset, dataset)} {arch.upper()}"), *texts))
+        lines.append(element("tr", element("th", f"{dataset_title(dataset)} {arch.upper()}"), *texts))
     names = ("", "INT8 Degree-Quant", "our float", "", "INT4 Degree-Quant", "published", "")
     head = element("thead", element("tr", *(element("th", name) for name in names)))
     claimed = {"INT8": "INT8 is within the spread of float, or better", "INT4": "INT4 is at least the published figure"}

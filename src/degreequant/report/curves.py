@@ -7,7 +7,7 @@ from degreequant.experiments.choice import result
 from degreequant.experiments.record import Row
 from degreequant.experiments.table import Table
 from degreequant.report.charts import axes, picture
-from degreequant.report.figures import NAMES
+from degreequant.report.figures import dataset_title
 from degreequant.report.html import Html, element
 
 COLUMNS = 3
@@ -37,7 +37,7 @@ def _charts(found: Mapping[tuple[str, str], Curves]) -> Html:
         for panel, ((dataset, arch), curves) in zip(panels, found.items(), strict=False):
             for title, curve in curves.items():
                 panel.plot([epoch for epoch, _ in curve], [loss for _, loss in curve], label=title, linewidth=1.3)
-            panel.set_title(f"{NAMES.get(dataset, dataset)} {arch.upper()}")
+            panel.set_title(f"{dataset_title(dataset)} {arch.upper()}")
             panel.set_xlabel("epoch")
             panel.legend(fontsize=7)
         for panel in panels[len(found) :]:

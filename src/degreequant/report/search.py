@@ -8,7 +8,7 @@ from degreequant.experiments.choice import result
 from degreequant.experiments.experiment import Experiment
 from degreequant.experiments.record import Row
 from degreequant.experiments.table import Cell, Table
-from degreequant.report.figures import NAMES, written
+from degreequant.report.figures import dataset_title, written
 from degreequant.report.html import Html, element
 
 
@@ -32,7 +32,7 @@ def _line(table: Table, cell: Cell, rows: Mapping[str, Row]) -> Html:
     if found is None:
         return Html()
     texts = [f"{differences(candidate, cell.candidates)}: {written(figure, cell.metric)}" for candidate, figure in found.trials]
-    name = f"{NAMES.get(cell.dataset, cell.dataset)} {cell.arch.upper()}, {table.methods[cell.method]}"
+    name = f"{dataset_title(cell.dataset)} {cell.arch.upper()}, {table.methods[cell.method]}"
     return element("tr", element("th", name), element("td", element("b", texts[0]), "".join(f"; {text}" for text in texts[1:])))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from degreequant.experiments.choice import Result, result
 from degreequant.experiments.record import Row
 from degreequant.experiments.table import Cell, Table
-from degreequant.report.figures import NAMES, signed, written
+from degreequant.report.figures import dataset_title, signed, written
 from degreequant.report.html import Html, element, join, paragraph
 from degreequant.report.verdict import compare
 
@@ -25,7 +25,7 @@ def _printed(table: Table) -> Html:
 def _grid(table: Table, rows: Mapping[str, Row]) -> Html:
     datasets = list(dict.fromkeys(cell.dataset for cell in table.cells))
     cells = {(cell.method, cell.arch, cell.dataset): cell for cell in table.cells}
-    heads = [element("th", NAMES.get(name, name), element("small", _unit(table, name))) for name in datasets]
+    heads = [element("th", dataset_title(name), element("small", _unit(table, name))) for name in datasets]
     lines = []
     for method, title in table.methods.items():
         archs = list(dict.fromkeys(cell.arch for cell in table.cells if cell.method == method))
@@ -71,7 +71,7 @@ def _unfinished(table: Table, rows: Mapping[str, Row]) -> Html:
     for cell in table.cells:
         found = result(cell, rows)
         if found is not None and not found.finished:
-            name = f"{NAMES.get(cell.dataset, cell.dataset)} {cell.arch.upper()}, {table.methods[cell.method]}"
+            name = f"{dataset_title(cell.dataset)} {cell.arch.upper()}, {table.methods[cell.method]}"
             values = (name, f"{found.test.runs} of {cell.seeds}", written(found.test, cell.metric))
             published = "" if cell.target is None else written(cell.target, cell.metric)
             lines.append(element("tr", *(element("td", value) for value in (*values, published))))
