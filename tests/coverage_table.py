@@ -4,11 +4,13 @@ import sys
 import warnings
 from pathlib import Path
 
+import torch_geometric.nn.aggr
 import torch_geometric.nn.conv
 
 sys.path += [str(Path(__file__).parent / "nn")]
 import convolutions
 import pairs
+import readouts
 import relations
 from outcomes import Outcome, outcome
 
@@ -35,6 +37,13 @@ TYPES = """
 ## Several types of nodes
 
 Two layers on authors and papers, with four relations between them, the result one of the types.
+
+{heading}
+"""
+READOUTS = """
+## Aggregations as readouts
+
+Every aggregation of `torch_geometric.nn.aggr`, of the nodes of each graph.
 
 {heading}
 """
@@ -77,7 +86,16 @@ def page(rows: dict[str, Outcome]) -> str:
     converted = sum(any(row.converted for row in group) for group in layers.values())
     summary = f"Of {len(layers)} layers {prepared} are prepared and {converted} converted."
     head = HEAD.format(version=torch_geometric.__version__, summary=summary, heading=HEADING)
-    return head + lines(rows) + PAIRS.format(heading=HEADING) + lines(on_pairs()) + TYPES.format(heading=HEADING) + lines(of_types())
+    return (
+        head
+        + lines(rows)
+        + PAIRS.format(heading=HEADING)
+        + lines(on_pairs())
+        + TYPES.format(heading=HEADING)
+        + lines(of_types())
+        + READOUTS.format(heading=HEADING)
+        + lines(of_readouts())
+    )
 
 
 def lines(rows: dict[str, Outcome]) -> str:
@@ -93,6 +111,14 @@ def on_pairs() -> dict[str, Outcome]:
 def of_types() -> dict[str, Outcome]:
     """What becomes of models of several types of nodes."""
     return {name: outcome(lambda model=model: relations.called(model()), relations.world()) for name, model in relations.MODELS.items()}
+
+
+def of_readouts() -> dict[str, Outcome]:
+    """What becomes of aggregations of the nodes of graphs."""
+    known, given = readouts.AGGREGATIONS, readouts.arguments("a gate")
+    missing = set(torch_geometric.nn.aggr.__all__) - {"Aggregation"} - known.keys()
+    assert not missing, f"not in the catalogue: {', '.join(sorted(missing))}"
+    return {name: outcome(lambda of=of: readouts.Readout(of[0](), of[1]), given) for name, of in known.items()}
 
 
 if __name__ == "__main__":

@@ -82,12 +82,47 @@ READOUTS = {
     "softmax of a channel": lambda: Readout(weighed),
     "a gate among all nodes": lambda: Readout(AllNodes()),
     "Set2Set": lambda: Readout(pyg.aggr.Set2Set(WIDTH, 3), 2 * WIDTH),
+    "the smallest": lambda: Readout(pyg.aggr.MinAggregation()),
     "several": lambda: Readout(pyg.aggr.MultiAggregation(["mean", "std", "softmax"]), 3 * WIDTH),
     "a difference to the mean": lambda: Readout(lambda x, batch: pyg.global_max_pool(x - pyg.global_mean_pool(x, batch)[batch], batch)),
     "a virtual node": VirtualNode,
     "features of graphs": Globals,
     "features of graphs alone": GlobalsAlone,
 }
+
+
+AGGREGATIONS = {
+    "SumAggregation": (pyg.aggr.SumAggregation, WIDTH),
+    "MeanAggregation": (pyg.aggr.MeanAggregation, WIDTH),
+    "MaxAggregation": (pyg.aggr.MaxAggregation, WIDTH),
+    "MinAggregation": (pyg.aggr.MinAggregation, WIDTH),
+    "MulAggregation": (pyg.aggr.MulAggregation, WIDTH),
+    "VarAggregation": (pyg.aggr.VarAggregation, WIDTH),
+    "StdAggregation": (pyg.aggr.StdAggregation, WIDTH),
+    "SoftmaxAggregation": (lambda: pyg.aggr.SoftmaxAggregation(learn=True), WIDTH),
+    "PowerMeanAggregation": (pyg.aggr.PowerMeanAggregation, WIDTH),
+    "MedianAggregation": (pyg.aggr.MedianAggregation, WIDTH),
+    "QuantileAggregation": (lambda: pyg.aggr.QuantileAggregation(0.3), WIDTH),
+    "LSTMAggregation": (lambda: pyg.aggr.LSTMAggregation(WIDTH, WIDTH), WIDTH),
+    "GRUAggregation": (lambda: pyg.aggr.GRUAggregation(WIDTH, WIDTH), WIDTH),
+    "Set2Set": (lambda: pyg.aggr.Set2Set(WIDTH, 3), 2 * WIDTH),
+    "DegreeScalerAggregation": (
+        lambda: pyg.aggr.DegreeScalerAggregation(["mean", "max"], ["identity", "amplification"], torch.tensor([0, 2, 5, 3])),
+        4 * WIDTH,
+    ),
+    "SortAggregation": (lambda: pyg.aggr.SortAggregation(2), 2 * WIDTH),
+    "GraphMultisetTransformer": (lambda: pyg.aggr.GraphMultisetTransformer(WIDTH, 2), WIDTH),
+    "AttentionalAggregation": (lambda: pyg.aggr.AttentionalAggregation(nn.Linear(WIDTH, 1), nn.Linear(WIDTH, WIDTH)), WIDTH),
+    "EquilibriumAggregation": (lambda: pyg.aggr.EquilibriumAggregation(WIDTH, WIDTH, [4], 2), WIDTH),
+    "MLPAggregation": (lambda: pyg.aggr.MLPAggregation(WIDTH, WIDTH, 9, num_layers=1), WIDTH),
+    "DeepSetsAggregation": (lambda: pyg.aggr.DeepSetsAggregation(nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)), WIDTH),
+    "SetTransformerAggregation": (lambda: pyg.aggr.SetTransformerAggregation(WIDTH), WIDTH),
+    "LCMAggregation": (lambda: pyg.aggr.LCMAggregation(WIDTH, WIDTH), WIDTH),
+    "VariancePreservingAggregation": (pyg.aggr.VariancePreservingAggregation, WIDTH),
+    "PatchTransformerAggregation": (lambda: pyg.aggr.PatchTransformerAggregation(WIDTH, WIDTH, 2, WIDTH, 1), WIDTH),
+    "MultiAggregation": (lambda: pyg.aggr.MultiAggregation(["mean", "max", "std"]), 3 * WIDTH),
+}
+"""Every aggregation of PyG, and how wide its result is."""
 
 
 def batch_of(sizes, seed=0, shuffle=False):

@@ -105,7 +105,7 @@ def _traced(model: nn.Module, form: Form, training: bool, whole: Whole) -> Plan:
 
 def _expanded(model: nn.Module, plan: Plan, recipe: Recipe, training: bool, whole: Whole) -> Plan:
     model.train(training)
-    return simplify(expand(in_one_form(plan.read_once()), model, recipe, whole), model)
+    return simplify(expand(in_one_form(plan.read_once()), model, recipe, whole), model, recipe)
 
 
 def _by_name(model: nn.Module, example: Any) -> dict[str, Any]:

@@ -137,3 +137,21 @@ def test_logits_that_are_gathered_have_8_bits_at_least():
     softmax = next(operation for operation in program.operations if operation.kind == "softmax")
     gathered = program[softmax.input]
     assert (gathered.kind, gathered.grid.spec.bits) == ("gather", 8)
+
+
+def test_channels_that_are_joined_step_by_step_are_joined_and_rounded_once():
+    class Nested(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(5, 2), nn.Linear(5, 3), nn.Linear(5, 1)
+            self.end = nn.Linear(6, 3)
+
+        def forward(self, x):
+            inner = torch.cat([self.a(x), self.b(x)], dim=-1)
+            return self.end(torch.cat([inner, self.c(x)], -1))
+
+    call = {"x": nets.graph()[0]}
+    qmodel = dq.calibrate(Nested(), call)
+    program = dq.convert(qmodel)
+    assert [operation.tensors() for operation in program.operations if operation.kind == "concat"] == [("a", "b", "c")]
+    nets.assert_engine_is_model(qmodel, program, call)

@@ -117,7 +117,9 @@ class RowSteps:
             step, value, tail = _moved(step, value, wide.name), wide, step.tail
         parts = parts_of(step, value.name, self.structure, tail)
         if parts is not None and (step.target in TERMS or tail is None):
-            self._affine(step, self.emitter.stored_for(step, value), parts)
+            stored = self.emitter.stored_for(step, value)
+            if step.name not in self.emitter.fused:  # it may have joined what was stored just now
+                self._affine(step, stored, parts)
             return True
         if step.target not in CHAINED or (step.target in PRODUCTS and step.args[:1] != (value,)):
             return False

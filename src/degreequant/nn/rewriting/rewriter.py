@@ -74,8 +74,10 @@ class Rewriter:
         }
         for index, step in enumerate(self.plan.steps):
             self._check_overwritten(step, self.plan.steps[index + 1 :])
-            if step.name not in self.emitter.fused and not self.dropping.take(step) and not self.composer.take(step):
-                self._store_lazy(step.reads())
+            if step.name in self.emitter.fused or self.dropping.take(step) or self.composer.take(step):
+                continue
+            self._store_lazy(step.reads())
+            if step.name not in self.emitter.fused:  # it may have joined what was stored just now
                 handlers[self.outlook.meaning(step)](step)
         self._store_lazy(list(references(self.plan.result)))
         result = self.values.renamed(self.plan.result)

@@ -4,10 +4,11 @@ features by itself is done to the nodes, which are fewer than the edges. Neither
 from collections.abc import Mapping
 from dataclasses import replace
 
-import torch_geometric.nn
+import torch
 from torch import nn
 from torch_geometric.utils import degree, scatter
 
+from degreequant.nn.rewriting.cut import LINEAR, cut_linears
 from degreequant.nn.rewriting.structure import GATHERS, Structure
 from degreequant.nn.rewriting.vocabulary import overwrites
 from degreequant.nn.sites.activation import activation_name
@@ -15,19 +16,40 @@ from degreequant.nn.sites.channels import CHAINED, TERMS
 from degreequant.nn.sites.pointwise import POINTWISE
 from degreequant.nn.tracing.plan import Plan, Step
 from degreequant.nn.tracing.references import Ref, references, renamed
+from degreequant.recipe import Recipe
 
-_LINEAR = (nn.Linear, torch_geometric.nn.Linear)
+_JOINS = (torch.cat, torch.concat, torch.concatenate)
 
 
-def simplify(plan: Plan, model: nn.Module) -> Plan:
-    """The plan with gathered rows and sums that are alike computed once, and with steps on rows of nodes before these are gathered.
+def simplify(plan: Plan, model: nn.Module, recipe: Recipe) -> Plan:
+    """The plan with gathered rows and sums that are alike computed once, with steps on rows of nodes before these are gathered, with linear
+    layers in the parts in which they are read, and with channels that are joined in several steps joined in one.
 
     Args:
         plan: A plan without sites.
         model: What it is a plan of.
+        recipe: What is quantized.
     """
+    plan = _joined_at_once(cut_linears(plan, model, recipe))
     overwritten = {name for step in plan.steps if overwrites(step, model) for name in step.reads()}
     return _before_gathering(_once(plan, overwritten), overwritten, model)
+
+
+def _joined_at_once(plan: Plan) -> Plan:
+    """The plan in which channels that are joined and then joined with others are joined in one step, and rounded once."""
+    joins = {step.name: step.by_name(("tensors", "dim")) for step in plan.steps if step.target in _JOINS}
+    joins = {name: given for name, given in joins.items() if given.get("dim") == -1 and isinstance(given["tensors"], list | tuple)}
+    inner: dict[str, list[Ref]] = {}
+    steps: list[Step] = []
+    for step in plan.steps:
+        if step.name in joins:
+            pieces = [piece for given in joins[step.name]["tensors"] for piece in inner.pop(getattr(given, "name", ""), [given])]
+            step = replace(step, args=(pieces, -1), kwargs={})
+            if [reader.name in joins for reader in plan.readers(step.name)] == [True] and step.name not in references(plan.result):
+                inner[step.name] = pieces
+        steps.append(step)
+    read = {name for step in steps for name in step.reads()} | set(references(plan.result))
+    return replace(plan, steps=tuple(step for step in steps if step.name not in joins or step.name in read))
 
 
 def _once(plan: Plan, overwritten: set[str]) -> Plan:
@@ -88,7 +110,7 @@ def _row_by_row(step: Step, model: nn.Module) -> bool:
         return False
     if step.kind == "module":
         module = model.get_submodule(step.target)
-        return type(module) in _LINEAR or activation_name("module", None, module) is not None
+        return type(module) in LINEAR or activation_name("module", None, module) is not None
     known = step.target in CHAINED or step.target in TERMS or step.target in POINTWISE
     return known or activation_name(step.kind, step.target, None) is not None
 

@@ -1,5 +1,6 @@
 """Ways of writing a forward that mean what others mean: a plan has each in one form before sites take their places in it."""
 
+import operator
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,8 +16,9 @@ from degreequant.nn.tracing.references import Ref, references, resolve
 _READOUTS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("sum", "add"), global_add_pool),
     "mean": global_mean_pool,
-    **dict.fromkeys(("max", "amax"), global_max_pool),
+    **dict.fromkeys(("max", "amax", "min", "amin"), global_max_pool),
 }
+_SMALLEST = ("min", "amin")
 
 
 def in_one_form(plan: Plan) -> Plan:
@@ -27,7 +29,7 @@ def in_one_form(plan: Plan) -> Plan:
     steps: list[Step] = []
     for step in plan.steps:
         if step.target is scatter:
-            steps.append(_readout(step, integers) or step)
+            steps += _readout(step, integers) or [step]
         elif _is_sum_of_channels(step) and _ends(plan, step):
             kept = replace(step, name=f"{step.name}.kept", args=(step.args[0], -1), kwargs={"keepdim": True}, tail=(1,))
             steps += [kept, replace(step, kind="method", target="squeeze", args=(Ref(kept.name), -1), kwargs={})]
@@ -46,12 +48,21 @@ def _of_one_graph(plan: Plan) -> Plan:
     return replace(plan, steps=tuple(step for step in told if step.name not in alone))
 
 
-def _readout(step: Step, integers: set[str]) -> Step | None:
+def _readout(step: Step, integers: set[str]) -> list[Step] | None:
+    """The pool that a `scatter` is; the smallest is that of the negative values, negative again."""
     given = step.by_name(("src", "index", "dim", "dim_size", "reduce"))
-    index, pool = given["index"], _READOUTS.get(given.get("reduce", "sum"))
+    source, index, reduce = given["src"], given["index"], given.get("reduce", "sum")
     by_graph = (index is None or (isinstance(index, Ref) and index.name in integers)) and given.get("dim_size") is None
     rows = given.get("dim", 0) == 0 or (given["dim"] == -2 and len(step.tail or ()) == 1)
-    return replace(step, target=pool, args=(given["src"], index), kwargs={}) if pool and by_graph and rows else None
+    if reduce not in _READOUTS or not by_graph or not rows:
+        return None
+    pool = replace(step, target=_READOUTS[reduce], args=(source, index), kwargs={})
+    if reduce not in _SMALLEST:
+        return [pool]
+    negative, largest = f"{step.name}.negative", f"{step.name}.largest"
+    before = replace(step, name=negative, target=operator.neg, args=(source,), kwargs={})
+    largest_of = replace(pool, name=largest, args=(Ref(negative), index))
+    return [before, largest_of, replace(step, target=operator.neg, args=(Ref(largest),), kwargs={})]
 
 
 def _is_sum_of_channels(step: Step) -> bool:
