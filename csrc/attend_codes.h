@@ -35,7 +35,7 @@ DEGREEQUANT_INLINE bool is_near(const Attending<Simd>& a) noexcept {
 template <typename Simd>
 DEGREEQUANT_INLINE void prepare_estimates(Attending<Simd>& a) noexcept {
   using Estimates = typename Simd::Estimates;
-  a.rounder.trust(is_near(a), a.rule.prepared.estimate.error);
+  a.rounder.trust(is_near(a), a.rule.prepared.estimate.margin);
   a.softmax.for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA {
     const auto exponent = Simd::subtract(Simd::set(0), Simd::load(a.softmax.shift + h));
     const auto power = Estimates::times_power(Estimates::set(1.0F), Estimates::as_floats(exponent));
@@ -59,19 +59,7 @@ DEGREEQUANT_INLINE auto multipliers_of(const Attending<Simd>& a, int64_t vector,
   return Simd::combined(mantissa, shift, of_channels(a.rule.channel.mantissa), of_channels(a.rule.channel.shift));
 }
 
-// The codes of a vector of sums by estimates; returns the lanes of which they may be wrong, a bit each.
-template <typename Simd>
-DEGREEQUANT_INLINE uint32_t estimate(const Attending<Simd>& a, int64_t vector, typename Simd::Vector sums, int64_t col, int64_t count,
-                                     typename Simd::Vector& codes) noexcept {
-  using Estimates = typename Simd::Estimates;
-  const EstimateRule& rule = a.rule.prepared.estimate;
-  auto factor = Estimates::as_floats(a.ordered.pick(a.factors, vector));
-  if (!a.is_uniform) factor = Estimates::multiply(factor, Estimates::load_some(rule.scale + col, count));
-  const auto bias = rule.bias == nullptr ? Estimates::set(0.0F) : Estimates::load_some(rule.bias + col, count);
-  return a.rounder.unsure(a.rounder.round(Estimates::fma(Estimates::to_floats(sums), factor, bias), codes));
-}
-
-// The same by the rule.
+// The codes of a vector of sums by the rule.
 template <typename Simd>
 [[gnu::noinline]] typename Simd::Vector exact_codes(const Attending<Simd>& a, int64_t vector, typename Simd::Vector sums, int64_t col,
                                                     int64_t count) noexcept {
@@ -80,18 +68,38 @@ template <typename Simd>
   return Simd::codes_with(sums, multipliers, a.rule, col, count);
 }
 
-// Stores the codes of a vector of sums, the heads side by side, or adds its shares to those of its channels.
+// Stores the codes of a piece's sums, the heads side by side.
+template <typename Simd>
+DEGREEQUANT_INLINE void store_side_by_side(const Attending<Simd>& a) noexcept {
+  using Estimates = typename Simd::Estimates;
+  const auto rounder = a.rounder;  // which no store can change, as what follows
+  const EstimateRule rule = a.rule.prepared.estimate;
+  const bool is_uniform = a.is_uniform, has_addend = a.rule.addend != nullptr;
+  const int64_t first = a.first_column(), columns = a.piece.columns();
+  const CodeType type = a.out.type;
+  uint8_t* target = a.target;
+  for (int64_t at = 0; at < columns; at += Simd::kLanes) {
+    const int64_t vector = at / Simd::kLanes, col = first + at, count = columns - at;
+    auto factor = Estimates::as_floats(a.ordered.pick(a.factors, vector));
+    if (!is_uniform) factor = Estimates::multiply(factor, Estimates::load_some(rule.scale + col, count));
+    const auto bias = has_addend ? Estimates::load_some(rule.bias + col, count) : Estimates::load(rule.bias);
+    const auto sums = Simd::load(a.sums + at);
+    typename Simd::Vector codes;
+    if (rounder.unsure(rounder.round(Estimates::fma(Estimates::to_floats(sums), factor, bias), codes))) [[unlikely]] {
+      codes = exact_codes(a, vector, sums, col, count);
+    }
+    Simd::store_codes(type, target, col, count, codes);
+  }
+}
+
+// Stores the codes of a vector of sums by the rule, the heads side by side, or adds its shares to those of its channels.
 template <typename Simd>
 DEGREEQUANT_INLINE void take(Attending<Simd>& a, int64_t vector, typename Simd::Vector sums) noexcept {
   const int64_t at = vector * Simd::kLanes;
   const int64_t count = a.piece.columns() - at;
   if (!a.attention.average) {
     const int64_t col = a.first_column() + at;
-    typename Simd::Vector codes;
-    if (estimate(a, vector, sums, col, count, codes) != 0) [[unlikely]] {
-      codes = exact_codes(a, vector, sums, col, count);
-    }
-    Simd::store_codes(a.out.type, a.target, col, count, codes);
+    Simd::store_codes(a.out.type, a.target, col, count, exact_codes(a, vector, sums, col, count));
     return;
   }
   const auto channel = Simd::load(a.channel + at);

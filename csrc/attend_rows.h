@@ -61,6 +61,7 @@ DEGREEQUANT_INLINE void attend_piece(Attending<Simd>& a, int64_t row) noexcept {
   if (end - begin <= chunk) {
     sum_chunk<Simd, Loader>(a, begin, end - begin);
     prepare_multipliers(a);
+    if (!a.attention.average) return store_side_by_side(a);
     for (int64_t vector = 0; vector * Simd::kLanes < a.piece.columns(); ++vector) {
       take(a, vector, Simd::load(a.sums + vector * Simd::kLanes));
     }

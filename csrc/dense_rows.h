@@ -86,16 +86,16 @@ class RowSums {
   template <int kCount>
   DEGREEQUANT_INLINE void vectors(int64_t row, int64_t first, int64_t count) const noexcept {
     Vector a[kCount], b[kCount], addend[kCount], codes[kCount];
-    auto furthest = Estimates::set(0);
+    auto least = Estimates::set_integer(-1);
     unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
       const int64_t col = first + v * Simd::kLanes, left = count - v * Simd::kLanes;
       a[v] = a_.at(row, col, left);
       b[v] = b_.at(row, col, left);
       addend[v] = sum_.addend == nullptr ? Simd::set(0) : Simd::load_some(sum_.addend + col, left);
-      const auto bias = sum_.addend == nullptr ? Estimates::set(0) : estimator_.bias(addend[v]);
-      furthest = Estimates::larger_magnitude(furthest, estimator_.codes(a[v], b[v], bias, codes[v]));
+      const auto bias = sum_.addend == nullptr ? estimator_.no_bias() : estimator_.bias(addend[v]);
+      least = Estimates::smaller_words(least, estimator_.codes(a[v], b[v], bias, codes[v]));
     });
-    if (estimator_.unsure(furthest) != 0) [[unlikely]] {
+    if (estimator_.unsure(least)) [[unlikely]] {
       unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA { codes[v] = Simd::Rule::codes_of_sum(sum_, a[v], b[v], addend[v]); });
     }
     if constexpr (Term::kBytes && kCount == kMany) {

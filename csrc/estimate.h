@@ -1,18 +1,16 @@
 // The rounding rule by float32 arithmetic, where that is sure to give the rule's codes: a third of the instructions that 64-bit products
 // take. docs/numerics.md, "Estimates", has the bound.
 //
-// The estimate of acc * multiplier + addend is rounded to the nearest integer. If it lies so near to a half that the exact value may round
-// otherwise, the rule itself is asked, for all lanes.
+// The estimate of acc * multiplier + addend is placed between 256 and 512, where a float counts 2^-15: the bits behind the exponent are
+// then the code less the least one, in 8 bits, and in 15 bits how far beyond a half the estimate is, plus a margin. Where that is so little
+// that the exact value may lie before the half, the rule itself is asked, for all lanes.
 #pragma once
 
 #include "kernels.h"
 
 namespace degreequant {
 
-// docs/numerics.md, "Estimates": the error of one, of what it is a sum of; and the largest with which estimates still spare work, which no
-// rule for codes of 16 bits stays below.
-constexpr float kEstimateError = 0x1p-21F;
-constexpr float kLargestError = 0x1p-6F;
+constexpr double kLargestError = 0x1p-6;              // with which estimates still spare work
 constexpr int32_t kMaxEstimateShift = kMaxShift + 6;  // what bounding a multiplier of such a shift rounds away is at most 2^-24 of it
 
 // Beyond it everything is clamped.
@@ -27,6 +25,35 @@ DEGREEQUANT_INLINE float real(Multiplier m) noexcept {
   return static_cast<float>(m.mantissa) * __builtin_bit_cast(float, power);
 }
 
+// Where estimates are placed, and which of them are not sure.
+class EstimatePlace {
+ public:
+  static constexpr int32_t kFractionBits = 15;
+  static constexpr float kLeast = 256.5F;  // the place of the least code, halfway to the next
+
+  // docs/numerics.md, "Estimates": `products` and `placed` are the largest magnitudes of what was multiplied and of what was added.
+  DEGREEQUANT_INLINE static constexpr double error_of(double products, double placed) noexcept {
+    return 21 * 0x1p-26 * products + 0x1p-24 * placed + 0x1p-16;
+  }
+
+  DEGREEQUANT_INLINE constexpr EstimatePlace(Clamp clamp, double error) noexcept
+      : possible_(clamp.q_max - clamp.q_min <= UINT8_MAX && error < kLargestError),
+        margin_(possible_ ? 1 + static_cast<int32_t>(error * (1 << kFractionBits)) : 0),
+        shift_(static_cast<double>(kLeast) + clamp.zero_point - clamp.q_min + margin_ * 0x1p-15) {}
+
+  DEGREEQUANT_INLINE constexpr bool possible() const noexcept { return possible_; }
+  DEGREEQUANT_INLINE constexpr int32_t margin() const noexcept { return margin_; }  // in the unit of the fraction, above the error
+  DEGREEQUANT_INLINE constexpr double shift() const noexcept { return shift_; }     // what is added to a step of the output
+
+ private:
+  bool possible_;
+  int32_t margin_;
+  double shift_;
+};
+
+// How far estimates are shifted at most, but for the margin.
+DEGREEQUANT_INLINE constexpr double largest_shift(Clamp clamp) noexcept { return 257.0 + largest_value(clamp); }
+
 // Codes of estimates, and whether they are sure. `Lanes` is FloatLanes with the integers that floats come of and go to.
 template <typename Lanes>
 class EstimateRounder {
@@ -36,33 +63,36 @@ class EstimateRounder {
 
   // No estimate is sure before trust() says how near they are.
   DEGREEQUANT_INLINE explicit EstimateRounder(Clamp clamp) noexcept
-      : low_(Lanes::set(static_cast<float>(clamp.q_min - clamp.zero_point))),
-        high_(Lanes::set(static_cast<float>(clamp.q_max - clamp.zero_point))),
-        margin_(Lanes::set(kNever)),
-        offset_(Lanes::set_integer(__builtin_bit_cast(int32_t, kRounding) - clamp.zero_point)) {}
+      : least_(Lanes::set_integer(bits_of(EstimatePlace::kLeast))),
+        most_(Lanes::set_integer(bits_of(EstimatePlace::kLeast + static_cast<float>(clamp.q_max - clamp.q_min)))),
+        offset_(Lanes::set_integer((bits_of(EstimatePlace::kLeast) >> EstimatePlace::kFractionBits) - clamp.q_min)),
+        unsure_(Lanes::set_words(kNever)) {}
 
-  // Whether the estimates that follow lie within `error` of the exact values, as far as these lie within the clamp.
-  DEGREEQUANT_INLINE void trust(bool near, float error) noexcept { margin_ = Lanes::set(near ? 0.5F - error : kNever); }
+  // Whether the estimates that follow are so near to the exact values as the margin supposes.
+  DEGREEQUANT_INLINE void trust(bool near, int32_t margin) noexcept { unsure_ = Lanes::set_words(near ? 4 * margin - 1 : kNever); }
 
-  // The codes of estimates; returns how far each was rounded.
-  DEGREEQUANT_INLINE Vector round(Vector estimate, Integers& codes) const noexcept {
-    const Vector limited = Lanes::minimum(Lanes::maximum(estimate, low_), high_);
-    const Vector rounded = Lanes::add(limited, Lanes::set(kRounding));  // the integer stands in the low bits
-    codes = Lanes::subtract_integers(Lanes::bits(rounded), offset_);
-    return Lanes::subtract(limited, Lanes::subtract(rounded, Lanes::set(kRounding)));
+  // The codes of estimates in their place; returns twice how far each is beyond a half, in the low word of each lane.
+  DEGREEQUANT_INLINE Integers round(Vector estimate, Integers& codes) const noexcept {
+    const Integers placed = Lanes::smaller(Lanes::larger(Lanes::bits(estimate), least_), most_);
+    codes = Lanes::subtract_integers(Lanes::template shift_right<EstimatePlace::kFractionBits>(placed), offset_);
+    return Lanes::add_integers(placed, placed);
   }
 
-  // The lanes that were rounded so far that their codes may not be those of the exact values, a bit each.
-  DEGREEQUANT_INLINE uint32_t unsure(Vector rounded_by) const noexcept { return Lanes::lanes_beyond(rounded_by, margin_); }
+  // The least of several vectors begins with this.
+  DEGREEQUANT_INLINE static Integers none() noexcept { return Lanes::set_integer(-1); }
+
+  // Whether any lane's code may not be that of the exact value.
+  DEGREEQUANT_INLINE bool unsure(Integers beyond) const noexcept { return Lanes::any_word_within(beyond, unsure_); }
 
  private:
-  static constexpr float kRounding = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
-  static constexpr float kNever = -1.0F;           // every fraction is beyond
+  static constexpr int32_t kNever = UINT16_MAX - 1;  // twice any fraction is within
 
-  Vector low_;
-  Vector high_;
-  Vector margin_;
+  DEGREEQUANT_INLINE static constexpr int32_t bits_of(float value) noexcept { return __builtin_bit_cast(int32_t, value); }
+
+  Integers least_;
+  Integers most_;
   Integers offset_;
+  Integers unsure_;  // the largest word that is
 };
 
 // The codes of sums of two terms and an addend.
@@ -74,21 +104,23 @@ class SumEstimator {
 
   DEGREEQUANT_INLINE SumEstimator(const Addition& sum, int64_t cols) noexcept
       : rounder_(sum.clamp), a_(Lanes::set(factor(sum.a, sum.shift))), b_(Lanes::set(factor(sum.b, sum.shift))) {
-    const float error = kEstimateError * (largest(sum.a, sum.shift) + largest(sum.b, sum.shift) + largest_addend(sum, cols));
-    rounder_.trust(error < kLargestError, error);
+    const double a = largest(sum.a, sum.shift), b = largest(sum.b, sum.shift);
+    const EstimatePlace place(sum.clamp, EstimatePlace::error_of(a + b, 2 * (largest_addend(sum, cols) + largest_shift(sum.clamp)) + b));
+    rounder_.trust(place.possible(), place.margin());
+    shift_ = Lanes::set(static_cast<float>(place.shift()));
   }
 
+  DEGREEQUANT_INLINE Vector no_bias() const noexcept { return shift_; }
   DEGREEQUANT_INLINE Vector bias(Integers addend) const noexcept {
-    return Lanes::multiply(Lanes::to_floats(addend), Lanes::set(kAddendUnit));
+    return Lanes::fma(Lanes::to_floats(addend), Lanes::set(kAddendUnit), shift_);
   }
 
-  // The codes that the estimates give; returns how far each was rounded.
-  DEGREEQUANT_INLINE Vector codes(Integers a, Integers b, Vector bias, Integers& result) const noexcept {
+  // The codes that the estimates give; returns how far each is beyond a half.
+  DEGREEQUANT_INLINE Integers codes(Integers a, Integers b, Vector bias, Integers& result) const noexcept {
     return rounder_.round(Lanes::fma(Lanes::to_floats(a), a_, Lanes::fma(Lanes::to_floats(b), b_, bias)), result);
   }
 
-  // The lanes that were rounded so far that their codes may be wrong, a bit each.
-  DEGREEQUANT_INLINE uint32_t unsure(Vector rounded_by) const noexcept { return rounder_.unsure(rounded_by); }
+  DEGREEQUANT_INLINE bool unsure(Integers beyond) const noexcept { return rounder_.unsure(beyond); }
 
  private:
   static constexpr float kAddendUnit = 1.0F / (1 << kAddendBits);
@@ -112,6 +144,7 @@ class SumEstimator {
   EstimateRounder<Lanes> rounder_;
   Vector a_;
   Vector b_;
+  Vector shift_;
 };
 
 // Requantizes whole rows. `Exact` does so by the rule.
@@ -131,12 +164,12 @@ class EstimatingRequantizer {
       : rule_(rule),
         rounder_(rule.clamp),
         scale_(rule.prepared.estimate.scale == nullptr ? kOnes : rule.prepared.estimate.scale),
-        bias_(rule.prepared.estimate.bias == nullptr ? kZeros : rule.prepared.estimate.bias),
+        bias_(rule.prepared.estimate.bias),
         scale_mask_(rule.prepared.estimate.scale == nullptr ? 0 : ~int64_t{0}),
-        bias_mask_(rule.prepared.estimate.bias == nullptr ? 0 : ~int64_t{0}),
+        bias_mask_(rule.addend == nullptr ? 0 : ~int64_t{0}),
         channel_factor_(rule.channel.count == 1 ? real(bounded(rule.channel.at(0))) : 1.0F),
         row_factor_(Lanes::set(channel_factor_)) {
-    rounder_.trust(rule.prepared.estimate.possible, rule.prepared.estimate.error);
+    rounder_.trust(rule.prepared.estimate.possible, rule.prepared.estimate.margin);
   }
 
   DEGREEQUANT_INLINE const Requantize& rule() const noexcept { return rule_; }
@@ -149,7 +182,7 @@ class EstimatingRequantizer {
     const CodeRange shifts = rule_.prepared.shifts;
     const bool near = rule_.prepared.estimate.combines && (m.mantissa >= kNormal || m.mantissa <= -kNormal) &&
                       m.shift - 31 + shifts.low >= kAddendBits && m.shift - 31 + shifts.high <= kMaxShift;
-    rounder_.trust(near, rule_.prepared.estimate.error);
+    rounder_.trust(near, rule_.prepared.estimate.margin);
     if (near) row_factor_ = Lanes::set(real(m) * channel_factor_);
   }
 
@@ -158,19 +191,19 @@ class EstimatingRequantizer {
     return {Lanes::load(scale_ + (col & scale_mask_)), Lanes::load(bias_ + (col & bias_mask_))};
   }
 
-  // The codes that the estimates give; returns how far each was rounded.
-  DEGREEQUANT_INLINE Vector estimate(Integers acc, const Channels& channels, Integers& codes) const noexcept {
+  // The codes that the estimates give; returns how far each is beyond a half.
+  DEGREEQUANT_INLINE Integers estimate(Integers acc, const Channels& channels, Integers& codes) const noexcept {
     const Vector scale = Lanes::multiply(row_factor_, channels.scale);
     return rounder_.round(Lanes::fma(Lanes::to_floats(acc), scale, channels.bias), codes);
   }
 
-  // The lanes that were rounded so far that their codes may be wrong, a bit each.
-  DEGREEQUANT_INLINE uint32_t unsure(Vector rounded_by) const noexcept { return rounder_.unsure(rounded_by); }
+  DEGREEQUANT_INLINE static Integers none() noexcept { return EstimateRounder<Lanes>::none(); }
+  DEGREEQUANT_INLINE bool unsure(Integers beyond) const noexcept { return rounder_.unsure(beyond); }
 
   // The codes of the first `count` accumulators of a vector, of a row's columns from `col` on.
   DEGREEQUANT_INLINE Integers codes(Integers acc, const Channels& channels, int64_t col, int64_t count) const noexcept {
     Integers result;
-    if (unsure(estimate(acc, channels, result)) != 0) [[unlikely]] {
+    if (unsure(estimate(acc, channels, result))) [[unlikely]] {
       result = exact_codes(rule_, row_, acc, col, count);
     }
     return result;
@@ -181,7 +214,6 @@ class EstimatingRequantizer {
 
  private:
   alignas(64) static constexpr float kOnes[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-  alignas(64) static constexpr float kZeros[16] = {};
   static_assert(Lanes::kLanes <= 16);
 
   [[gnu::noinline]] static Integers exact_codes(const Requantize& rule, int64_t row, Integers acc, int64_t col, int64_t count) noexcept {
@@ -195,7 +227,7 @@ class EstimatingRequantizer {
   int64_t row_ = 0;
   const float* scale_;
   const float* bias_;
-  int64_t scale_mask_;  // 0 where all channels share one
+  int64_t scale_mask_;  // 0 where all channels share one, as of the bias
   int64_t bias_mask_;
   float channel_factor_;  // of all channels, where they share one
   Vector row_factor_;     // that and the row's

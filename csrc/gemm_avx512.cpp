@@ -122,17 +122,17 @@ template <int kRows, int kBlocks>
 template <int kRows, int kBlocks>
 DEGREEQUANT_INLINE bool store_estimates(const Linear& a, const Requantizer& rule, const Tile<kRows, kBlocks>& tile, int64_t row,
                                         int64_t output) noexcept {
-  auto furthest = Requantizer::Vector{};
+  __m512i least = Requantizer::none();
   unrolled<kBlocks>([&](auto b) DEGREEQUANT_INLINE_LAMBDA {
     const int64_t col = output + b * kWeightBlock;
     const auto channels = rule.channels(col);
     unrolled<kRows>([&](auto r) DEGREEQUANT_INLINE_LAMBDA {
       __m512i codes;
-      furthest = EstimateLanes::larger_magnitude(furthest, rule.estimate(tile.acc[r][b], channels, codes));
+      least = EstimateLanes::smaller_words(least, rule.estimate(tile.acc[r][b], channels, codes));
       store16(a.out.type, a.out.row(row + r), col, a.out.cols - col, codes);
     });
   });
-  return rule.unsure(furthest) == 0;
+  return !rule.unsure(least);
 }
 
 // Adds the products of all inputs of kRows rows with the outputs [output, output + 16 * kBlocks). The panel holds the rows already where

@@ -91,11 +91,11 @@ struct Multipliers {
 
 constexpr int32_t kNormal = 1 << 30;  // the least magnitude of a mantissa that has all its bits
 
-// What the float32 estimates of codes take (estimate.h); zeros up to a whole vector.
+// What the float32 estimates of codes take (estimate.h), up to a whole vector.
 struct EstimateRule {
   const float* scale;  // of the bounded multipliers, where there is one for each channel; else null
-  const float* bias;   // of the addends; null without
-  float error;         // of an estimate that lies within the clamp, at most
+  const float* bias;   // of the addends, or one vector without, shifted to where estimates belong
+  int32_t margin;      // above the error of an estimate that lies within the clamp
   bool possible;       // whether estimates are near enough
   bool combines;       // whether they still are where a row has a normal multiplier of its own beside those of the channels
 };

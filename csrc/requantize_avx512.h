@@ -16,11 +16,19 @@ struct EstimateLanes : FloatLanes {
   DEGREEQUANT_INLINE static Integers bits(Vector v) noexcept { return _mm512_castps_si512(v); }
   DEGREEQUANT_INLINE static Vector as_floats(Integers v) noexcept { return _mm512_castsi512_ps(v); }
   DEGREEQUANT_INLINE static Integers subtract_integers(Integers a, Integers b) noexcept { return _mm512_sub_epi32(a, b); }
-  // Of b the magnitude; a is one.
-  DEGREEQUANT_INLINE static Vector larger_magnitude(Vector a, Vector b) noexcept { return _mm512_range_ps(a, b, 0xb); }
-  // The lanes whose magnitude is above the limit, a bit each.
-  DEGREEQUANT_INLINE static uint32_t lanes_beyond(Vector v, Vector limit) noexcept {
-    return _mm512_cmp_ps_mask(_mm512_abs_ps(v), limit, _CMP_GT_OQ);
+  DEGREEQUANT_INLINE static Integers add_integers(Integers a, Integers b) noexcept { return _mm512_add_epi32(a, b); }
+  DEGREEQUANT_INLINE static Integers smaller(Integers a, Integers b) noexcept { return _mm512_min_epi32(a, b); }
+  DEGREEQUANT_INLINE static Integers larger(Integers a, Integers b) noexcept { return _mm512_max_epi32(a, b); }
+  template <int kPlaces>
+  DEGREEQUANT_INLINE static Integers shift_right(Integers v) noexcept {
+    return _mm512_srli_epi32(v, kPlaces);
+  }
+
+  // Unsigned words, two to a lane.
+  DEGREEQUANT_INLINE static Integers set_words(int32_t value) noexcept { return _mm512_set1_epi16(static_cast<int16_t>(value)); }
+  DEGREEQUANT_INLINE static Integers smaller_words(Integers a, Integers b) noexcept { return _mm512_min_epu16(a, b); }
+  DEGREEQUANT_INLINE static bool any_word_within(Integers words, Integers most) noexcept {
+    return _mm512_cmple_epu16_mask(words, most) != 0;
   }
 };
 

@@ -48,17 +48,16 @@ void Rule::prepare_estimate() {
   for (size_t c = 0; c < scales_.size(); ++c) {
     scales_[c] = static_cast<float>(std::ldexp(static_cast<double>(bounded_mantissa_[c]), static_cast<int>(-bounded_shift_[c])));
   }
-  addends_.assign(bias_.size(), 0.0F);
+  const auto value_of = [](int32_t units) { return std::ldexp(static_cast<double>(units), -kAddendBits); };
   double largest = 0;
-  for (size_t c = 0; c < addend.size(); ++c) {
-    const double value = std::ldexp(static_cast<double>(addend[c]), -kAddendBits);
-    addends_[c] = static_cast<float>(value);
-    largest = std::max(largest, std::abs(value));
-  }
-  const double error = kEstimateError * (largest_value(clamp) + largest);
+  for (const int32_t units : addend) largest = std::max(largest, std::abs(value_of(units)));
+  const double error = EstimatePlace::error_of(largest_value(clamp) + largest, largest + largest_shift(clamp));
+  const EstimatePlace place(clamp, error);
+  addends_.assign(has_addend ? bias_.size() : kWeightBlock, static_cast<float>(place.shift()));
+  for (size_t c = 0; has_addend && c < addend.size(); ++c) addends_[c] = static_cast<float>(value_of(addend[c]) + place.shift());
   const bool normal = std::all_of(mantissa.begin(), mantissa.end(), [](int32_t m) { return m >= kNormal || m <= -kNormal; });
-  estimate_.error = static_cast<float>(error);
-  estimate_.possible = error < kLargestError;
+  estimate_.margin = place.margin();
+  estimate_.possible = place.possible();
   estimate_.combines = estimate_.possible && normal && shifts_.low >= kAddendBits && shifts_.high <= kMaxShift;
 }
 
@@ -67,7 +66,7 @@ Requantize Rule::view(Multipliers row) const noexcept {
   const bool many = !bounded_mantissa_.empty();
   EstimateRule estimate = estimate_;
   estimate.scale = many ? scales_.data() : nullptr;
-  estimate.bias = has_addend ? addends_.data() : nullptr;
+  estimate.bias = addends_.data();
   const ChannelRule prepared = {has_addend ? bias_.data() : nullptr,
                                 many ? bounded_mantissa_.data() : nullptr,
                                 many ? bounded_shift_.data() : nullptr,

@@ -8,8 +8,9 @@ import pytest
 
 from degreequant.errors import ExperimentError
 from degreequant.experiments.record import append, read_all
-from degreequant.experiments.table import table
+from degreequant.experiments.table import NAMES, table
 from degreequant.report.page import page, write_report
+from degreequant.report.search import differences
 
 RESULTS = Path(__file__).parents[2] / "results"
 VOID = {"meta", "img"}
@@ -72,21 +73,39 @@ def test_a_finished_cell_stands_beside_the_published_figure():
     assert all(text.count("±") == 1 for text in others), "the published figure alone"
 
 
-def test_an_unfinished_cell_is_empty_and_listed_below():
+def test_an_unfinished_cell_is_grey_with_its_number_of_runs():
     html = page(rows_of("cora/gcn/degree-quant-int4", 0.805, seeds=3))
     cora = line(html, "Degree-Quant W4A4")[0]
-    assert "80.5" not in cora
+    assert "80.5 ± 0.0" in cora
+    assert "3/100" in cora
     assert "78.3 ± 1.7*" in cora
-    assert re.search(r"Cora GCN, Degree-Quant W4A4</td><td>3 of \d+</td><td>80\.5", html)
+    assert 'class="unfinished"' in cora
+    assert "+2.2" not in cora
+
+
+def claims(html):
+    return html[html.index('id="claims"') : html.index('id="table-main"')]
 
 
 def test_claims_hold_fail_or_are_open():
     rows = rows_of("cora/gcn/fp32", 0.82) | rows_of("cora/gcn/degree-quant-int8", 0.70) | rows_of("cora/gcn/degree-quant-int4", 0.80)
-    html = page(rows)
-    claims = html[html.index('id="claims"') : html.index('id="table-main"')]
-    assert (claims.count("✓"), claims.count("✗")) == (1, 1)
-    assert "INT8 is within the spread of float, or better: 0 cells hold, 1 fail, 15 are open." in claims
-    assert "INT4 is at least the published figure: 1 cells hold, 0 fail, 15 are open." in claims
+    text = claims(page(rows))
+    assert (text.count("✓"), text.count("✗")) == (1, 1)
+    assert "INT8 is within the spread of float, or better: 0 cells hold, 1 fails, 15 are open." in text
+    assert "INT4 is at least the published figure: 1 cell holds, 0 fail, 15 are open." in text
+
+
+def test_an_open_claim_says_what_it_is_so_far():
+    rows = (
+        rows_of("cora/gcn/fp32", 0.82, seeds=10)
+        | rows_of("cora/gcn/degree-quant-int8", 0.70)
+        | rows_of("cora/gat/degree-quant-int4", 0.8, 3)
+    )
+    text = claims(page(rows))
+    assert "0 cells hold, 0 fail, 16 are open (so far 0 cells hold, 1 fails)." in text
+    assert "0 cells hold, 0 fail, 16 are open (so far 1 cell holds, 0 fail)." in text
+    assert "<td>82.0 ± 0.0 10/100</td>" in text
+    assert text.count('<td class="open">so far fails</td>') == text.count('<td class="open">so far holds</td>') == 1
 
 
 def test_parts_of_the_test_data_are_reported_apart():
@@ -94,15 +113,34 @@ def test_parts_of_the_test_data_are_reported_apart():
     assert "lossless 56.0 ± 0.0, jpeg 54.9 ± 0.0" in line(html, "FP32")[-1]
 
 
-def test_the_search_shows_every_candidate():
+def searched(validation):
+    """The line of a search in which candidate k has these figures on validation."""
     wanted = cell("cora/gcn/qat-int4")
     rows = {}
     for number, candidate in enumerate(wanted.candidates):
-        for run in wanted.runs(candidate, 3):
-            rows[run.key] = {"key": run.key, "test_accuracy": 0.5, "val_accuracy": 0.7 + number / 100, "finished": "", "method": "qat-int4"}
+        for run, value in zip(wanted.runs(candidate, 3), validation(number), strict=True):
+            rows[run.key] = {"key": run.key, "test_accuracy": 0.5, "val_accuracy": value, "finished": "", "method": "qat-int4"}
     html = page(rows)
-    search = html[html.index('id="search"') :]
-    assert "<b>minmax plain: 75.0 ± 0.0</b>; minmax clipped: 74.0" in search
+    return html[html.index('id="search"') :]
+
+
+def test_the_search_shows_every_candidate():
+    search = searched(lambda number: [0.7 + number / 100] * 3)
+    assert "<b>minmax plain: 77.0 ± 0.0</b>; minmax clipped: 76.0" in search
+    assert "percentile momentum=0.01 plain: 73.0" in search
+    assert "(a tie" not in search
+
+
+def test_no_two_candidates_are_called_the_same():
+    for name in NAMES:
+        for searched_cell in table(name).cells:
+            names = [differences(candidate, searched_cell.candidates) for candidate in searched_cell.candidates]
+            assert len(set(names)) == len(names), searched_cell.name
+
+
+@pytest.mark.parametrize(("spread", "text"), [(0.01, "(a tie of the first 2)"), (0.5, "(a tie of all)")])
+def test_a_choice_within_the_spread_is_a_tie(spread, text):
+    assert text in searched(lambda number: [0.7 + number / 100 + sign * spread for sign in (-1, 0, 1)])
 
 
 def test_curves_are_drawn_where_they_were_recorded():

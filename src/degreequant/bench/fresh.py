@@ -53,18 +53,23 @@ _PYG = (
 import numpy as np, torch, torch_geometric, degreequant.train.models.citation, degreequant.train.models.residual
 torch.set_num_threads(threads)
 given = {name: torch.from_numpy(np.load(f"{folder}/{name}.npy")) for name in json.load(open(f"{folder}/names.json"))}
-given["edge_index"] = given["edge_index"].long()
-if sys.argv[3] == "PyG CSR int64":  # the caller has made the matrix
-    from degreequant.nn.sites.adjacency import csr_matrix
-    source, target = given["edge_index"]
-    given["edge_index"] = csr_matrix(target, source, torch.ones(len(source)), (len(given["x"]),) * 2)
-    del source, target
+def load():
+    return torch.load(f"{folder}/model.pt", weights_only=False).eval()
+if sys.argv[3] == "PyG CSR int64":  # the caller has normalised the matrix before
+    from degreequant.bench.peers import with_matrices
+    from degreequant.runtime.graph import Graph
+    graph = Graph(given["edge_index"].numpy(), len(given["x"]))
+    model, given["edge_index"] = with_matrices(load(), graph, torch.int64)
+    del graph
+    load = lambda: model
+else:
+    given["edge_index"] = given["edge_index"].long()
 def bytes_of(tensor):
     if tensor.layout != torch.sparse_csr:
         return tensor.nbytes
     return sum(part.nbytes for part in (tensor.crow_indices(), tensor.col_indices(), tensor.values()))
 def call():
-    model = torch.load(f"{folder}/model.pt", weights_only=False).eval()
+    model = load()
     with torch.inference_mode():
         return model(**given)
 report, answer = measured(call)
@@ -92,8 +97,8 @@ class Fresh:
 
 
 def start(work: Workload, made: Program | None, threads: int, repeats: int = 5, form: str = "PyG edge_index") -> Fresh:
-    """Starts processes that import, load and answer once: the engine with a program, or PyG by `form`, which is `"PyG edge_index"` or
-    `"PyG CSR int64"`. Medians.
+    """Starts processes that import, load and answer once: the engine with a program, or PyG by `form`, which is `"PyG edge_index"`, or
+    `"PyG CSR int64"` with the matrix normalised before the call. Medians.
 
     Raises:
         BenchError: If a process fails.

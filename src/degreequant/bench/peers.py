@@ -70,15 +70,20 @@ def room_of_messages(work: Workload) -> float:
     return MESSAGES * 4 * len(work.inputs.edges[0]) * width / GIB
 
 
-def _by_matrix(plain: nn.Module, inputs: Inputs, graph: Graph, dtype: torch.dtype) -> Contender | str:
-    if any(isinstance(module, GATConv) for module in plain.modules()):
-        return "GATConv takes no torch.sparse matrix"
+def with_matrices(plain: nn.Module, graph: Graph, dtype: torch.dtype) -> tuple[nn.Module, Tensor]:
+    """A copy of a model whose layers keep their normalised `torch.sparse` CSR matrix, and the matrix that it is called with."""
     model = _cached(plain)
     normalised = [module for module in model.modules() if isinstance(module, GCNConv)]
     for module in normalised:
         norm = EdgeNorm(module.normalize, module.normalize and module.add_self_loops, module.improved)
         module._cached_edge_index = (_matrix(graph, norm, dtype), None)
-    matrix = module._cached_edge_index[0] if normalised else _matrix(graph, PLAIN_SUM, dtype)
+    return model, module._cached_edge_index[0] if normalised else _matrix(graph, PLAIN_SUM, dtype)
+
+
+def _by_matrix(plain: nn.Module, inputs: Inputs, graph: Graph, dtype: torch.dtype) -> Contender | str:
+    if any(isinstance(module, GATConv) for module in plain.modules()):
+        return "GATConv takes no torch.sparse matrix"
+    model, matrix = with_matrices(plain, graph, dtype)
     return _call(model, {**_without_edges(inputs), "edge_index": matrix})
 
 

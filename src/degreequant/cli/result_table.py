@@ -56,9 +56,9 @@ def print_cells(wanted: "Table", chosen: "Sequence[Cell]", rows: "dict[str, Row]
 
 def _text(cell: "Cell", found: "Result | None") -> str:
     """Our figure, and the published one below it."""
-    from degreequant.report.figures import written
+    from degreequant.report.figures import progress, written
 
-    ours = "-" if found is None else written(found.test, cell.metric) + ("" if found.finished else f" {found.test.runs}/{cell.seeds}")
+    ours = "-" if found is None else f"{written(found.test, cell.metric)} {progress(cell, found)}".rstrip()
     return ours + ("" if cell.target is None else f"\n{written(cell.target, cell.metric)}")
 
 

@@ -3,8 +3,8 @@
 from decimal import ROUND_HALF_UP, Decimal
 
 from degreequant.data import DATASETS
-from degreequant.experiments.choice import Figure
-from degreequant.experiments.table import Metric, Target
+from degreequant.experiments.choice import Figure, Result
+from degreequant.experiments.table import Cell, Metric, Target
 
 LARGE = 1e15
 """From here on, and of what is no number, there are no digits to round to."""
@@ -18,6 +18,11 @@ def written(figure: Figure | Target, metric: Metric) -> str:
     """
     spread = "" if figure.spread is None else f" ± {rounded(figure.spread, _digits(metric))}"
     return f"{rounded(figure.mean, _digits(metric))}{spread}{'*' if isinstance(figure, Target) and figure.recalled else ''}"
+
+
+def progress(cell: Cell, found: Result) -> str:
+    """How many of a cell's runs are there, where it is not all: `10/100`."""
+    return "" if found.finished else f"{found.test.runs}/{cell.seeds}"
 
 
 def signed(value: float, metric: Metric) -> str:

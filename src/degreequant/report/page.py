@@ -64,7 +64,7 @@ def _heading() -> Html:
         "Accuracies of quantized models are those of the integers in the engine, in float the model's: mean and standard deviation over "
         "the runs, the epoch chosen on validation. "
         "Ours stands above the published figure; * marks a published figure that is recalled, not read. The colour says whether the "
-        "difference exceeds the larger of the two spreads. An empty cell is not finished."
+        "difference exceeds the larger of the two spreads. A grey figure with n/m is one of n of its m runs: not final, and not compared."
     )
     legend = [
         element("span", text, class_=kind) for kind, text in (("better", "better"), ("same", "within the spread"), ("worse", "worse"))
@@ -84,7 +84,7 @@ def _origin(rows: Mapping[str, Row], tables: tuple[Table, ...]) -> Html:
         " ".join(filter(None, (row.get("processor"), "" if row.get("device") == "cpu" else row.get("device")))) for row in runs
     )
     commits = sorted({row["commit"] for row in runs if row.get("commit")})
-    newest = max((row["finished"] for row in runs), default="")
+    newest = max((row.get("finished", "") for row in runs), default="")
     other = sum(row["key"] not in known for row in runs)
     text = (
         f"{len(runs)} runs, the last finished {newest[:10]}; {other} of them belong to no cell above (older searches and settings). "

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from degreequant.experiments.choice import Result, result
 from degreequant.experiments.record import Row
 from degreequant.experiments.table import Cell, Table
-from degreequant.report.figures import dataset_title, signed, written
-from degreequant.report.html import Html, element, join, paragraph
+from degreequant.report.figures import dataset_title, progress, signed, written
+from degreequant.report.html import Html, element, paragraph
 from degreequant.report.verdict import compare
 
 
 def table_section(table: Table, rows: Mapping[str, Row]) -> Html:
-    """Title, what a reader must know, and the table; cells that are not finished are empty, and listed below it with what there is."""
+    """Title, what a reader must know, and the table; of a cell that is not finished the figure so far, with its number of runs."""
     body = _printed(table) if table.rows else _grid(table, rows)
     return element("section", element("h2", table.title), paragraph(table.about), body, id=f"table-{table.name}")
 
@@ -34,7 +34,7 @@ def _grid(table: Table, rows: Mapping[str, Row]) -> Html:
             found = [_cell(cells.get((method, arch, name)), rows) for name in datasets]
             lines.append(element("tr", *label, element("th", arch.upper()), *found, class_="first" if number == 0 else None))
     head = element("thead", element("tr", element("th", ""), element("th", ""), *heads))
-    return join(element("div", element("table", head, element("tbody", *lines), class_="figures"), class_="wide"), _unfinished(table, rows))
+    return element("div", element("table", head, element("tbody", *lines), class_="figures"), class_="wide")
 
 
 def _unit(table: Table, dataset: str) -> str:
@@ -46,12 +46,14 @@ def _cell(cell: Cell | None, rows: Mapping[str, Row]) -> Html:
         return element("td", class_="none")
     found = result(cell, rows)
     published = Html() if cell.target is None else element("span", written(cell.target, cell.metric), class_="published")
-    if found is None or not found.finished:
+    if found is None:
         return element("td", element("span", Html("&nbsp;"), class_="ours"), published, class_="empty")
     parts = [f"{name} {written(figure, cell.metric)}" for name, figure in found.parts.items()]
     ours = element("span", written(found.test, cell.metric), class_="ours")
     standing, difference = "alone", Html()
-    if cell.target is not None:
+    if not found.finished:
+        standing, difference = "unfinished", element("span", progress(cell, found), class_="difference")
+    elif cell.target is not None:
         verdict = compare(found.test, cell.target, cell.metric)
         standing = verdict.standing
         change = verdict.gain if cell.metric == "accuracy" else -verdict.gain
@@ -64,19 +66,3 @@ def _note(cell: Cell, found: Result) -> str:
     recipe = found.chosen.recipe
     how = "" if recipe.is_float else f", {recipe.ranges} ranges, {recipe.estimator} estimator"
     return f"{found.test.runs} runs of {found.chosen.settings.epochs} epochs{how}; validation {written(found.val, cell.metric)}"
-
-
-def _unfinished(table: Table, rows: Mapping[str, Row]) -> Html:
-    lines = []
-    for cell in table.cells:
-        found = result(cell, rows)
-        if found is not None and not found.finished:
-            name = f"{dataset_title(cell.dataset)} {cell.arch.upper()}, {table.methods[cell.method]}"
-            values = (name, f"{found.test.runs} of {cell.seeds}", written(found.test, cell.metric))
-            published = "" if cell.target is None else written(cell.target, cell.metric)
-            lines.append(element("tr", *(element("td", value) for value in (*values, published))))
-    if not lines:
-        return Html()
-    head = element("tr", *(element("th", text) for text in ("cell", "runs", "so far", "published")))
-    summary = element("summary", f"{len(lines)} cells with some of their runs: not final, and so left empty above")
-    return element("details", summary, element("table", element("thead", head), element("tbody", *lines), class_="plain"), open="")
