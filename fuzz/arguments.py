@@ -13,6 +13,7 @@ from fuzz.choices import Choices
 
 NODES = [5, 1, 2, 7, 0, 33, 3, 16]
 EDGES = [9, 0, 1, 2, 40, 17]
+GRAPHS = 4
 FLOATS = np.array([0, -0.0, 1, -1, 0.03125, -0.09375, 0.5, 7.96875, -8, 8, 1e-45, 1e30, -3.4e38, 65504, 0.1], np.float32)
 ODD_FLOATS = [np.nan, np.inf, -np.inf, 3.4028235e38, -1e-45, 1e-20, 1e300, -5.0]
 ODD_INTEGERS = [-1, 1, 2**15, 2**31 - 2, 2**31 - 1, 2**31, 2**32, 2**40, 2**62, 2**63 - 1, -(2**31), -(2**63)]
@@ -58,6 +59,13 @@ def _integers(shape: tuple[int, ...], below: int, choices: Choices) -> np.ndarra
     return (np.frombuffer(choices.raw(int(np.prod(shape))), np.uint8) % max(1, below)).astype(np.int64).reshape(shape)
 
 
+def _batch(sizes: Sizes, choices: Choices) -> np.ndarray:
+    """Of any order, and of as many graphs as rows of graphs are given: the last node is in the last of them."""
+    graph = _integers((sizes.nodes,), GRAPHS, choices)
+    graph[-1:] = GRAPHS - 1
+    return graph
+
+
 _VALID: dict[Role, Callable[[Input, Sizes, Choices], np.ndarray]] = {
     "features": lambda entry, sizes, choices: _floats((sizes.nodes, entry.channels or 0), choices),
     "edge_features": lambda entry, sizes, choices: _floats((sizes.edges, entry.channels or 0), choices),
@@ -69,7 +77,8 @@ _VALID: dict[Role, Callable[[Input, Sizes, Choices], np.ndarray]] = {
     "count": lambda entry, sizes, choices: np.array(samples.nodes_of(entry.sets[0], sizes.nodes)),
     "edge_weight": lambda entry, sizes, choices: np.abs(_floats((sizes.edges,), choices, FLOATS[:10])),
     "edge_type": lambda entry, sizes, choices: _integers((sizes.edges,), 3, choices),
-    "batch": lambda entry, sizes, choices: _integers((sizes.nodes,), 4, choices),
+    "batch": lambda entry, sizes, choices: _batch(sizes, choices),
+    "graph_features": lambda entry, sizes, choices: _floats((GRAPHS if sizes.nodes else 0, entry.channels or 0), choices),
 }
 ROLES = frozenset(_VALID)
 """Roles of inputs that are known here; a test compares them with those there are."""

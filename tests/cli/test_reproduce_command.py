@@ -89,7 +89,7 @@ def test_show_runs_nothing(capsys, ran, folder):
     assert run(["reproduce", "reddit-binary", "--show"]) == 0
     out = capsys.readouterr().out
     assert "86.2 ± 3.2" in out
-    assert "0 runs are there, 82 are needed" in out
+    assert "0 runs are there, 94 are needed" in out
     assert ran == []
     assert [path.name for path in folder.iterdir()] == ["results"]
 

@@ -12,7 +12,7 @@ import pytest
 from degreequant.experiments.workers import Died, Workers
 
 PROGRAM = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from threading import Timer
 from degreequant.experiments.workers import Workers
@@ -23,6 +23,7 @@ def work(path):
     time.sleep(60)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
     if sys.argv[2:]:
         Timer(float(sys.argv[2]), os.killpg, (os.getpgrp(), 2)).start()
     try:
