@@ -9,12 +9,12 @@ from degreequant.report.figures import dataset_title
 from degreequant.report.html import Html, element, paragraph
 
 ABOUT = """
-What a node of a GCN or a GIN sums grows with the number of its neighbours, in mean and in variance; attention averages, and a GAT's sums hardly
-grow. The error that quantization makes in a node's gradient grows with it in all of them: few nodes of high in-degree set the ranges and carry
-the error. Left and middle: the float model's last layer. Right: the straight-through gradient at the first layer against that of the same
-weights with no activation quantized, relative to the mean gradient; of Degree-Quant the mean over its masks. This is one seed, and every line is
-a training of its own: methods differ in their weights too, and in their ranges (QAT `ema`, Degree-Quant percentiles). n is the number of nodes
-in a bucket, and the last may be a single one."""
+What a node of a GCN or a GIN sums grows with the number of its neighbours, in mean and in variance; attention averages, and a GAT's sums
+hardly grow. The error that quantization makes in a node's gradient grows with it in all of them: few nodes of high in-degree set the
+ranges and carry the error. Left and middle: the float model's last layer. Right: the straight-through gradient at the first layer against
+that of the same weights with no activation quantized, relative to the mean gradient; of Degree-Quant the mean over its masks. This is one
+seed, and every line is a training of its own: methods differ in their weights too, and in their ranges (QAT `ema`, Degree-Quant
+percentiles). n is the number of nodes in a bucket, and the last may be a single one."""
 METHODS = {"INT4 QAT": "-", "INT4 Degree-Quant": "--"}
 """Those whose gradients were measured, with their lines."""
 
