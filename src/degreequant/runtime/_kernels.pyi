@@ -471,8 +471,14 @@ class Plan:
     def categories(self, space: int, columns: int) -> int:
         """An input of categories, int64 `[rows, at least columns]`."""
 
-    def edges(self, rows: int, sources: int) -> int:
-        """A graph that each run is given in the form of an `Edges`."""
+    def space_of(self, tensor: int) -> int:
+        """The rows of a tensor."""
+
+    def edges(self, rows: int, sources: int, in_order: bool = False) -> int:
+        """A graph that each run is given in the form of an `Edges`.
+
+        With `in_order` the sources are edges, in the order of the rows that they arrive at: rows and sources are computed together.
+        """
 
     def finish(self, output: int) -> None:
         """No more steps; `output`, a tensor of floats, is what `run` returns."""
