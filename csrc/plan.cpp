@@ -26,6 +26,11 @@ SpaceId Plan::add_space() {
   return parents_.back();
 }
 
+SpaceId Plan::add_single() {
+  single_.push_back(add_space());
+  return single_.back();
+}
+
 SpaceId Plan::root(SpaceId space) const {
   while (parents_[space] != space) space = parents_[space];
   return space;
@@ -89,6 +94,7 @@ std::vector<Span> Plan::spans() const {
 Call Plan::start(const std::vector<Bound>& inputs, std::vector<Edges> edges) const {
   Call call{std::vector<Bound>(tensors_.size()), std::vector<int64_t>(parents_.size(), -1), std::move(edges)};
   const auto count = [&](SpaceId space, int64_t rows) { set_rows(call.rows[root(space)], rows); };
+  for (const SpaceId space : single_) count(space, 1);
   size_t next = 0;
   for (size_t t = 0; t < tensors_.size(); ++t) {
     if (!tensors_[t].input) continue;

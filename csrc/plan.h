@@ -43,6 +43,7 @@ class Plan {
   // -- while the program is loaded
 
   SpaceId add_space();
+  SpaceId add_single();  // of one row
   // The two have equally many rows in every call.
   void join(SpaceId a, SpaceId b);
   TensorId add_input(SpaceId space) { return add({space, 0, 0, true, false}); }
@@ -106,6 +107,7 @@ class Plan {
   int64_t threads_;
   TensorId output_ = kNone;
   std::vector<SpaceId> parents_;  // of each space: itself, or one that has as many rows
+  std::vector<SpaceId> single_;   // that have one row
   std::vector<Tensor> tensors_;
   std::vector<EdgesSpaces> edges_;
   std::vector<std::unique_ptr<Step>> steps_;

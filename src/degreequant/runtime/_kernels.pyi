@@ -563,14 +563,14 @@ class Plan:
     def standardize_graphs(
         self,
         x: int,
-        graphs: int,
+        graphs: int | None,
         each_channel: bool,
         centre: NDArray[np.int32],
         constants: tuple[float, float, Literal["none", "deviation", "size"]],
         requantize: Requantize,
         code_type: str,
     ) -> int:
-        """The nodes of each graph standardized: each channel by itself, or all elements together."""
+        """The nodes of each graph standardized: each channel by itself, or all elements together; without `graphs` all rows are one."""
 
     def contract(self, tensors: tuple[int, int], sizes: tuple[int, int, int, int], requantize: Requantize, code_type: str) -> int:
         """Matrix products within each row; `sizes` are products, rows of the first, what is summed over, columns of the second."""
