@@ -52,6 +52,9 @@ int64_t value_at(const Standardization& s, int64_t row, int64_t col) noexcept {
   return load_code<type>(s.x.row(row), col) - s.zero_point;
 }
 
+// Without indices the rows of a graph lie together.
+int64_t row_of(const Csr& csr, int64_t e) noexcept { return csr.indices == nullptr ? e : csr.indices[e]; }
+
 // The columns [first, last) of the rows of one graph, each a set of its own.
 template <CodeType type>
 void standardize_columns(const Standardization& s, const Csr& csr, int64_t graph, int64_t first, int64_t last, const Requantize& rule,
@@ -61,13 +64,13 @@ void standardize_columns(const Standardization& s, const Csr& csr, int64_t graph
   const int64_t begin = csr.indptr[graph];
   const int64_t end = csr.indptr[graph + 1];
   for (int64_t e = begin; e < end; ++e) {
-    for (int64_t col = first; col < last; ++col) moments[col - first].add(value_at<type>(s, csr.indices[e], col));
+    for (int64_t col = first; col < last; ++col) moments[col - first].add(value_at<type>(s, row_of(csr, e), col));
   }
   for (int64_t col = first; col < last; ++col) scale[col - first] = scale_of(moments[col - first], centre_of(s, col), s);
   for (int64_t e = begin; e < end; ++e) {
-    uint8_t* row = out.row(csr.indices[e]);
+    uint8_t* row = out.row(row_of(csr, e));
     for (int64_t col = first; col < last; ++col) {
-      store(s, moments[col - first], scale[col - first], value_at<type>(s, csr.indices[e], col), rule, out, row, col);
+      store(s, moments[col - first], scale[col - first], value_at<type>(s, row_of(csr, e), col), rule, out, row, col);
     }
   }
 }
@@ -79,13 +82,13 @@ void standardize_whole(const Standardization& s, const Csr& csr, int64_t graph, 
   const int64_t begin = csr.indptr[graph];
   const int64_t end = csr.indptr[graph + 1];
   for (int64_t e = begin; e < end; ++e) {
-    for (int64_t col = 0; col < s.x.cols; ++col) moments.add(value_at<type>(s, csr.indices[e], col));
+    for (int64_t col = 0; col < s.x.cols; ++col) moments.add(value_at<type>(s, row_of(csr, e), col));
   }
   const Multiplier scale = scale_of(moments, s.centre[0], s);
   for (int64_t e = begin; e < end; ++e) {
-    uint8_t* row = out.row(csr.indices[e]);
+    uint8_t* row = out.row(row_of(csr, e));
     for (int64_t col = 0; col < s.x.cols; ++col) {
-      store(s, moments, scale, value_at<type>(s, csr.indices[e], col), rule, out, row, col);
+      store(s, moments, scale, value_at<type>(s, row_of(csr, e), col), rule, out, row, col);
     }
   }
 }
