@@ -199,7 +199,7 @@ DEGREEQUANT_INLINE void share_row(Sharing<Simd>& a, const SlotRules& rules, int6
   softmax.for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA {
     int32_t *mantissa = softmax.mantissa + h, *shift = softmax.shift + h;
     const auto of_rule =
-        Simd::combined(Simd::load(mantissa), Simd::load(shift), Simd::load(rules.mantissa + h), Simd::load(rules.shift + h));
+        Simd::combined(Simd::load(mantissa), Simd::load(shift), Simd::load(rules.mantissa + h), Simd::load(rules.shift + h), a.rule.limits);
     Simd::store_multipliers(of_rule, mantissa, shift);
   });
   for_chunks([&](int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {

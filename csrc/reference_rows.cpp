@@ -43,7 +43,7 @@ int32_t centre_of(const Standardization& s, int64_t col) noexcept { return s.cen
 void store(const Standardization& s, const Moments& m, Multiplier scale, int64_t value, const Requantize& rule, MutableCodes out,
            uint8_t* row, int64_t col) noexcept {
   const int64_t acc = (m.count * value * (int64_t{1} << kCentreBits)) - centre_of(s, col) * m.sum;
-  const Multiplier multiplier = bounded(combine(scale, rule.channel.at(col)));
+  const Multiplier multiplier = bounded(combine(scale, rule.channel.at(col)), rule.limits);
   store_code(out.type, row, col, requantize_any(acc, multiplier, rule.addend_at(col), rule.clamp));
 }
 
@@ -165,7 +165,7 @@ void row_softmax(const RowSoftmax& softmax, const Requantize& rule, MutableCodes
         const Multiplier share = from_real(1.0 / static_cast<double>(total));
         for (int64_t col = first; col < first + width; ++col) {
           const int64_t weight = softmax.table[most - load_code<type()>(logits, col)];
-          const Multiplier multiplier = bounded(combine(share, rule.channel.at(col)));
+          const Multiplier multiplier = bounded(combine(share, rule.channel.at(col)), rule.limits);
           store_code(out.type, target, col, requantize_any(weight, multiplier, rule.addend_at(col), rule.clamp));
         }
       }
