@@ -98,9 +98,7 @@ def _contenders(
     return engines | found, reasons
 
 
-def _peers(
-    work: Workload, floats: Program, graph: Graph, threads: int, settings: Settings
-) -> tuple[dict[str, Contender], dict[str, str]]:
+def _peers(work: Workload, floats: Program, graph: Graph, threads: int, settings: Settings) -> tuple[dict[str, Contender], dict[str, str]]:
     """The peers whose answers are our float engine's, and why the others take no part. No engine keeps memory meanwhile: of the largest
     cases, not much more than a peer's layers and two answers fit."""
     contenders: dict[str, Contender] = {}
