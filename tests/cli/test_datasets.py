@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -95,6 +96,37 @@ def test_own_images_are_trained_on(capsys, photos, tmp_path):
 def test_a_file_that_is_not_there_is_no_data_set(capsys, tmp_path):
     assert run(["train", "--dataset", str(tmp_path / "none.npz")]) == 1
     assert "none.npz: there is no such file; expected one that `degreequant datasets build` wrote" in capsys.readouterr().err
+
+
+def test_hidden_files_are_no_images(capsys, photos, tmp_path):
+    """As file managers leave them in every folder."""
+    (photos / "left" / ".DS_Store").write_bytes(b"\0")
+    (photos / ".thumbnails").mkdir()
+    assert run(["datasets", "build", str(photos), "-o", str(tmp_path / "own.npz"), "--superpixels", "4"]) == 0
+    assert "24 images of 2 classes (left, right)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [b"\0", b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"II*\0"])
+def test_a_file_that_is_no_image_is_named(capsys, photos, tmp_path, content):
+    (photos / "left" / "stray.png").write_bytes(content)
+    assert run(["datasets", "build", str(photos), "-o", str(tmp_path / "own.npz")]) == 1
+    err = capsys.readouterr().err
+    assert f"{photos / 'left' / 'stray.png'}: cannot be read as an image (" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_an_image_of_another_shape_is_named(capsys, photos, tmp_path):
+    pytest.importorskip("skimage.io").imsave(photos / "right" / "wide.png", np.zeros((8, 9, 3), np.uint8), check_contrast=False)
+    assert run(["datasets", "build", str(photos), "-o", str(tmp_path / "own.npz")]) == 1
+    assert re.search(r"wide.png: an image of shape \(8, 9, 3\); expected \(.*, 3\), as .*/left/", capsys.readouterr().err)
+
+
+def test_a_folder_that_is_not_there_is_told_before_the_work(capsys, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("degreequant.data.slic.read_images", lambda folder: pytest.fail("images were read"))
+    assert run(["datasets", "build", str(photos), "-o", str(tmp_path / "none" / "own.npz")]) == 1
+    assert "own.npz: cannot be written (there is no such folder)" in capsys.readouterr().err
+    assert run(["datasets", "build", str(photos), "-o", str(tmp_path)]) == 1
+    assert "cannot be written (it is a folder)" in capsys.readouterr().err
 
 
 def test_folders_without_images(capsys, tmp_path):

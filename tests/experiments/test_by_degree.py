@@ -6,7 +6,7 @@ import numpy as np
 import tiny
 
 from degreequant.experiments import by_degree
-from degreequant.experiments.experiment import Experiment
+from degreequant.experiments.experiment import REVISION, Experiment
 from degreequant.experiments.run import run
 from degreequant.recipe import Recipe
 from degreequant.train.settings import Settings
@@ -44,8 +44,12 @@ def test_buckets_hold_every_node_with_an_edge():
 def test_rows(monkeypatch):
     monkeypatch.setattr(by_degree, "find", lambda name: type("Entry", (), {"load": lambda self: DATA})())
     monkeypatch.setattr(by_degree, "protocol", lambda entry, arch: type("Usual", (), {**USUAL, "architecture": arch})())
-    rows = list(by_degree.degree_rows(known={"by-degree/cora/gat"}))
-    assert [row["key"] for row in rows] == ["by-degree/cora/gcn", "by-degree/cora/gin"]
+    monkeypatch.setattr(by_degree, "SEEDS", 2)
+    known = {f"by-degree/cora/{run}/{REVISION}" for run in ("gat/0", "gat/1", "gcn/0")}
+    rows = list(by_degree.degree_rows(known))
+    assert [row["key"] for row in rows] == [f"by-degree/cora/{run}/{REVISION}" for run in ("gcn/1", "gin/0", "gin/1")]
+    assert [(row["architecture"], row["seed"], row["revision"]) for row in rows[:2]] == [("gcn", 1, REVISION), ("gin", 0, REVISION)]
+    assert rows[1]["buckets"] != rows[2]["buckets"]
     assert set(rows[0]["buckets"][0]) == {"low", "high", "nodes", "mean", "variance", "gradient INT4 QAT", "gradient INT4 Degree-Quant"}
     assert np.isfinite([bucket["variance"] for bucket in rows[1]["buckets"]]).all()
 

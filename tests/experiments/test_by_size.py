@@ -1,4 +1,5 @@
 from degreequant.experiments.by_size import GRAPHS, size_rows
+from degreequant.experiments.experiment import REVISION
 
 
 def test_the_papers_example():
@@ -15,4 +16,5 @@ def test_the_papers_example():
 
 
 def test_known_rows_are_left_out():
-    assert [row["key"] for row in size_rows(known={"by-size/cora", "by-size/pubmed", "by-size/reddit"})] == ["by-size/citeseer"]
+    known = {f"by-size/{name}/{REVISION}" for name in ("cora", "pubmed", "reddit")}
+    assert [row["key"] for row in size_rows(known)] == [f"by-size/citeseer/{REVISION}"]

@@ -12,6 +12,7 @@ from degreequant.bench.cases import Case
 from degreequant.bench.timing import Contender, alternate
 from degreequant.bench.workloads import Inputs, Workload, load, workload
 from degreequant.errors import BenchError
+from degreequant.files import reason
 from degreequant.program import Program
 from degreequant.runtime.graph import Graph
 from degreequant.train.memory import keep_freed_memory
@@ -105,7 +106,7 @@ def _contenders(
         except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
             if isinstance(error, BenchError):
                 raise
-            reasons[name] = f"fails: {str(error).splitlines()[0][:120]}"
+            reasons[name] = f"fails: {reason(error)[:120]}"
             continue
         contenders[name] = found
     return contenders, reasons

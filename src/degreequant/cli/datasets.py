@@ -67,11 +67,12 @@ def build(
 
     Example: degreequant datasets build photos/ -o photos.npz --superpixels 100
     """
-    from degreequant.cli.files import write_arrays
+    from degreequant.cli.files import check_output, write_arrays
     from degreequant.cli.screen import say
     from degreequant.data import slic
 
     how = slic.Slic(superpixels, compactness)
+    check_output(output)
     found, labels, classes = slic.read_images(images)
     arrays = slic.build(found, labels, how)
     write_arrays(output, arrays)

@@ -61,6 +61,17 @@ def output_folder(path: Path) -> Path:
     return path
 
 
+def check_output(path: Path) -> None:
+    """Nothing where a file can be written to `path`: asked for before the work.
+
+    Raises:
+        InputError: If its folder is not there, or it is a folder itself.
+    """
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        why = "it is a folder" if path.is_dir() else "there is no such folder"
+        raise InputError(f"{path}: cannot be written ({why}); expected a file in a folder that is there")
+
+
 def write_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
     """An .npz file of these arrays by name, written whole or not at all."""
     buffer = io.BytesIO()

@@ -53,13 +53,14 @@ def _show_sizes(rows: "Sequence[Row]") -> None:
 
 def _show_degrees(rows: "Sequence[Row]") -> None:
     from degreequant.cli.screen import show, table
+    from degreequant.report.by_degree import over_seeds
     from degreequant.report.figures import dataset_title
 
-    for row in rows:
-        measures = [name for name in row["buckets"][0] if name not in ("low", "high", "nodes")]
+    for found in over_seeds(rows):
         body = [
-            [f"{bucket['low']}-{bucket['high']}", f"{bucket['nodes']:,}", *(f"{bucket[name]:.3g}" for name in measures)]
-            for bucket in row["buckets"]
+            [f"{bucket['low']}-{bucket['high']}", f"{bucket['nodes']:,}", *(f"{bucket[name]:.3g}" for name in found.measures)]
+            for bucket in found.buckets
         ]
-        headings = {"in-degree": "left", "nodes": "right", **dict.fromkeys(measures, "right")}
-        show(table(f"{dataset_title(row['dataset'])}, {row['architecture'].upper()}", headings, body))
+        headings = {"in-degree": "left", "nodes": "right", **dict.fromkeys(found.measures, "right")}
+        seeds = f"mean of {found.seeds} seeds" if found.seeds > 1 else "one seed"
+        show(table(f"{dataset_title(found.dataset)}, {found.architecture}, {seeds}", headings, body))

@@ -13,6 +13,7 @@ from degreequant.data.download import fetch, keep
 from degreequant.data.folders import DATA_VARIABLE, cache_folder
 from degreequant.data.pyg import pyg
 from degreequant.errors import DatasetError
+from degreequant.files import reason
 
 if TYPE_CHECKING:
     from degreequant.data.graphs import GraphSet
@@ -51,9 +52,8 @@ def load(name: Name, looked: tuple[str, ...]) -> "GraphSet":
             splits=(Split(*torch.tensor_split(torch.arange(int(ends[-1])), ends[:-1])),),
         )
     except UNREADABLE as error:
-        detail = (str(error).splitlines() or [type(error).__name__])[0]
         raise DatasetError(
-            f"{_raw(name)} is damaged: expected PyG's file of {name} ({detail}); delete the folder to download it anew"
+            f"{_raw(name)} is damaged: expected PyG's file of {name} ({reason(error)}); delete the folder to download it anew"
         ) from None
     return check_edges(graphs)
 
@@ -78,10 +78,9 @@ def _download(name: Name, looked: tuple[str, ...]) -> None:
     try:
         keep(_raw(name), lambda folder: _unpack(url, folder))
     except (OSError, HTTPException, zipfile.BadZipFile, KeyError) as error:
-        detail = (str(error).splitlines() or [type(error).__name__])[0]
         raise DatasetError(
-            f"{name} is not at hand: its superpixels are not in {' or '.join(looked)}, and {url} could not be downloaded ({detail}); "
-            f"set {DATA_VARIABLE} to a folder that holds superpixels/, or try again with a network"
+            f"{name} is not at hand: its superpixels are not in {' or '.join(looked)}, and {url} could not be downloaded "
+            f"({reason(error)}); set {DATA_VARIABLE} to a folder that holds superpixels/, or try again with a network"
         ) from error
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from degreequant.data.download import fetch, keep
-from degreequant.data.folders import DATA_VARIABLE, cache_folder, data_folder
+from degreequant.data.folders import DATA_VARIABLE, first_folder, roots
 from degreequant.data.pyg import pyg
 from degreequant.errors import DatasetError
 
@@ -64,7 +64,7 @@ def load(name: Name) -> "Data":
         DatasetError: If the raw files are missing and cannot be downloaded, or if one of them is damaged.
         MissingExtraError: If PyTorch Geometric is not installed.
     """
-    folder = raw_folder(name)
+    folder = first_folder(places(name))
     if folder is None:
         folder = _download(name)
     else:
@@ -77,19 +77,13 @@ def load(name: Name) -> "Data":
 
 def available(name: Name) -> bool:
     """Whether all raw files of `name` are at hand, so that `load` needs no network. Reads none of them."""
-    folder = raw_folder(name)
+    folder = first_folder(places(name))
     return folder is not None and all((folder / file).is_file() for file in SHA256[name])
 
 
 def places(name: Name) -> tuple[Path, ...]:
     """The folders in which the raw files of `name` are looked for, first to last; the last one is where a download goes."""
-    roots = [root for root in (data_folder(), cache_folder()) if root is not None]
-    return tuple(root / "Planetoid" / name / "raw" for root in roots)
-
-
-def raw_folder(name: Name) -> Path | None:
-    """The first of `places(name)` that exists."""
-    return next((folder for folder in places(name) if folder.is_dir()), None)
+    return tuple(root / "Planetoid" / name / "raw" for root in roots())
 
 
 def _verify(name: Name, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from degreequant.errors import DatasetError
@@ -29,6 +30,16 @@ def cache_folder() -> Path:
     """The folder for downloads: `DEGREEQUANT_CACHE`, else `degreequant` in the platform's folder for caches. It may not exist yet."""
     given = os.environ.get(CACHE_VARIABLE)
     return Path(given).expanduser().absolute() if given else _platform_cache() / "degreequant"
+
+
+def roots() -> tuple[Path, ...]:
+    """The folders in which data sets are looked for, first to last: the user's own, if there is one, and the cache, where downloads go."""
+    return tuple(root for root in (data_folder(), cache_folder()) if root is not None)
+
+
+def first_folder(places: Iterable[Path]) -> Path | None:
+    """The first of these that is there and is a folder."""
+    return next((folder for folder in places if folder.is_dir()), None)
 
 
 def _platform_cache() -> Path:

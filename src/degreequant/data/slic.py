@@ -5,6 +5,7 @@ for one less until at most so many come back; a node is a segment, with its mean
 scikit-image matters: 0.16 gives the published 70.6 nodes on MNIST and 117.6 on CIFAR-10, newer ones some 67 and 109.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from degreequant.errors import DatasetError, MissingExtraError
+from degreequant.files import reason
 
 Floats = npt.NDArray[np.float64]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -105,22 +107,30 @@ def build(images: Sequence[npt.NDArray[Any]], labels: npt.NDArray[np.int64], how
 def read_images(folder: Path) -> tuple[list[npt.NDArray[Any]], npt.NDArray[np.int64], list[str]]:
     """The images of a folder, one folder in it for each class, the number of each one's class, and the names of the classes.
 
+    What begins with a dot is left out.
+
     Raises:
-        DatasetError: If there are none, or one cannot be read.
+        DatasetError: If there are none, one cannot be read, or one differs from the first in shape.
         MissingExtraError: If scikit-image is not installed.
     """
-    classes = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    files = [(path, number) for number, name in enumerate(classes) for path in sorted((folder / name).iterdir()) if path.is_file()]
+    classes = sorted(path.name for path in _seen(folder) if path.is_dir()) if folder.is_dir() else []
+    files = [(path, number) for number, name in enumerate(classes) for path in sorted(_seen(folder / name)) if path.is_file()]
     if not files:
         raise DatasetError(f"{folder}: no images; expected a folder with a folder of images for each class")
     imread = _skimage("io").imread
-    images = []
+    images: list[npt.NDArray[Any]] = []
     for path, _ in files:
         try:
-            images.append(np.asarray(imread(path)))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise DatasetError(f"{path}: cannot be read as an image ({(str(error).splitlines() or [''])[0]})") from None
+            images.append(np.asarray(imread(io.BytesIO(path.read_bytes()))))  # of a path that is no image, readers leave the file open
+        except Exception as error:  # readers of images raise whatever a damaged header leads them to
+            raise DatasetError(f"{path}: cannot be read as an image ({reason(error)})") from None
+        if images[-1].shape != images[0].shape:
+            raise DatasetError(f"{path}: an image of shape {images[-1].shape}; expected {images[0].shape}, as {files[0][0]} has")
     return images, np.array([number for _, number in files]), classes
+
+
+def _seen(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
 def _real(image: npt.NDArray[Any]) -> Floats:

@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from degreequant.data import benchmark
-from degreequant.data.folders import cache_folder, data_folder
+from degreequant.data.folders import roots
 from degreequant.data.pyg import pyg
 from degreequant.errors import DatasetError, MissingExtraError
+from degreequant.files import reason
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,7 +116,7 @@ def available(name: Name) -> bool:
 
 def places(name: Name) -> tuple[Path, ...]:
     """The folders in which the files of `name` are looked for, first to last."""
-    return tuple(root / "superpixels" for root in (data_folder(), cache_folder()) if root is not None)
+    return tuple(root / "superpixels" for root in roots())
 
 
 def _folder(name: Name) -> Path | None:
@@ -197,5 +198,5 @@ def _read(path: Path, side: bool = False) -> Arrays:
         if not np.isfinite(color).all() or not np.isfinite(place).all():
             raise ValueError("it has values that are not numbers")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DatasetError(f"{path} is damaged: expected superpixels of images ({str(error).splitlines()[0]})") from None
+        raise DatasetError(f"{path} is damaged: expected superpixels of images ({reason(error)})") from None
     return {"num_nodes": num_nodes, "label": label, "color": color, "place": place, **({"side": arrays["side"]} if side else {})}

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from degreequant.data.download import fetch, keep
-from degreequant.data.folders import DATA_VARIABLE, cache_folder, data_folder
+from degreequant.data.folders import DATA_VARIABLE, first_folder, roots
 from degreequant.data.pyg import pyg
 from degreequant.errors import DatasetError, MissingExtraError
+from degreequant.files import reason
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +49,7 @@ def load(name: Name) -> "GraphSet":
     pyg()
     from degreequant.data.parsed import parsed
 
-    folder = raw_folder(name)
+    folder = first_folder(places(name))
     if folder is None:
         folder = _download(name)
     _check_files(name, folder)
@@ -67,7 +68,7 @@ def _parse(name: Name, folder: Path) -> "GraphSet":
         graphs = GraphSet(x, data.edge_index, node_ptr=node_ptr, edge_ptr=slices["edge_index"], y=data.y, splits=folds(data.y))
         return check_edges(graphs)
     except UNREADABLE as error:
-        raise DatasetError(f"{folder} is damaged: expected the files of {name} as of TUDataset ({_first_line(error)})") from None
+        raise DatasetError(f"{folder} is damaged: expected the files of {name} as of TUDataset ({reason(error)})") from None
 
 
 def folds(labels: "Tensor") -> tuple["Split", ...]:
@@ -92,19 +93,13 @@ def folds(labels: "Tensor") -> tuple["Split", ...]:
 
 def available(name: Name) -> bool:
     """Whether all raw files of `name` are at hand, so that `load` needs no network. Reads none of them."""
-    folder = raw_folder(name)
+    folder = first_folder(places(name))
     return folder is not None and all(path.is_file() for path in _paths(name, folder))
 
 
 def places(name: Name) -> tuple[Path, ...]:
     """The folders in which the raw files of `name` are looked for, first to last; the last one is where a download goes."""
-    roots = [root for root in (data_folder(), cache_folder()) if root is not None]
-    return tuple(root / "TUDataset" / name / "raw" for root in roots)
-
-
-def raw_folder(name: Name) -> Path | None:
-    """The first of `places(name)` that exists."""
-    return next((folder for folder in places(name) if folder.is_dir()), None)
+    return tuple(root / "TUDataset" / name / "raw" for root in roots())
 
 
 def _paths(name: Name, folder: Path) -> list[Path]:
@@ -132,7 +127,7 @@ def _download(name: Name) -> Path:
     except (OSError, HTTPException, zipfile.BadZipFile, KeyError) as error:
         looked = " or ".join(map(str, places(name)))
         raise DatasetError(
-            f"{name} is not at hand: its raw files are not in {looked}, and could not be downloaded ({_first_line(error)}); "
+            f"{name} is not at hand: its raw files are not in {looked}, and could not be downloaded ({reason(error)}); "
             f"set {DATA_VARIABLE} to a folder that holds TUDataset/{name}/raw, or try again with a network"
         ) from error
     return target
@@ -147,7 +142,3 @@ def _unpack(name: Name, url: str, folder: Path) -> None:
             with stored.open(f"{name}/{path.name}") as source, path.open("wb") as target:
                 shutil.copyfileobj(source, target)
     archive.unlink()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

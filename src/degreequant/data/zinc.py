@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from degreequant.data.folders import DATA_VARIABLE, cache_folder, data_folder
+from degreequant.data.folders import DATA_VARIABLE, roots
 from degreequant.data.pyg import pyg
 from degreequant.errors import DatasetError
+from degreequant.files import reason
 
 if TYPE_CHECKING:
     from degreequant.data.graphs import GraphSet
@@ -63,7 +64,7 @@ def available() -> bool:
 
 def places() -> tuple[Path, ...]:
     """Where the file is looked for, first to last."""
-    return tuple(root / FILE for root in (data_folder(), cache_folder()) if root is not None)
+    return tuple(root / FILE for root in roots())
 
 
 def _file() -> Path:
@@ -80,7 +81,7 @@ def _read(path: Path) -> Arrays:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             parts = [{key: _wide(stored[f"{part}_{key}"]) for key in _KEYS} for part in PARTS]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DatasetError(f"{path} is damaged: expected the arrays of ZINC-12k ({str(error).splitlines()[0]})") from None
+        raise DatasetError(f"{path} is damaged: expected the arrays of ZINC-12k ({reason(error)})") from None
     joined = {key: np.concatenate([part[key] for part in parts]) for key in _KEYS}
     return joined | {"sizes": np.array([part["y"].size for part in parts])}
 

@@ -7,6 +7,7 @@ gradient of the same weights with no activation quantized, relative to the mean 
 
 from collections.abc import Container, Iterator
 from dataclasses import replace
+from itertools import product
 from typing import Any, cast
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from degreequant.data import find
-from degreequant.experiments.experiment import Experiment
+from degreequant.experiments.experiment import REVISION, Experiment
 from degreequant.experiments.protocol import protocol
 from degreequant.experiments.record import Row, environment
 from degreequant.experiments.run import Outcome, run
@@ -29,23 +30,27 @@ Values = npt.NDArray[np.float64]
 
 ARCHITECTURES = ("gcn", "gat", "gin")
 METHODS = {"INT4 QAT": Recipe.qat(4), "INT4 Degree-Quant": Recipe.degree_quant(4)}
+SEEDS = 5
+"""Trainings of each kind. The last bucket of in-degree may hold a single node."""
+
 DRAWS = 20
 """Gradients that are averaged over: of a recipe with masks, so many masks."""
 
 
 def degree_rows(known: Container[str] = (), dataset: str = "cora") -> Iterator[Row]:
-    """A row for each architecture on a citation graph but those whose key is known; each trains a float model and one for each method."""
+    """A row for each architecture and seed on a citation graph but those whose key is known; each trains a float model and one for each
+    method."""
     entry, data = find(dataset), find(dataset).load()
-    for arch in ARCHITECTURES:
-        key = f"by-degree/{dataset}/{arch}"
+    for arch, seed in product(ARCHITECTURES, range(SEEDS)):
+        key = f"by-degree/{dataset}/{arch}/{seed}/{REVISION}"
         if key in known:
             continue
         usual = protocol(entry, arch)
-        plain = Experiment(dataset, usual.architecture, "fp32", Recipe.fp32(), 0, usual.hidden_channels, usual.dropout, usual.settings)
+        plain = Experiment(dataset, usual.architecture, "fp32", Recipe.fp32(), seed, usual.hidden_channels, usual.dropout, usual.settings)
         measured = values_after_aggregation(run(plain, data), data)
         for method, recipe in METHODS.items():
             measured[f"gradient {method}"] = gradient_error(run(replace(plain, method=method, recipe=recipe), data), data)
-        row = {"key": key, "figure": "by-degree", "dataset": dataset, "architecture": arch, "seed": 0}
+        row = {"key": key, "figure": "by-degree", "dataset": dataset, "architecture": arch, "seed": seed, "revision": REVISION}
         yield row | {"buckets": list(_buckets(data, measured))} | environment()
 
 

@@ -11,6 +11,7 @@ import torch
 
 from degreequant.conversion import convert
 from degreequant.data import DATASETS
+from degreequant.experiments.experiment import REVISION
 from degreequant.experiments.record import Row, environment
 from degreequant.nn.rewrite import prepare
 from degreequant.program import Program
@@ -44,7 +45,7 @@ GRAPHS = (*map(_citation, ("cora", "citeseer", "pubmed")), GraphSize("Reddit", 2
 def size_rows(known: Container[str] = ()) -> Iterator[Row]:
     """A row for each graph but those whose key is known."""
     for graph in GRAPHS:
-        key = f"by-size/{graph.name.lower()}"
+        key = f"by-size/{graph.name.lower()}/{REVISION}"
         if key in known:
             continue
         programs = {f"int{bits}": gcn_program(graph, bits) for bits in (8, 4)}
@@ -52,6 +53,7 @@ def size_rows(known: Container[str] = ()) -> Iterator[Row]:
         row = {
             "key": key,
             "figure": "by-size",
+            "revision": REVISION,
             "graph": graph.name,
             "nodes": graph.nodes,
             "edges": graph.edges,

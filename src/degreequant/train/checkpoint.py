@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import nn
 
 from degreequant.errors import CheckpointError, DegreeQuantError
-from degreequant.files import write_atomically
+from degreequant.files import reason, write_atomically
 from degreequant.nn.prepared import PreparedModel
 from degreequant.nn.rewrite import prepare
 from degreequant.recipe import Recipe
@@ -53,5 +53,5 @@ def load_checkpoint(path: str | PathLike[str]) -> tuple[nn.Module, Architecture]
         model = prepare(architecture.build(), Recipe.from_dict(json.loads(metadata["recipe"])))
         model.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError, DegreeQuantError) as error:
-        raise CheckpointError(f"{path}: the checkpoint does not fit this release ({str(error).splitlines()[0]})") from None
+        raise CheckpointError(f"{path}: the checkpoint does not fit this release ({reason(error)})") from None
     return model.eval(), architecture

@@ -94,8 +94,7 @@ def _open(path: Path, data: bytes) -> tuple[State, dict[str, Any]]:
         stored = json.loads(metadata["state"])
         return State(tensors, dict(stored["values"])), dict(stored["identity"])
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: damaged, or not the state of a training ({detail}); delete it to start anew") from None
+        raise CheckpointError(f"{path}: damaged, or not the state of a training ({reason(error)}); delete it to start anew") from None
 
 
 def _checksum(text: str, tensors: dict[str, Tensor]) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from degreequant.errors import CheckpointError, TrainingError
+from degreequant.files import reason
 from degreequant.train.resume import Resume, State, read_state, write_state
 from degreequant.train.settings import Schedule, Settings
 from degreequant.train.task import Score, Task, evaluate
@@ -114,8 +115,9 @@ class Session:
             try:
                 self._load(state)
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
-                detail = str(error).splitlines()[0]
-                raise CheckpointError(f"{resume.path}: the state does not fit this release ({detail}); delete it to start anew") from None
+                raise CheckpointError(
+                    f"{resume.path}: the state does not fit this release ({reason(error)}); delete it to start anew"
+                ) from None
 
     def _identity(self) -> dict[str, Any]:
         parts = [[name, str(tensor.dtype), *tensor.shape] for name, tensor in self.model.state_dict().items()]
