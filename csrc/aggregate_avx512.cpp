@@ -1,3 +1,4 @@
+#include "aggregate_parts.h"
 #include "aggregate_rows.h"
 #include "kernels_x86.h"
 #include "sums_avx512.h"

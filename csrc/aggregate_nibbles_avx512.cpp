@@ -1,6 +1,5 @@
-// A file of its own: the compiler takes as long for it as for the sums of bytes.
+#include "aggregate_parts.h"
 #include "aggregate_rows.h"
-#include "kernels_x86.h"
 #include "sums_avx512.h"
 
 namespace degreequant::avx512 {

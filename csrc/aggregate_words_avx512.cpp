@@ -1,5 +1,5 @@
+#include "aggregate_parts.h"
 #include "aggregate_words.h"
-#include "kernels_x86.h"
 #include "lanes_avx512.h"
 
 namespace degreequant::avx512 {

@@ -111,14 +111,4 @@ struct FloatKernels {
   void (*softmax)(Floats x, MutableFloats out, int64_t begin, int64_t end) noexcept;
 };
 
-namespace reference {
-extern const FloatKernels float_kernels;
-}
-namespace avx2 {
-extern const FloatKernels float_kernels;
-}
-namespace avx512 {
-extern const FloatKernels float_kernels;
-}
-
 }  // namespace degreequant

@@ -1,5 +1,6 @@
 #include "float_lanes.h"
 #include "float_table.h"
+#include "kernels_reference.h"
 
 namespace degreequant::reference {
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "requantize.h"
 
@@ -250,5 +251,9 @@ struct Kernels {
   // table[code - low], with low the smallest code of x's storage; the table has an entry for every code of it.
   void (*lookup)(Codes x, const int32_t* table, MutableCodes out, int64_t begin, int64_t end) noexcept;
 };
+
+// The type of the function that an entry of the table points to.
+template <typename Pointer>
+using Signature = std::remove_pointer_t<Pointer>;
 
 }  // namespace degreequant

@@ -27,7 +27,7 @@ from degreequant.operations import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Program:
     """What the engine runs: integers only, but for what a recipe left in float.
 
@@ -41,6 +41,11 @@ class Program:
 
     Raises:
         ProgramError: If the steps do not fit together.
+
+    >>> from degreequant.operations import Quantize
+    >>> from degreequant.scheme import Grid, TensorSpec
+    >>> Program((Input("x", "features", 4),), (Quantize("codes", "x", Grid(0.5, 0, TensorSpec(8)), 4),), "codes")
+    Program((x[4]) -> codes[4], 1 operations, epilogue='none')
     """
 
     inputs: tuple[Input, ...]
@@ -67,6 +72,12 @@ class Program:
             if operation.name == name:
                 return operation
         raise KeyError(name)
+
+    def __repr__(self) -> str:
+        takes = ", ".join(f"{entry.name}[{entry.channels}]" if entry.channels else entry.name for entry in self.inputs)
+        gives = f"{self.output}[{self[self.output].channels}]"
+        floats = f", {len(self.float_parts)} in float" if self.float_parts else ""
+        return f"Program(({takes}) -> {gives}, {len(self.operations)} operations{floats}, epilogue={self.epilogue!r})"
 
     def layout(self) -> Layout:
         """What the rows of each stored tensor are."""

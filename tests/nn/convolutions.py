@@ -148,6 +148,7 @@ CONVOLUTIONS: dict[str, Convolution] = {
     "PANConv": Convolution(lambda: pyg.PANConv(C, W, 2), call=lambda conv, x, edges: conv(x, edges)[0]),
     "PDNConv": Convolution(lambda: pyg.PDNConv(C, W, E, 4), ("edge_attr",)),
     "PDNConv, no loops": Convolution(lambda: pyg.PDNConv(C, W, E, 4, add_self_loops=False), ("edge_attr",)),
+    "PDNConv, not normalized": Convolution(lambda: pyg.PDNConv(C, W, E, 4, normalize=False), ("edge_attr",)),
     "PDNConv, no loops, not normalized": Convolution(
         lambda: pyg.PDNConv(C, W, E, 4, add_self_loops=False, normalize=False), ("edge_attr",)
     ),

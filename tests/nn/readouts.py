@@ -1,5 +1,7 @@
 """Models that bring nodes and their graphs together, by name: attention over the nodes of a graph, what it has at each of them."""
 
+from inspect import signature
+
 import torch
 import torch_geometric.nn as pyg
 from torch import nn
@@ -59,6 +61,21 @@ class GlobalsAlone(nn.Module):
         return self.of_nodes(x) * torch.index_select(self.of_graphs(u).sigmoid(), 0, batch)
 
 
+class GlobalsAtEdges(nn.Module):
+    """Features of graphs, read by the edges, as in a MetaLayer (Battaglia et al., 2018)."""
+
+    def __init__(self):
+        super().__init__()
+        self.of_edges, self.of_nodes = nn.Linear(2 * CHANNELS + 2, WIDTH), nn.Linear(CHANNELS + WIDTH, WIDTH)
+        self.head = nn.Linear(WIDTH, 3)
+
+    def forward(self, x, edge_index, u, batch):
+        source, target = edge_index
+        messages = self.of_edges(torch.cat([x[source], x[target], u[batch[source]]], dim=-1)).relu()
+        collected = scatter(messages, target, dim=0, dim_size=x.size(0), reduce="mean")
+        return self.head(pyg.global_mean_pool(self.of_nodes(torch.cat([x, collected], dim=-1)).relu(), batch))
+
+
 class AllNodes(nn.Module):
     """All nodes as one graph."""
 
@@ -88,6 +105,8 @@ READOUTS = {
     "a virtual node": VirtualNode,
     "features of graphs": Globals,
     "features of graphs alone": GlobalsAlone,
+    "features of graphs at edges": GlobalsAtEdges,
+    "the sum over a root": lambda: Readout(pyg.aggr.VariancePreservingAggregation()),
 }
 
 
@@ -139,6 +158,5 @@ def batch_of(sizes, seed=0, shuffle=False):
 
 def arguments(name, sizes=(6, 1, 9, 4), **options):
     """Those that the model of that name takes."""
-    takes = ("x", "u", "batch") if "features of graphs" in name else ("x", "edge_index", "batch")
     given = batch_of(sizes, **options)
-    return {key: given[key] for key in takes}
+    return {key: given[key] for key in signature(READOUTS[name]().forward).parameters}

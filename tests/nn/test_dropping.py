@@ -140,6 +140,41 @@ def test_rows_that_are_left_are_taken_of_what_was_computed_and_of_what_is_used_w
     nets.assert_engine_is_model(prepared.eval(), dq.convert(prepared), call)
 
 
+class Thinning(nn.Module):
+    """A sum of neighbours, twice, whose weights are thinned each time."""
+
+    def __init__(self):
+        super().__init__()
+        self.lin, self.conv = nn.Linear(5, 4), pyg.SimpleConv("sum")
+
+    def forward(self, x, edge_index, edge_weight):
+        x = self.lin(x)
+        for _ in range(2):
+            x = self.conv(x, edge_index, F.dropout(edge_weight, 0.5, self.training))
+        return x
+
+
+class Personalized(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin, self.walk = nn.Linear(5, 4), pyg.APPNP(3, 0.1, dropout=0.5)
+
+    def forward(self, x, edge_index, edge_weight=None):
+        return self.walk(self.lin(x), edge_index, edge_weight)
+
+
+@pytest.mark.parametrize(("make", "weighted"), [(Thinning, True), (Personalized, False), (Personalized, True)])
+def test_weights_of_edges_are_dropped_in_training_alone(make, weighted):
+    torch.manual_seed(0)
+    without_loops = EDGES[:, EDGES[0] != EDGES[1]]
+    weight = OF_EDGES["edge_weight"][: without_loops.shape[1]]
+    original, call = make(), {"x": X, "edge_index": without_loops} | ({"edge_weight": weight} if weighted else {})
+    prepared = dq.prepare(original, FINE, example_inputs=call).train()
+    expected, found, other = *alike(original.train(), prepared, call=call), prepared(**call).detach()
+    assert float((found - expected).abs().max()) < 0.02 * float(expected.abs().max()) < float((other - found).abs().max())
+    nets.assert_engine_is_model(prepared.eval(), dq.convert(prepared), call)
+
+
 DROPOUTS = {
     "a dropout": lambda x, training: F.dropout(x, 0.5, training),
     "masked features": lambda x, training: mask_feature(x, 0.5, training=training)[0],
@@ -161,6 +196,20 @@ def test_features_are_dropped_between_a_layer_and_the_relu_that_joins_it(name):
     prepared = dq.prepare(original, FINE).train()
     expected, found, other = *alike(original.train(), prepared, call=call), prepared(**call).detach()
     assert float((found - expected).abs().max()) < 0.03 * float(expected.abs().max()) < float((other - found).abs().max())
+
+
+class Always(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = pyg.SimpleConv("sum")
+
+    def forward(self, x, edge_index, edge_weight):
+        return self.conv(x, edge_index, F.dropout(edge_weight, 0.5))
+
+
+def test_weights_that_are_dropped_at_evaluation_are_refused():
+    with pytest.raises(PrepareError, match=r"dropout\(\).* drops at evaluation too: write F.dropout\(x, p, training=self.training\)"):
+        dq.prepare(Always(), FINE, example_inputs={"x": X, "edge_index": EDGES, "edge_weight": OF_EDGES["edge_weight"]})
 
 
 REFUSED = {

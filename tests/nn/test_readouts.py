@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from readouts import READOUTS, arguments
+from torch_geometric.utils import to_dense_batch
 
 import degreequant as dq
 from degreequant.errors import ConvertError, InputError, PrepareError
@@ -109,6 +110,7 @@ REFUSED = {
     "rows of nodes": (lambda x, batch: x.relu()[batch], r"picks rows of nodes by an input of the model; .* u\[batch\]"),
     "a softmax of graphs": (lambda x, batch: softmax_of_graphs(x, batch), "is over rows of graphs; prepare takes the nodes of each graph"),
     "a number of graphs": (lambda x, batch: readouts.softmax(x, batch, num_nodes=4), r"expected softmax\(src, batch\)"),
+    "a dense batch": (lambda x, batch: to_dense_batch(x, batch)[0].mean(1), r"to_dense_batch\(\) makes matrices .* one row for each"),
     "one step of a Set2Set": (readouts.pyg.aggr.Set2Set(readouts.WIDTH, 1), "a Set2Set is taken with .* two processing steps or more"),
 }
 

@@ -5,11 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.nn import FastRGCNConv, HeteroConv, RGCNConv
-from torch_geometric.nn.aggr import MultiAggregation
+from torch_geometric.nn.aggr import MultiAggregation, VariancePreservingAggregation
 from torch_geometric.utils import scatter
 
 from degreequant.errors import PrepareError
 from degreequant.nn.lowering import register_lowering
+from degreequant.nn.tracing.standard import Standard, standardize
 
 
 @register_lowering(MultiAggregation)
@@ -21,6 +22,15 @@ def multi_aggregation(layer: Any, x: Tensor, index: Any = None, ptr: Any = None,
     if layer.mode == "proj":
         return layer.lin(torch.cat(outs, dim=-1))
     return joined(outs, layer.mode)
+
+
+@register_lowering(VariancePreservingAggregation)
+def variance_preserving(layer: Any, x: Tensor, index: Any = None, ptr: Any = None, dim_size: Any = None, dim: int = -2) -> Any:
+    """The sum over the root of how many there are: of the nodes of a graph, each is divided before."""
+    if dim_size is not None:  # a layer's neighbours
+        return VariancePreservingAggregation.forward(layer, x, index, ptr, dim_size, dim)
+    shares = standardize(x, index, 0.0, Standard("channel", divisor="size"))
+    return scatter(shares, index, dim, reduce="sum")
 
 
 @register_lowering(HeteroConv)

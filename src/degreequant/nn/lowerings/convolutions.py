@@ -80,10 +80,10 @@ def hypergraph(
 @register_lowering(PDNConv)
 def pathfinder_discovery(layer: Any, x: Tensor, edge_index: Tensor, edge_attr: Any = None) -> Any:
     """A sum of neighbours by weights that a network finds in features of edges, normalized by a factor of each node before and behind."""
-    if layer.add_self_loops or edge_attr is None:
+    if (layer.add_self_loops and layer.normalize) or edge_attr is None:
         raise PrepareError(
-            "a PDNConv is taken with edge_attr and add_self_loops=False: a loop that is added weighs 1, one that is there what the network "
-            "finds, and no operation tells them apart"
+            "a PDNConv is taken with edge_attr, and with add_self_loops=False or normalize=False: a loop that is added weighs 1, one that "
+            "is there what the network finds, and no operation tells them apart"
         )
     nodes, weight = x.size(0), layer.mlp[0](edge_attr).relu()
     weight = layer.mlp[2](weight).sigmoid()

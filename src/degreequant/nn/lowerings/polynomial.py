@@ -1,10 +1,10 @@
-"""Convolutions that are polynomials of a normalized adjacency matrix: `APPNP`, `ChebConv`, `ARMAConv`, `GCN2Conv`, `ClusterGCNConv`."""
+"""Convolutions that are polynomials of a normalized adjacency matrix: `ChebConv`, `ARMAConv`, `GCN2Conv`, `ClusterGCNConv`."""
 
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.nn import APPNP, ARMAConv, ChebConv, ClusterGCNConv, GCN2Conv
+from torch_geometric.nn import ARMAConv, ChebConv, ClusterGCNConv, GCN2Conv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import add_self_loops, degree, remove_self_loops, scatter
 
@@ -33,14 +33,6 @@ def cheb(layer: Any, x: Tensor, edge_index: Tensor, edge_weight: Any = None, bat
             before, last = last, 2.0 * apply(last) - before
         out = out + lin(last)
     return out if layer.bias is None else out + layer.bias
-
-
-@register_lowering(APPNP)
-def personalized(layer: Any, x: Tensor, edge_index: Tensor, edge_weight: Any = None) -> Any:
-    """The forward itself, where it drops no edges."""
-    if layer.dropout > 0:
-        raise PrepareError("an APPNP is taken with dropout=0: with more, it drops normalized coefficients of edges in training")
-    return APPNP.forward(layer, x, edge_index, edge_weight)
 
 
 @register_lowering(ARMAConv)

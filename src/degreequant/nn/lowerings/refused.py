@@ -13,6 +13,7 @@ _SELECTS = (
     "global_mean_pool or global_max_pool"
 )
 _ORDERS = "it puts the nodes of a graph in an order: use the sum, the mean, the maximum, or an AttentionalAggregation"
+_MULTIPLIES = "a product of all nodes of a graph has no bound, so no grid holds it: use their sum, their mean, or a PowerMeanAggregation"
 _LINES_UP = "it lays the nodes of a graph out as a line of the longest one's length: use the sum, the mean, or an AttentionalAggregation"
 
 REASONS: dict[type[nn.Module], str] = {
@@ -25,6 +26,9 @@ REASONS: dict[type[nn.Module], str] = {
     **dict.fromkeys((pyg.aggr.SortAggregation, pyg.aggr.MedianAggregation, pyg.aggr.QuantileAggregation), _ORDERS),
     **dict.fromkeys((pyg.aggr.GRUAggregation, pyg.aggr.LSTMAggregation, pyg.aggr.MLPAggregation, pyg.aggr.LCMAggregation), _LINES_UP),
     **dict.fromkeys((pyg.aggr.SetTransformerAggregation, pyg.aggr.GraphMultisetTransformer), _LINES_UP),
+    pyg.aggr.PatchTransformerAggregation: _LINES_UP,
+    pyg.aggr.EquilibriumAggregation: "it looks for the least of an energy by gradient descent: use the mean, or an AttentionalAggregation",
+    pyg.aggr.MulAggregation: _MULTIPLIES,
     pyg.WLConv: "it computes with categories, by a dictionary that grows",
 }
 

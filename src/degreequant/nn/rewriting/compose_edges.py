@@ -210,5 +210,6 @@ class EdgeSteps:
                 raise PrepareError(f"{describe(step)}: the weights of its edges are computed in the forward; expected an input")
             self.values.assign_role(weight, "edge_weight", step)
             weight = Ref(self.values.name(weight))
-        args, norm = (Ref(lazy.gathered.x), Ref(index), weight, nodes), normed.norm if normed else PLAIN_SUM
+        dropped = Ref(f"{normed.dropped}.left") if normed and normed.dropped else None
+        args, norm = (Ref(lazy.gathered.x), Ref(index), weight, nodes, dropped), normed.norm if normed else PLAIN_SUM
         self.emitter.site(step, Draft(self.emitter.named(step, "sum"), WeighedSumSite, args, "nodes", "all", options=norm))

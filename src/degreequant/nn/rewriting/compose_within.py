@@ -84,7 +84,7 @@ class WithinSteps:
         if over != "row" and rows != "nodes":
             raise PrepareError(
                 f"a norm of graphs works on rows of {rows} ({describe(step)}); prepare takes it on nodes: use BatchNorm, or LayerNorm with "
-                f"mode='node'"
+                f"mode='node' (in PyG's MLP norm_kwargs={{'mode': 'node'}}), which knows one row at a time"
             )
         centre = of.centre.name if isinstance(of.centre, Ref) else float(of.centre)
         groups = width(tail) // tail[-1] if over == "row" else 1

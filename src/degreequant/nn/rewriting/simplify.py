@@ -1,5 +1,6 @@
 """A plan made shorter before sites take their places: what layers compute twice is computed once, and what they do to each row of gathered
-features by itself is done to the nodes, which are fewer than the edges. Neither changes a value."""
+features by itself is done to the nodes, which are fewer than the edges; what graphs have goes to their nodes on its way to the edges. None
+of it changes a value."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,7 +10,7 @@ from torch import nn
 from torch_geometric.utils import degree, scatter
 
 from degreequant.nn.rewriting.cut import LINEAR, cut_linears
-from degreequant.nn.rewriting.structure import GATHERS, Structure
+from degreequant.nn.rewriting.structure import GATHERS, Structure, picked_rows
 from degreequant.nn.rewriting.vocabulary import overwrites
 from degreequant.nn.sites.activation import activation_name
 from degreequant.nn.sites.channels import CHAINED, TERMS
@@ -22,17 +23,37 @@ _JOINS = (torch.cat, torch.concat, torch.concatenate)
 
 
 def simplify(plan: Plan, model: nn.Module, recipe: Recipe) -> Plan:
-    """The plan with gathered rows and sums that are alike computed once, with steps on rows of nodes before these are gathered, with linear
-    layers in the parts in which they are read, and with channels that are joined in several steps joined in one.
+    """The plan with gathered rows and sums that are alike computed once, with steps on rows of nodes before these are gathered, with what
+    edges pick by the graph of an end picked there, with linear layers in the parts in which they are read, and with channels that are
+    joined in several steps joined in one.
 
     Args:
         plan: A plan without sites.
         model: What it is a plan of.
         recipe: What is quantized.
     """
-    plan = _joined_at_once(cut_linears(plan, model, recipe))
+    plan = _joined_at_once(cut_linears(_by_way_of_nodes(plan), model, recipe))
     overwritten = {name for step in plan.steps if overwrites(step, model) for name in step.reads()}
     return _before_gathering(_once(plan, overwritten), overwritten, model)
+
+
+def _by_way_of_nodes(plan: Plan) -> Plan:
+    """The plan in which rows that edges pick by an input of integers at one of their ends, `u[batch[edge_index[0]]]`, are picked by the
+    nodes and gathered: `u[batch][edge_index[0]]`."""
+    structure = Structure(plan)
+    of_ends: dict[str, tuple[Ref, Ref]] = {}
+    steps: list[Step] = []
+    for step in plan.steps:
+        value, index = picked_rows(step) or (Ref(""), Ref(""))
+        if value.name in structure.integers and index.name in structure.ends:
+            of_ends[step.name] = (value, index)
+        elif index.name in of_ends:
+            integers, end = of_ends[index.name]
+            at_nodes = replace(step, name=f"{step.name}.nodes", args=(*step.args[:-1], integers))
+            steps.append(at_nodes)
+            step = replace(step, args=(Ref(at_nodes.name), *step.args[1:-1], end))
+        steps.append(step)
+    return _without_idle(replace(plan, steps=tuple(steps)), set(of_ends))
 
 
 def _joined_at_once(plan: Plan) -> Plan:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import add_remaining_self_loops, add_self_loops, remove_self_loops
 
@@ -34,11 +35,14 @@ def picked_rows(step: Step) -> tuple[Ref, Ref] | None:
 
 @dataclass(frozen=True)
 class Normed:
-    """The coefficients that `gcn_norm` computes: of these edges and weights, with these options."""
+    """The coefficients that `gcn_norm` computes: of these edges and weights, with these options, for so many nodes; and what a dropout left
+    of them, if there was one."""
 
     edge_index: str
     edge_weight: Ref | None
     norm: EdgeNorm
+    nodes: Ref | None
+    dropped: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ class Structure:
             self.pairs[step.name] = self._pair(step, self.edges[first])
         elif step.target in DROPS and first in self.edges:
             self.drops[step.name] = first
+        elif first in self.normed and step.target is F.dropout:
+            self.normed[step.name] = replace(self.normed[first], dropped=step.name)
         elif first in self.drops and step.target is operator.getitem:
             self._part_left(step.name, self.drops[first], step.args[1])
         elif first in self.pairs and step.target is operator.getitem:
@@ -160,11 +166,12 @@ class Structure:
         given = step.by_name(_NORM)
         if edges != EdgeSet(edges.index) or given.get("flow", "source_to_target") != "source_to_target":
             raise PrepareError("gcn_norm() is called on edges that were changed before; prepare takes the edges of the model's input")
-        loops, weight = bool(given.get("add_self_loops", True)), given.get("edge_weight")
-        if loops and given.get("num_nodes") is None:
+        loops, weight, nodes = bool(given.get("add_self_loops", True)), given.get("edge_weight"), given.get("num_nodes")
+        if loops and nodes is None:
             raise PrepareError("gcn_norm() is called without num_nodes, so nodes behind the last that an edge names get no loop")
         norm = EdgeNorm(True, loops, bool(given.get("improved", False)))
-        normed = Normed(given["edge_index"].name, weight if isinstance(weight, Ref) else None, norm)
+        weight, nodes = (value if isinstance(value, Ref) else None for value in (weight, nodes))
+        normed = Normed(given["edge_index"].name, weight, norm, nodes)
         return replace(edges, loops="replace" if loops else "keep"), normed
 
     def as_given(self, edges: str) -> bool:

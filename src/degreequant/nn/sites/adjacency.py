@@ -17,6 +17,7 @@ from degreequant.errors import GraphError
 from degreequant.fixedpoint import FloatArray, Multiplier, from_real
 from degreequant.memo import TensorMemo
 from degreequant.operations import EdgeNorm
+from degreequant.protect import edge_list
 
 
 class WeighedEdges(NamedTuple):
@@ -47,10 +48,12 @@ class IntegerAdjacency(NamedTuple):
     row: Multiplier | None
 
 
-def neighbour_sum(x: Tensor, edges: WeighedEdges, norm: EdgeNorm, memo: TensorMemo) -> Tensor:
-    """`sum over edges j -> i of coefficient * x[j]`, float32 `[targets, channels]`, differentiable in `x` and in the weights."""
-    if edges.weight is not None and edges.weight.requires_grad:
+def neighbour_sum(x: Tensor, edges: WeighedEdges, norm: EdgeNorm, memo: TensorMemo, dropped: Tensor | None = None) -> Tensor:
+    """`sum over edges j -> i of coefficient * x[j]`, float32 `[targets, channels]`, differentiable in `x` and in the weights; `dropped` are
+    the coefficients that a dropout left, where there is one."""
+    if dropped is not None or (edges.weight is not None and edges.weight.requires_grad):
         index, weight = float_edges(edges, norm)
+        weight = weight if dropped is None else dropped
         return x.new_zeros(edges.sizes[1], x.shape[1]).index_add(0, index[1], x[index[0]] * weight.unsqueeze(-1))
     adjacency = _remembered(memo, edges, norm)
     result: Tensor = _SparseMatmul.apply(x, adjacency)  # type: ignore[no-untyped-call]
@@ -104,6 +107,11 @@ def float_edges(edges: WeighedEdges, norm: EdgeNorm) -> tuple[Tensor, Tensor]:
             )
         return edge_index, weight
     return edge_index, edge_weight
+
+
+def float_coefficients(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, norm: EdgeNorm) -> Tensor:
+    """The coefficients of `float_edges`, for a dropout of them."""
+    return float_edges(WeighedEdges.among(num_nodes, edge_list(edge_index), edge_weight), norm)[1]
 
 
 def _unweighted_edges(edge_index: Tensor, num_nodes: int, norm: EdgeNorm) -> tuple[Tensor, Tensor]:

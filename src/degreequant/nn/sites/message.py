@@ -174,14 +174,15 @@ class WeighedSumSite(Site):
         self.norm: EdgeNorm = spec.options
 
     def forward(self, context: Context, *args: Any) -> Tensor:
-        """`args` are `x` `[sources, channels]`, the edges `[2, edges]`, maybe their weights `[edges]`, and the number of targets."""
-        x, edge_index, edge_weight, nodes = args
+        """`args` are `x` `[sources, channels]`, the edges `[2, edges]`, maybe their weights `[edges]`, the number of targets, and what
+        a dropout left of the coefficients, in training, if there is one."""
+        x, edge_index, edge_weight, nodes, dropped = args
         edges = WeighedEdges(edge_list(edge_index), edge_weight, (len(x), nodes))
-        return self.finish(context, neighbour_sum(x, edges, self.norm, context.graphs))  # type: ignore[no-any-return]
+        return self.finish(context, neighbour_sum(x, edges, self.norm, context.graphs, dropped))  # type: ignore[no-any-return]
 
     def exact(self, context: Context, *args: Any) -> Codes:
         """The codes of the nodes."""
-        x, edge_index, edge_weight, nodes = args
+        x, edge_index, edge_weight, nodes, _ = args
         edges = WeighedEdges(edge_list(edge_index), edge_weight, (len(x.codes), nodes))
         adjacency = integer_adjacency(edges, self.norm, context.graphs)
         acc = exact.aggregate(adjacency.matrix, x)
@@ -189,7 +190,7 @@ class WeighedSumSite(Site):
 
     def lower(self, context: Context, *args: Any) -> list[AnyOperation]:
         """One aggregation."""
-        x, edge_index, edge_weight, _ = args
+        x, edge_index, edge_weight, *_ = args
         rule, weighed = self._rule(context, x.grid, x.channels), (edge_index, edge_weight, self.norm)
         return self.finish.lower(context, lambda name, grid: Aggregate(name, x.name, grid, x.channels, *weighed, rule))
 

@@ -4,7 +4,7 @@ import builtins
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from inspect import signature
+from inspect import signature, unwrap
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -23,6 +23,8 @@ from torch_geometric.utils import (
     remove_self_loops,
     scatter,
     softmax,
+    to_dense_adj,
+    to_dense_batch,
 )
 
 from degreequant.errors import PrepareError
@@ -33,7 +35,14 @@ LOOPS: tuple[Callable[..., Any], ...] = (add_remaining_self_loops, add_self_loop
 DROPS: tuple[Callable[..., Any], ...] = (dropout_edge, dropout_node)
 """What drops edges in training, and returns those that are left, which they are, and maybe more."""
 
-RECORDED: tuple[Callable[..., Any], ...] = (*POOLS, *LOOPS, *DROPS, mask_feature, gcn_norm, degree, scatter, softmax)
+REFUSED: dict[Callable[..., Any], str] = dict.fromkeys(
+    (unwrap(to_dense_batch), unwrap(to_dense_adj)),
+    "makes matrices as large as the largest graph of a batch, with rows that stand for no node, and an engine has one row for each: read "
+    "the nodes of a graph with global_mean_pool and the like, or an AttentionalAggregation",
+)
+"""What has no integer form, and why."""
+
+RECORDED: tuple[Callable[..., Any], ...] = (*POOLS, *LOOPS, *DROPS, mask_feature, gcn_norm, degree, scatter, softmax, *REFUSED)
 
 _ORIGINALS = tuple(
     FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
@@ -101,6 +110,8 @@ def record(index: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The call of a recorded function: a step where it is called with symbols, else what it computes."""
     symbol = next((value for value in (*args, *kwargs.values()) if isinstance(value, fx.Proxy)), None)
     if symbol is not None:
+        if RECORDED[index] in REFUSED:
+            raise PrepareError(f"{RECORDED[index].__name__}() {REFUSED[RECORDED[index]]}")
         if RECORDED[index] is mask_feature:
             if signature(_ORIGINALS[index]).bind(*args, **kwargs).arguments.get("fill_value", 0) != 0:
                 raise PrepareError("mask_feature() puts another value than 0 in the place of features; prepare takes fill_value=0")
