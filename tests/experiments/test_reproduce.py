@@ -1,8 +1,10 @@
 """Cells of scikit-learn's digits, trained for two epochs; real processes, and runs that train nothing."""
 
 import dataclasses
+import gc
 import json
 import signal
+import weakref
 
 import pytest
 
@@ -10,7 +12,7 @@ from degreequant.errors import ExperimentError, TrainingError
 from degreequant.experiments import reproduce as module
 from degreequant.experiments.experiment import Experiment
 from degreequant.experiments.record import read_all
-from degreequant.experiments.reproduce import Listener, Means, missing, reproduce, select
+from degreequant.experiments.reproduce import Listener, Means, attempt, missing, reproduce, select
 from degreequant.experiments.sweep import checkpoint_path
 from degreequant.experiments.table import Cell, table
 from degreequant.experiments.workers import Died, Workers
@@ -176,3 +178,25 @@ def test_patterns():
     assert [cell.name for cell in select(table("reddit-binary"), ["*/fp32"])] == ["reddit-binary/gin/fp32"]
     with pytest.raises(ExperimentError, match="no cell of main is called 'cora/gcn'; expected DATASET/ARCH/METHOD"):
         select(table("main"), ["cora/gcn"])
+
+
+def test_what_a_run_leaves_in_cycles_is_collected(monkeypatch, tmp_path):
+    """As traced models are."""
+
+    class Model:
+        def __init__(self):
+            self.itself = self
+
+    def complete(*args):
+        left.append(weakref.ref(Model()))
+        return {}
+
+    left = []
+    monkeypatch.setattr(module, "complete", complete)
+    monkeypatch.setattr(module, "_data", lambda name: None)  # imports that it needs may collect by themselves
+    gc.disable()
+    try:
+        attempt(QAT[0], Means(tmp_path))
+    finally:
+        gc.enable()
+    assert [model() for model in left] == [None]

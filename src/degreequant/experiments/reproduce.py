@@ -1,5 +1,6 @@
 """Runs the cells of a table: data set by data set, first what chooses among candidates, then all seeds of those chosen."""
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -188,6 +189,8 @@ def _attempt(make: Callable[..., Row], experiment: Experiment, means: Means, pro
         if not _out_of_memory(error):
             raise
         return ExperimentError(f"out of memory ({reason(error)})")
+    finally:
+        gc.collect()  # a model is part of cycles: until it is collected, so are its activations, and every run would add some
 
 
 def _out_of_memory(error: Exception) -> bool:
