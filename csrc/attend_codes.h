@@ -13,8 +13,8 @@ DEGREEQUANT_INLINE void invert_sums(Attending<Simd>& a) noexcept {
   const Multiplier m = a.rule.channel.at(0);
   a.softmax.for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA {
     int32_t *mantissa = a.softmax.mantissa + h, *shift = a.softmax.shift + h;
-    Simd::store_multipliers(Simd::combined(Simd::load(mantissa), Simd::load(shift), Simd::set(m.mantissa), Simd::set(m.shift)), mantissa,
-                            shift);
+    const auto both = Simd::combined(Simd::load(mantissa), Simd::load(shift), Simd::set(m.mantissa), Simd::set(m.shift), a.rule.limits);
+    Simd::store_multipliers(both, mantissa, shift);
   });
 }
 
@@ -56,7 +56,7 @@ DEGREEQUANT_INLINE auto multipliers_of(const Attending<Simd>& a, int64_t vector,
   const auto mantissa = a.ordered.pick(a.softmax.mantissa, vector);
   const auto shift = a.ordered.pick(a.softmax.shift, vector);
   if (a.is_uniform) return Simd::multipliers(mantissa, shift);
-  return Simd::combined(mantissa, shift, of_channels(a.rule.channel.mantissa), of_channels(a.rule.channel.shift));
+  return Simd::combined(mantissa, shift, of_channels(a.rule.channel.mantissa), of_channels(a.rule.channel.shift), a.rule.limits);
 }
 
 // The codes of a vector of sums by the rule.
@@ -107,7 +107,7 @@ DEGREEQUANT_INLINE void take(Attending<Simd>& a, int64_t vector, typename Simd::
     return Simd::look_up(values + a.piece.channel, Simd::keep(channel, count, Simd::set(0)));
   });
   alignas(64) int64_t shares[Simd::kLanes];
-  Simd::store_shares(shares, sums, multipliers);
+  Simd::store_shares(shares, sums, multipliers, a.rule.limits.least);
   for (int64_t i = 0; i < Simd::kLanes && i < count; ++i) a.shares[a.channel[at + i]] += shares[i];
 }
 
@@ -122,9 +122,9 @@ template <typename Simd>
     const int64_t head = a.head[at + i];
     const int64_t rule_col = a.attention.average ? a.piece.channel + a.channel[at + i] : col + i;
     Multiplier m = {a.softmax.mantissa[head], a.softmax.shift[head]};
-    if (!a.is_uniform) m = bounded(combine(m, a.rule.channel.at(rule_col)));
+    if (!a.is_uniform) m = bounded(combine(m, a.rule.channel.at(rule_col)), a.rule.limits);
     if (a.attention.average) {
-      a.shares[a.channel[at + i]] += share_of(a.wide[at + i], m);
+      a.shares[a.channel[at + i]] += share_of(a.wide[at + i], m, a.rule.limits.least);
     } else {
       codes[i] = requantize_any(a.wide[at + i], m, a.rule.addend_at(rule_col), a.rule.clamp);
     }

@@ -22,15 +22,15 @@ DEGREEQUANT_INLINE Multiplier reciprocal(int64_t den) noexcept {
   return den == 0 ? Multiplier{0, 0} : from_real(1.0 / static_cast<double>(den));
 }
 
-// One head's part of a mean over heads, in the unit of an addend; m is bounded.
-DEGREEQUANT_INLINE int64_t share_of(int64_t num, Multiplier m) noexcept {
-  const int128_t share = round_shift(static_cast<int128_t>(num) * m.mantissa, m.shift - kAddendBits);
+// One head's part of a mean over heads, in the unit of an addend of so many bits; m is bounded.
+DEGREEQUANT_INLINE int64_t share_of(int64_t num, Multiplier m, int32_t bits) noexcept {
+  const int128_t share = round_shift(static_cast<int128_t>(num) * m.mantissa, m.shift - bits);
   return static_cast<int64_t>(share > kMaxShare ? kMaxShare : share < -kMaxShare ? -kMaxShare : share);
 }
 
 // The code of the heads' shares, summed.
 DEGREEQUANT_INLINE int32_t code_of_shares(int64_t sum, int32_t addend, Clamp clamp) noexcept {
-  return clamp_code(round_shift(sum + addend, kAddendBits), clamp);
+  return clamp_code(round_shift(sum + addend, addend_bits(clamp)), clamp);
 }
 
 }  // namespace degreequant

@@ -78,6 +78,7 @@ EdgesObject make_edges(nb::object csr, nb::object listed, nb::object coefficient
   Edges& view = edges.view;
   view.csr = graph.view();
   view.count = graph.edges();
+  view.in_order = graph.in_order;
   view.coefficient = optional_values<int16_t>(coefficient, "coefficient", graph.edges(), edges);
   if (row_mantissa.is_none() != row_shift.is_none()) raise_value("expected row_mantissa and row_shift together, got one of them");
   if (!row_mantissa.is_none()) {
@@ -138,7 +139,7 @@ TensorId PlanObject::features(SpaceId space, int64_t channels) { return note(pla
 
 TensorId PlanObject::categories(SpaceId space, int64_t columns) { return note(plan().add_input(space), Kind::categories, columns); }
 
-EdgesId PlanObject::edges(SpaceId rows, SpaceId sources) { return plan().add_edges(rows, sources); }
+EdgesId PlanObject::edges(SpaceId rows, SpaceId sources, bool in_order) { return plan().add_edges(rows, sources, in_order); }
 
 void PlanObject::finish(TensorId output) {
   floats_at(output, "output");
@@ -261,9 +262,10 @@ void bind_plan(nb::module_& m) {
   plan.def(nb::init<std::string_view, int64_t>(), "isa"_a, "threads"_a)
       .def_prop_ro("isa", [](const PlanObject& self) { return std::string_view(self.kernels().name); })
       .def("space", &PlanObject::space)
+      .def("space_of", &PlanObject::space_of, "tensor"_a)
       .def("features", &PlanObject::features, "space"_a, "channels"_a)
       .def("categories", &PlanObject::categories, "space"_a, "columns"_a)
-      .def("edges", &PlanObject::edges, "rows"_a, "sources"_a)
+      .def("edges", &PlanObject::edges, "rows"_a, "sources"_a, "in_order"_a = false)
       .def("finish", &PlanObject::finish, "output"_a)
       .def("run", &PlanObject::run, "inputs"_a, "edges"_a)
       .def("codes", &PlanObject::codes, "inputs"_a, "edges"_a, "wanted"_a);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "plan_object.h"
+#include "rule.h"
 
 namespace degreequant {
 namespace {
@@ -97,15 +98,17 @@ TensorId add_add(PlanObject& plan, std::pair<TensorId, TensorId> tensors, std::p
   check_equal(b.cols, a.cols, "the number of columns of b");
   check_range(mantissas.first, -kMaxMantissa, kMaxMantissa, "a_mantissa");
   check_range(mantissas.second, -kMaxMantissa, kMaxMantissa, "b_mantissa");
-  check_range(shift, kAddendBits, kMaxShift, "shift");
   check_equal(static_cast<int64_t>(grid.size()), 3, "the length of grid");
-  AdditionRule rule{static_cast<int32_t>(shift), {}, checked_clamp(grid[0], grid[1], grid[2], type)};
+  const Clamp clamp = checked_clamp(grid[0], grid[1], grid[2], type);
+  AdditionRule rule{static_cast<int32_t>(shift), {}, clamp};
   if (!addend.is_none()) {
     const InArray values = input_array(addend, "addend", {nb::dtype<int32_t>()}, 1);
     check_length(values, a.cols, "addend");
     rule.addend.assign(data_of<int32_t>(values), data_of<int32_t>(values) + a.cols);
     for (const int32_t value : rule.addend) check_range(value, -kMaxAddend, kMaxAddend, "addend");
   }
+  const ShiftLimits limits = limits_of(clamp, rule.addend.data(), rule.addend.size());
+  check_range(shift, limits.least, limits.most, "shift");
   const CodesAt y = plan.store_codes(plan.space_of(a.id), a.cols, type, grid[0]);
   const Term first{a, static_cast<int32_t>(mantissas.first)};
   const Term second{b, static_cast<int32_t>(mantissas.second)};

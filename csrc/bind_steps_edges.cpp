@@ -49,12 +49,14 @@ TensorId add_softmax(PlanObject& plan, TensorId logits, EdgesId edges, nb::objec
   const int16_t* values = data_of<int16_t>(weights);
   for (int64_t i = 0; i < kDistances; ++i) check_range(values[i], i == 0 ? 1 : 0, INT16_MAX, "every entry of table");
   const CodesAt y = plan.store_codes(plan.plan().sources_of(edges), from.cols, type, requantize.clamp.zero_point);
-  Outline outline{.reads = {gathered(logits)},
+  const Read read = plan.along(logits, edges);
+  Outline outline{.reads = {read},
                   .writes = y.id,
                   .rows = plan.plan().rows_of(edges),
                   .edges = edges,
                   .row_work = 8,
-                  .edge_work = 8 * from.cols};
+                  .edge_work = 8 * from.cols,
+                  .written = read.reach};
   return plan.add(softmax_step(plan.kernels(), from, edges, {values, values + weights.size()}, requantize, y), std::move(outline));
 }
 

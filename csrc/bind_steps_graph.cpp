@@ -18,8 +18,12 @@ constexpr int64_t kDistancesWithEdges = 511;  // the same where edges have a par
 
 // The outline of a step that gathers rows of `x` along the edges.
 Outline along_edges(PlanObject& plan, TensorId x, EdgesId edges, TensorId writes, int64_t work) {
-  return {
-      .reads = {gathered(x)}, .writes = writes, .rows = plan.plan().rows_of(edges), .edges = edges, .row_work = work, .edge_work = work};
+  return {.reads = {plan.along(x, edges)},
+          .writes = writes,
+          .rows = plan.plan().rows_of(edges),
+          .edges = edges,
+          .row_work = work,
+          .edge_work = work};
 }
 
 // The number of a form whose sources are the rows of x.

@@ -1,3 +1,4 @@
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/tuple.h>
@@ -54,18 +55,22 @@ TensorId add_standardize_rows(PlanObject& plan, TensorId x, int64_t groups, nb::
   return plan.add(standardize_rows_step(from, groups, std::move(rule), requantize, y), std::move(outline));
 }
 
-TensorId add_standardize_graphs(PlanObject& plan, TensorId x, EdgesId graphs, bool each_channel, nb::object centre,
+// `graphs`: the form of a batch, or none where all rows of x are one graph.
+TensorId add_standardize_graphs(PlanObject& plan, TensorId x, std::optional<EdgesId> batch, bool each_channel, nb::object centre,
                                 const Constants& constants, const RequantizeObject& requantize, std::string_view code_type) {
   const CodeType type = parse_code_type(code_type, "code_type");
   const CodesAt from = plan.codes_at(x, "x");
-  plan.check_edges(graphs);
-  plan.plan().join(plan.plan().sources_of(graphs), plan.space_of(x));
+  if (batch) {
+    plan.check_edges(*batch);
+    plan.plan().join(plan.plan().sources_of(*batch), plan.space_of(x));
+  }
   check_requantize(requantize, from.cols, type);
   StandardizationRule rule = take_standardization(centre, constants, from.cols, each_channel);
-  const CodesAt y = plan.store_codes(plan.plan().sources_of(graphs), from.cols, type, requantize.clamp.zero_point);
+  const CodesAt y = plan.store_codes(plan.space_of(x), from.cols, type, requantize.clamp.zero_point);
+  const EdgesId graphs = batch.value_or(kNone);
   Outline outline{.reads = {gathered(x)},
                   .writes = y.id,
-                  .rows = plan.plan().rows_of(graphs),
+                  .rows = batch ? plan.plan().rows_of(graphs) : plan.plan().add_single(),
                   .edges = graphs,
                   .row_work = 8,
                   .edge_work = 8 * from.cols};
@@ -120,8 +125,8 @@ TensorId add_largest(PlanObject& plan, TensorId x, int64_t outer, int64_t size) 
 
 void bind_steps_rows(nb::class_<PlanObject>& plan) {
   plan.def("standardize_rows", &add_standardize_rows, "x"_a, "groups"_a, "centre"_a, "constants"_a, "requantize"_a, "code_type"_a)
-      .def("standardize_graphs", &add_standardize_graphs, "x"_a, "graphs"_a, "each_channel"_a, "centre"_a, "constants"_a, "requantize"_a,
-           "code_type"_a)
+      .def("standardize_graphs", &add_standardize_graphs, "x"_a, "graphs"_a.none(), "each_channel"_a, "centre"_a, "constants"_a,
+           "requantize"_a, "code_type"_a)
       .def("contract", &add_contract, "tensors"_a, "sizes"_a, "requantize"_a, "code_type"_a)
       .def("row_softmax", &add_row_softmax, "logits"_a, "groups"_a, "table"_a, "requantize"_a, "code_type"_a)
       .def("largest", &add_largest, "x"_a, "outer"_a, "size"_a);

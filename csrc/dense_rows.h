@@ -156,8 +156,27 @@ DEGREEQUANT_INLINE void lookup_rows(Codes x, MutableCodes out, int64_t begin, in
   });
 }
 
+// Bytes of bytes, as many at a time as a vector has.
+template <typename Table>
+DEGREEQUANT_INLINE void lookup_bytes(Codes x, const int32_t* table, MutableCodes out, int64_t begin, int64_t end) noexcept {
+  const Table at_hand(table);
+  const int32_t flip = x.type == CodeType::i8 ? 0x80 : 0;  // the least code becomes the index 0
+  if (x.is_gapless() && out.is_gapless()) {
+    x = joined(x, begin, end);
+    out = joined(out, begin, end);
+    begin = 0;
+    end = 1;
+  }
+  for (int64_t row = begin; row < end; ++row) {
+    for (int64_t col = 0; col < x.cols; col += Table::kBytes) at_hand.look_up(x.row(row) + col, x.cols - col, flip, out.row(row) + col);
+  }
+}
+
 template <typename Simd>
 DEGREEQUANT_INLINE void lookup_with(Codes x, const int32_t* table, MutableCodes out, int64_t begin, int64_t end) noexcept {
+  if constexpr (!__is_same(typename Simd::ByteTable, void)) {
+    if (is_byte(x.type) && is_byte(out.type)) return lookup_bytes<typename Simd::ByteTable>(x, table, out, begin, end);
+  }
   using Vector = typename Simd::Vector;
   using Table = typename Simd::Table;
   const CodeRange range = code_range(x.type);

@@ -43,18 +43,68 @@ class Factors {
   int32_t values_[kProductColumns + 2 * kMaxLanes] = {};
 };
 
+// The codes of products, and where they go. One look whether the estimates are sure serves several vectors, as every look waits for them.
+template <typename Simd, bool kBytes>
+class Products {
+ public:
+  using Vector = typename Simd::Vector;
+  using Requantizer = typename Simd::Requantizer;
+  static constexpr int kMany = 4;
+
+  DEGREEQUANT_INLINE Products(const Requantize& rule, MutableCodes out) noexcept : requantizer_(rule), out_(out) {}
+
+  // Those of the columns [first, first + count) of a row; factors_at(col, count, a, b) gives the two factors of a vector.
+  template <typename F>
+  DEGREEQUANT_INLINE void store(int64_t row, int64_t first, int64_t count, F factors_at) const noexcept {
+    int64_t col = 0;
+    for (; count - col >= kMany * Simd::kLanes; col += kMany * Simd::kLanes) {
+      vectors<kMany>(row, first + col, kMany * Simd::kLanes, factors_at);
+    }
+    for (; col < count; col += Simd::kLanes) vectors<1>(row, first + col, count - col, factors_at);
+  }
+
+ private:
+  template <int kCount, typename F>
+  DEGREEQUANT_INLINE void vectors(int64_t row, int64_t first, int64_t count, F factors_at) const noexcept {
+    Vector acc[kCount], codes[kCount];
+    auto least = Requantizer::none();
+    unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
+      const int64_t col = first + v * Simd::kLanes;
+      Vector a, b;
+      factors_at(col, count - v * Simd::kLanes, a, b);
+      acc[v] = Simd::multiply(a, b);
+      least = Simd::Estimates::smaller_words(least, requantizer_.estimate(acc[v], requantizer_.channels(col), codes[v]));
+    });
+    if (requantizer_.unsure(least)) [[unlikely]] {
+      unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
+        codes[v] = requantizer_.codes(acc[v], first + v * Simd::kLanes, count - v * Simd::kLanes);
+      });
+    }
+    if constexpr (kBytes && kCount == kMany) {
+      return Simd::store_bytes(out_.row(row) + first, codes);
+    }
+    unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
+      store_vector<Simd>(out_, row, first + v * Simd::kLanes, count - v * Simd::kLanes, codes[v]);
+    });
+  }
+
+  Requantizer requantizer_;
+  MutableCodes out_;
+};
+
 // Columns [first, first + count) of the rows, where channels of b serve several.
 template <typename Simd, typename A>
-DEGREEQUANT_INLINE void multiply_repeated(const Product& product, const typename Simd::Requantizer& requantizer, MutableCodes out,
-                                          int64_t first, int64_t count, int64_t begin, int64_t end) noexcept {
-  const A a(product.a, product.a_zero);
+DEGREEQUANT_INLINE void multiply_repeated(const Product& product, const Products<Simd, A::kBytes>& products, int64_t first, int64_t count,
+                                          int64_t begin, int64_t end) noexcept {
+  using Vector = typename Simd::Vector;
+  const A of_a(product.a, product.a_zero);
   Factors<Simd> factors(product, first, count);
   for (int64_t row = begin; row < end; ++row) {
     factors.load(row);
-    for (int64_t i = 0; i < count; i += Simd::kLanes) {
-      const auto acc = Simd::multiply(a.at(row, first + i, count - i), factors.at(i));
-      store_vector<Simd>(out, row, first + i, count - i, requantizer.codes(acc, first + i, count - i));
-    }
+    products.store(row, first, count, [&](int64_t col, int64_t left, Vector& a, Vector& b) DEGREEQUANT_INLINE_LAMBDA {
+      a = of_a.at(row, col, left);
+      b = factors.at(col - first);
+    });
   }
 }
 
@@ -62,17 +112,20 @@ DEGREEQUANT_INLINE void multiply_repeated(const Product& product, const typename
 template <typename Simd, template <typename> typename Of>
 DEGREEQUANT_INLINE void multiply_rows(const Product& product, const Requantize& rule, MutableCodes out, int64_t begin,
                                       int64_t end) noexcept {
-  const typename Simd::Requantizer requantizer(rule);
+  using Vector = typename Simd::Vector;
+  const Products<Simd, Of<Simd>::kBytes> products(rule, out);
   for (int64_t first = 0; product.repeat > 1 && first < out.cols; first += kProductColumns) {
     const int64_t count = out.cols - first < kProductColumns ? out.cols - first : kProductColumns;
-    multiply_repeated<Simd, Of<Simd>>(product, requantizer, out, first, count, begin, end);
+    multiply_repeated<Simd, Of<Simd>>(product, products, first, count, begin, end);
   }
   if (product.repeat > 1) return;
-  const Of<Simd> a(product.a, product.a_zero), b(product.b, product.b_zero);
-  for_vectors<Simd>(out.cols, begin, end, [&](int64_t row, int64_t col, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
-    const auto acc = Simd::multiply(a.at(row, col, count), b.at(row, col, count));
-    store_vector<Simd>(out, row, col, count, requantizer.codes(acc, col, count));
-  });
+  const Of<Simd> of_a(product.a, product.a_zero), of_b(product.b, product.b_zero);
+  for (int64_t row = begin; row < end; ++row) {
+    products.store(row, 0, out.cols, [&](int64_t col, int64_t left, Vector& a, Vector& b) DEGREEQUANT_INLINE_LAMBDA {
+      a = of_a.at(row, col, left);
+      b = of_b.at(row, col, left);
+    });
+  }
 }
 
 template <typename Simd>
@@ -146,7 +199,7 @@ DEGREEQUANT_INLINE void share_row(Sharing<Simd>& a, const SlotRules& rules, int6
   softmax.for_heads([&](int64_t h) DEGREEQUANT_INLINE_LAMBDA {
     int32_t *mantissa = softmax.mantissa + h, *shift = softmax.shift + h;
     const auto of_rule =
-        Simd::combined(Simd::load(mantissa), Simd::load(shift), Simd::load(rules.mantissa + h), Simd::load(rules.shift + h));
+        Simd::combined(Simd::load(mantissa), Simd::load(shift), Simd::load(rules.mantissa + h), Simd::load(rules.shift + h), a.rule.limits);
     Simd::store_multipliers(of_rule, mantissa, shift);
   });
   for_chunks([&](int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {

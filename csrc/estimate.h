@@ -167,7 +167,7 @@ class EstimatingRequantizer {
         bias_(rule.prepared.estimate.bias),
         scale_mask_(rule.prepared.estimate.scale == nullptr ? 0 : ~int64_t{0}),
         bias_mask_(rule.addend == nullptr ? 0 : ~int64_t{0}),
-        channel_factor_(rule.channel.count == 1 ? real(bounded(rule.channel.at(0))) : 1.0F),
+        channel_factor_(rule.channel.count == 1 ? real(bounded(rule.channel.at(0), rule.limits)) : 1.0F),
         row_factor_(Lanes::set(channel_factor_)) {
     rounder_.trust(rule.prepared.estimate.possible, rule.prepared.estimate.margin);
   }

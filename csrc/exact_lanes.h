@@ -15,9 +15,10 @@ struct ExactLanes : Simd {
 
   DEGREEQUANT_INLINE static Multipliers multipliers(Vector mantissa, Vector shift) noexcept { return Rule::pair(mantissa, shift); }
   // combine and bounded.
-  DEGREEQUANT_INLINE static Multipliers combined(Vector a_mantissa, Vector a_shift, Vector b_mantissa, Vector b_shift) noexcept {
+  DEGREEQUANT_INLINE static Multipliers combined(Vector a_mantissa, Vector a_shift, Vector b_mantissa, Vector b_shift,
+                                                 ShiftLimits limits) noexcept {
     const Multipliers a = multipliers(a_mantissa, a_shift), b = multipliers(b_mantissa, b_shift);
-    return {Rule::bounded(Rule::combine(a.low, b.low)), Rule::bounded(Rule::combine(a.high, b.high))};
+    return {Rule::bounded(Rule::combine(a.low, b.low), limits), Rule::bounded(Rule::combine(a.high, b.high), limits)};
   }
   DEGREEQUANT_INLINE static void store_multipliers(const Multipliers& m, int32_t* mantissa, int32_t* shift) noexcept {
     Simd::store(mantissa, Wide::narrow(m.low.mantissa, m.high.mantissa));
@@ -40,9 +41,9 @@ struct ExactLanes : Simd {
   }
 
   // share_of, of each lane.
-  DEGREEQUANT_INLINE static void store_shares(int64_t* shares, Vector num, const Multipliers& m) noexcept {
-    Wide::store(shares, share(Wide::low(num), m.low));
-    Wide::store(shares + Wide::kLanes, share(Wide::high(num), m.high));
+  DEGREEQUANT_INLINE static void store_shares(int64_t* shares, Vector num, const Multipliers& m, int32_t bits) noexcept {
+    Wide::store(shares, share(Wide::low(num), m.low, bits));
+    Wide::store(shares + Wide::kLanes, share(Wide::high(num), m.high, bits));
   }
 
  private:
@@ -60,9 +61,9 @@ struct ExactLanes : Simd {
     return {Wide::where_greater(total, zero, mantissa, zero), Wide::where_greater(total, zero, carried, zero)};
   }
 
-  DEGREEQUANT_INLINE static WideVector share(typename Wide::Half num, typename Rule::Multipliers m) noexcept {
+  DEGREEQUANT_INLINE static WideVector share(typename Wide::Half num, typename Rule::Multipliers m, int32_t bits) noexcept {
     const WideVector product = Wide::multiply(Wide::widen(num), m.mantissa);
-    const WideVector places = Wide::subtract(m.shift, Wide::set(kAddendBits));
+    const WideVector places = Wide::subtract(m.shift, Wide::set(bits));
     const WideVector shifted = Wide::where_greater(places, Wide::set(0), Rule::round_shift(product, places), product);
     return Wide::limited(shifted, -kMaxShare, kMaxShare);
   }

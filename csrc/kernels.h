@@ -103,10 +103,10 @@ struct EstimateRule {
 
 // What the vectorised kernels need of a rule's channels, worked out once (rule.h): 64-bit lanes, zeros up to a whole vector.
 struct ChannelRule {
-  const int64_t* bias;      // addend + 2^13, which is a half and the addend at a shift of kAddendBits; null without addends
+  const int64_t* bias;      // addend and the half of a step that rounds, in the unit of an addend; null without addends
   const int64_t* mantissa;  // of the bounded multipliers, where there is one for each channel; else null, as the next two
   const int64_t* shift;
-  const int64_t* rounding;  // bias * 2^(shift - kAddendBits)
+  const int64_t* rounding;  // bias * 2^(shift - least)
   CodeRange shifts;         // least and most shift, not bounded
   EstimateRule estimate;
 };
@@ -117,10 +117,11 @@ struct Requantize {
   Multipliers row;        // count 0 or rows
   const int32_t* addend;  // per channel, or null
   Clamp clamp;
+  ShiftLimits limits;  // of the clamp and the addends
   ChannelRule prepared;
 
   DEGREEQUANT_INLINE constexpr Multiplier multiplier(int64_t r, int64_t c) const noexcept {
-    return bounded(row.count == 0 ? channel.at(c) : combine(row.at(r), channel.at(c)));
+    return bounded(row.count == 0 ? channel.at(c) : combine(row.at(r), channel.at(c)), limits);
   }
   DEGREEQUANT_INLINE constexpr int32_t addend_at(int64_t c) const noexcept { return addend == nullptr ? 0 : addend[c]; }
 };
@@ -182,7 +183,7 @@ struct EdgeSoftmax {
   const int16_t* table;  // 256 weights, none negative, the first positive
 };
 
-// clamp(zero_point + round((sum of (x - zero_point of x) * mantissa + addend * 2^(shift - 14)) / 2^shift))
+// clamp(zero_point + round((sum of (x - zero_point of x) * mantissa + addend * 2^(shift - addend_bits)) / 2^shift))
 struct Addition {
   struct Term {
     Codes x;
@@ -191,7 +192,7 @@ struct Addition {
   };
   Term a;
   Term b;                 // of the shape of a
-  int32_t shift;          // kAddendBits .. kMaxShift
+  int32_t shift;          // within the limits of the clamp and the addends
   const int32_t* addend;  // per channel, or null
   Clamp clamp;
 

@@ -21,6 +21,7 @@ class Table {
 struct Lanes : ExactLanes<Simd, Wide> {
   using Estimates = EstimateLanes;
   using Table = avx2::Table;
+  using ByteTable = void;  // such a table would not fit its registers
 
   DEGREEQUANT_INLINE static Vector load_codes(CodeType type, const uint8_t* row, int64_t col, int64_t count) noexcept {
     return load8(type, row, col, count);

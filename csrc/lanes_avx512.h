@@ -10,6 +10,7 @@ namespace degreequant::avx512 {
 struct Lanes : ExactLanes<Simd, Wide> {
   using Estimates = EstimateLanes;
   using Table = avx512::Table;
+  using ByteTable = avx512::ByteTable;
 
   DEGREEQUANT_INLINE static Vector load_codes(CodeType type, const uint8_t* row, int64_t col, int64_t count) noexcept {
     return load16(type, row, col, count);

@@ -92,6 +92,8 @@ CsrObject segments(nb::object batch, int64_t num_graphs) {
     raise_value("expected graph numbers in [0, " + std::to_string(num_graphs) + "), got " + std::to_string(value) + " at batch[" +
                 std::to_string(*bad) + "]");
   }
+  csr.in_order = true;
+  for (int64_t node = 0; node < nodes && csr.in_order; ++node) csr.in_order = csr.arrays.indices.data()[node] == node;
   return csr;
 }
 

@@ -16,6 +16,7 @@ struct CsrObject {
   int64_t rows;
   int64_t sources;
   bool has_edge_ids;
+  bool in_order = false;  // the only source of each edge is its own number
 
   Csr view() const noexcept { return {arrays.indptr.data(), arrays.indices.data(), rows, sources}; }
   int64_t edges() const noexcept { return arrays.edges(); }

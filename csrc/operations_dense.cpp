@@ -6,6 +6,7 @@
 #include "finite.h"
 #include "operations.h"
 #include "parallel.h"
+#include "rule.h"
 
 namespace degreequant {
 namespace {
@@ -103,13 +104,14 @@ void add(nb::object a, std::string_view a_type, int32_t a_zero, nb::object b, st
   check_zero_point(b_zero, second.codes.type, "b_zero");
   check_range(a_mantissa, -kMaxMantissa, kMaxMantissa, "a_mantissa");
   check_range(b_mantissa, -kMaxMantissa, kMaxMantissa, "b_mantissa");
-  check_range(shift, kAddendBits, kMaxShift, "shift");
   const Clamp clamp{zero_point, q_min, q_max};
   check_clamp(clamp);
   check_clamp_fits(clamp, output.codes.type, "out_type");
   InArray keep;
   const int32_t* addends = optional_data<int32_t>(addend, "addend", cols, output.array, keep);
   for (int64_t c = 0; addends != nullptr && c < cols; ++c) check_range(addends[c], -kMaxAddend, kMaxAddend, "addend");
+  const ShiftLimits limits = limits_of(clamp, addends, static_cast<size_t>(cols));
+  check_range(shift, limits.least, limits.most, "shift");
   check_threads(threads);
   check_apart(first.array, "a", output.array);
   check_apart(second.array, "b", output.array);

@@ -26,6 +26,11 @@ SpaceId Plan::add_space() {
   return parents_.back();
 }
 
+SpaceId Plan::add_single() {
+  single_.push_back(add_space());
+  return single_.back();
+}
+
 SpaceId Plan::root(SpaceId space) const {
   while (parents_[space] != space) space = parents_[space];
   return space;
@@ -38,15 +43,15 @@ TensorId Plan::add(Tensor tensor) {
   return static_cast<TensorId>(tensors_.size() - 1);
 }
 
-EdgesId Plan::add_edges(SpaceId rows, SpaceId sources) {
+EdgesId Plan::add_edges(SpaceId rows, SpaceId sources, bool in_order) {
   const SpaceId ordered = add_space();
-  edges_.push_back({rows, sources, ordered, add_space()});
+  edges_.push_back({rows, sources, ordered, add_space(), in_order});
   return static_cast<EdgesId>(edges_.size() - 1);
 }
 
 void Plan::add_step(std::unique_ptr<Step> step, Outline outline) {
   for (const Read& read : outline.reads) {
-    if (!read.gathered) join(outline.rows, space_of(read.tensor));
+    if (read.reach == Reach::own) join(outline.rows, space_of(read.tensor));
   }
   steps_.push_back(std::move(step));
   outlines_.push_back(std::move(outline));
@@ -57,7 +62,7 @@ void Plan::spread_gathered() {
   for (const Outline& outline : outlines_) {
     for (const Read& read : outline.reads) {
       Tensor& tensor = tensors_[read.tensor];
-      if (read.gathered && tensor.apart) tensor.stride = gathered_stride(tensor.row_bytes);
+      if (read.reach == Reach::any && tensor.apart) tensor.stride = gathered_stride(tensor.row_bytes);
     }
   }
 }
@@ -68,15 +73,28 @@ void Plan::finish(TensorId output) {
   std::vector<TensorFacts> facts;
   for (const Tensor& tensor : tensors_) facts.push_back({root(tensor.space), tensor.stride, false});
   facts[output].kept = true;
-  for (Outline& outline : outlines_) outline.rows = root(outline.rows);
-  Schedule result = schedule(outlines_, facts);
+  for (Outline& outline : outlines_) {
+    outline.rows = root(outline.rows);
+    const bool others = outline.writes != kNone && outline.rows != facts[outline.writes].space;
+    if (others && outline.written == Reach::own) outline.written = Reach::any;
+  }
+  Schedule result = schedule(outlines_, facts, spans());
   segments_ = std::move(result.segments);
   lifetimes_ = std::move(result.lifetimes);
+}
+
+std::vector<Span> Plan::spans() const {
+  std::vector<Span> result;
+  for (size_t e = 0; e < edges_.size(); ++e) {
+    if (edges_[e].in_order) result.push_back({root(edges_[e].rows), root(edges_[e].sources), static_cast<EdgesId>(e)});
+  }
+  return result;
 }
 
 Call Plan::start(const std::vector<Bound>& inputs, std::vector<Edges> edges) const {
   Call call{std::vector<Bound>(tensors_.size()), std::vector<int64_t>(parents_.size(), -1), std::move(edges)};
   const auto count = [&](SpaceId space, int64_t rows) { set_rows(call.rows[root(space)], rows); };
+  for (const SpaceId space : single_) count(space, 1);
   size_t next = 0;
   for (size_t t = 0; t < tensors_.size(); ++t) {
     if (!tensors_[t].input) continue;
@@ -85,6 +103,7 @@ Call Plan::start(const std::vector<Bound>& inputs, std::vector<Edges> edges) con
   }
   for (size_t e = 0; e < edges_.size(); ++e) {
     const Edges& form = call.edges[e];
+    if (edges_[e].in_order && !form.in_order) throw std::invalid_argument("expected edges in the order of the rows that they arrive at");
     count(edges_[e].rows, form.csr.rows);
     count(edges_[e].sources, form.csr.sources);
     count(edges_[e].ordered, form.count);
@@ -122,43 +141,74 @@ void Plan::place(Call& call, Buffer& buffer) const {
   for (size_t i = 0; i < wanted.size(); ++i) call.tensors[wanted[i]].data = data + layout.offsets[i];
 }
 
+namespace {
+
+// The first edge, in a form, of a row.
+int64_t first_edge(const Call& call, EdgesId form, int64_t row) { return call.edges[form].csr.indptr[row]; }
+
+// How many edges a segment has at most at a row, in any of the forms along which it computes.
+int64_t most_edges(const Segment& segment, const Call& call) {
+  int64_t most = 0;
+  for (const EdgesId form : segment.along) {
+    const int64_t* indptr = call.edges[form].csr.indptr;
+    for (int64_t row = 0; row < call.rows[segment.rows]; ++row) most = std::max(most, indptr[row + 1] - indptr[row]);
+  }
+  return most;
+}
+
+// Where the tile ends that begins at `row`: its rows and its edges fit their room.
+int64_t tile_end(const Segment& segment, const Call& call, const Tile& room, int64_t row, int64_t end) {
+  int64_t stop = std::min(end, row + room.row_room);
+  for (const EdgesId form : segment.along) {
+    const int64_t* indptr = call.edges[form].csr.indptr;
+    stop = std::upper_bound(indptr + row + 1, indptr + stop + 1, indptr[row] + room.edge_room) - indptr - 1;
+  }
+  return stop;
+}
+
+}  // namespace
+
 void Plan::run_segment(const Segment& segment, const Call& call, Workspace& workspace, Faults& faults) const {
   const int64_t rows = call.rows[segment.rows];
   const bool by_edges = segment.edges != kNone;
   const int64_t edges = by_edges ? call.edges[segment.edges].count : 0;
   const Work work = {rows, rows * segment.row_work + edges * segment.edge_work, by_edges ? call.edges[segment.edges].csr.indptr : nullptr};
-  const int64_t block_rows = std::min(rows, segment.block_rows);
+  const Tile room = {0, 0, std::min(rows, segment.block_rows), std::max(segment.block_rows, most_edges(segment, call))};
 
   // Each worker has a table of its own of where the tensors lie, and behind it the rows at hand of the local ones.
   const int64_t table_bytes = static_cast<int64_t>(call.tensors.size() * sizeof(Bound));
-  int64_t bytes = aligned(table_bytes);
-  for (const TensorId tensor : segment.local) bytes += aligned(block_rows * tensors_[tensor].stride);
+  int64_t bytes = aligned(table_bytes) + kAlignment;  // a vector may reach beyond the last row
+  for (const Counted& tensor : segment.local) bytes += aligned(room.of(tensor.along) * tensors_[tensor.id].stride);
   uint8_t* scratch = workspace.scratch.reserve(bytes * std::min(threads_, block_count(work, threads_)));
 
   run_workers(work, threads_, [&](int64_t begin, int64_t end, int64_t worker) noexcept {
     uint8_t* table = scratch + worker * bytes;
     std::memcpy(table, call.tensors.data(), static_cast<size_t>(table_bytes));
     Frame frame = {reinterpret_cast<Bound*>(table), call.edges.data(), &faults, 0};
-    for (int64_t row = begin; row < end; row += block_rows) {
-      place_locals(segment, call, table, row, block_rows);
-      const int64_t stop = std::min(end, row + block_rows);
-      for (const int32_t step : segment.steps) {
-        frame.step = step;
-        steps_[step]->run(frame, row, stop);
+    for (Tile tile = room; begin < end; begin = tile.end) {
+      tile.begin = begin;
+      tile.end = tile_end(segment, call, room, begin, end);
+      place_locals(segment, call, tile, table);
+      for (const Counted& step : segment.steps) {
+        frame.step = step.id;
+        const bool of_rows = step.along == kNone;
+        steps_[step.id]->run(frame, of_rows ? tile.begin : first_edge(call, step.along, tile.begin),
+                             of_rows ? tile.end : first_edge(call, step.along, tile.end));
       }
     }
   });
 }
 
-// Makes the local tensors of a worker begin at `row`: row 0 would lie before its memory.
-void Plan::place_locals(const Segment& segment, const Call& call, uint8_t* table, int64_t row, int64_t block_rows) const noexcept {
+// Makes the local tensors of a worker begin at the rows of the tile: row 0 would lie before its memory.
+void Plan::place_locals(const Segment& segment, const Call& call, const Tile& tile, uint8_t* table) const noexcept {
   Bound* tensors = reinterpret_cast<Bound*>(table);
   auto place = reinterpret_cast<uintptr_t>(table) + aligned(static_cast<int64_t>(call.tensors.size() * sizeof(Bound)));
-  for (const TensorId tensor : segment.local) {
-    if (call.tensors[tensor].data != nullptr) continue;  // the caller wants it
-    const int64_t stride = tensors_[tensor].stride;
-    tensors[tensor].data = reinterpret_cast<uint8_t*>(place - static_cast<uintptr_t>(row * stride));
-    place += aligned(block_rows * stride);
+  for (const Counted& tensor : segment.local) {
+    if (call.tensors[tensor.id].data != nullptr) continue;  // the caller wants it
+    const int64_t stride = tensors_[tensor.id].stride;
+    const int64_t first = tensor.along == kNone ? tile.begin : first_edge(call, tensor.along, tile.begin);
+    tensors[tensor.id].data = reinterpret_cast<uint8_t*>(place - static_cast<uintptr_t>(first * stride));
+    place += aligned(tile.of(tensor.along) * stride);
   }
 }
 

@@ -35,7 +35,7 @@ class PlanObject {
   SpaceId space() { return plan().add_space(); }
   TensorId features(SpaceId space, int64_t channels);
   TensorId categories(SpaceId space, int64_t columns);
-  EdgesId edges(SpaceId rows, SpaceId sources);
+  EdgesId edges(SpaceId rows, SpaceId sources, bool in_order);
   void finish(TensorId output);
 
   // -- runs
@@ -53,6 +53,8 @@ class PlanObject {
   int64_t categories_at(TensorId tensor, const char* name) const;
   SpaceId space_of(TensorId tensor) const { return plan_.space_of(tensor); }
   void check_edges(EdgesId edges) const;
+  // How a step that follows these edges reads the rows of their sources.
+  Read along(TensorId tensor, EdgesId edges) const { return plan_.in_order(edges) ? spanned(tensor) : gathered(tensor); }
   // A new tensor for a step to write.
   CodesAt store_codes(SpaceId space, int64_t cols, CodeType type, int32_t zero_point);
   TensorId store_floats(SpaceId space, int64_t cols);

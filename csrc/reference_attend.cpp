@@ -45,7 +45,7 @@ void store_side_by_side(const Attention& a, const Requantize& rule, int64_t row,
       const HeadSum sum = sum_head<type>(a, row, head, first, width);
       for (int64_t c = 0; c < width; ++c) {
         const int64_t col = head * a.channels() + first + c;
-        const Multiplier m = bounded(combine(reciprocal(sum.den), rule.channel.at(col)));
+        const Multiplier m = bounded(combine(reciprocal(sum.den), rule.channel.at(col)), rule.limits);
         store_code(out_type, target, col, requantize_any(sum.num[c], m, rule.addend_at(col), rule.clamp));
       }
     });
@@ -59,7 +59,8 @@ void store_mean(const Attention& a, const Requantize& rule, int64_t row, CodeTyp
     for (int64_t head = 0; head < a.heads; ++head) {
       const HeadSum sum = sum_head<type>(a, row, head, first, width);
       for (int64_t c = 0; c < width; ++c) {
-        shares[c] += share_of(sum.num[c], bounded(combine(reciprocal(sum.den), rule.channel.at(first + c))));
+        const Multiplier m = bounded(combine(reciprocal(sum.den), rule.channel.at(first + c)), rule.limits);
+        shares[c] += share_of(sum.num[c], m, rule.limits.least);
       }
     }
     for (int64_t c = 0; c < width; ++c) {

@@ -51,7 +51,7 @@ void add(const Addition& sum, MutableCodes out, int64_t begin, int64_t end) noex
         for (int64_t col = 0; col < out.cols; ++col) {
           const int64_t a_term = int64_t{load_code<a_type()>(a_codes, col) - a.zero_point} * a.mantissa;
           const int64_t b_term = int64_t{load_code<b_type()>(b_codes, col) - b.zero_point} * b.mantissa;
-          const int64_t bias = int64_t{sum.addend_at(col)} * (int64_t{1} << (sum.shift - kAddendBits));
+          const int64_t bias = int64_t{sum.addend_at(col)} * (int64_t{1} << (sum.shift - addend_bits(sum.clamp)));
           store_code(out.type, target, col, clamp_code(round_shift(a_term + b_term + bias, sum.shift), sum.clamp));
         }
       }

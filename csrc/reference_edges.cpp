@@ -29,7 +29,7 @@ void softmax_row(const EdgeSoftmax& softmax, const Requantize& rule, MutableCode
   for (int64_t e = begin; e < end; ++e) total += weight(e);
   if (begin == end) return;
   const Multiplier share = from_real(1.0 / static_cast<double>(total));
-  const Multiplier multiplier = bounded(combine(share, rule.channel.at(head)));
+  const Multiplier multiplier = bounded(combine(share, rule.channel.at(head)), rule.limits);
   for (int64_t e = begin; e < end; ++e) {
     uint8_t* target = out.row(softmax.csr.indices[e]);
     store_code(out.type, target, head, requantize_any(weight(e), multiplier, rule.addend_at(head), rule.clamp));

@@ -43,7 +43,7 @@ int32_t centre_of(const Standardization& s, int64_t col) noexcept { return s.cen
 void store(const Standardization& s, const Moments& m, Multiplier scale, int64_t value, const Requantize& rule, MutableCodes out,
            uint8_t* row, int64_t col) noexcept {
   const int64_t acc = (m.count * value * (int64_t{1} << kCentreBits)) - centre_of(s, col) * m.sum;
-  const Multiplier multiplier = bounded(combine(scale, rule.channel.at(col)));
+  const Multiplier multiplier = bounded(combine(scale, rule.channel.at(col)), rule.limits);
   store_code(out.type, row, col, requantize_any(acc, multiplier, rule.addend_at(col), rule.clamp));
 }
 
@@ -51,6 +51,9 @@ template <CodeType type>
 int64_t value_at(const Standardization& s, int64_t row, int64_t col) noexcept {
   return load_code<type>(s.x.row(row), col) - s.zero_point;
 }
+
+// Without indices the rows of a graph lie together.
+int64_t row_of(const Csr& csr, int64_t e) noexcept { return csr.indices == nullptr ? e : csr.indices[e]; }
 
 // The columns [first, last) of the rows of one graph, each a set of its own.
 template <CodeType type>
@@ -61,13 +64,13 @@ void standardize_columns(const Standardization& s, const Csr& csr, int64_t graph
   const int64_t begin = csr.indptr[graph];
   const int64_t end = csr.indptr[graph + 1];
   for (int64_t e = begin; e < end; ++e) {
-    for (int64_t col = first; col < last; ++col) moments[col - first].add(value_at<type>(s, csr.indices[e], col));
+    for (int64_t col = first; col < last; ++col) moments[col - first].add(value_at<type>(s, row_of(csr, e), col));
   }
   for (int64_t col = first; col < last; ++col) scale[col - first] = scale_of(moments[col - first], centre_of(s, col), s);
   for (int64_t e = begin; e < end; ++e) {
-    uint8_t* row = out.row(csr.indices[e]);
+    uint8_t* row = out.row(row_of(csr, e));
     for (int64_t col = first; col < last; ++col) {
-      store(s, moments[col - first], scale[col - first], value_at<type>(s, csr.indices[e], col), rule, out, row, col);
+      store(s, moments[col - first], scale[col - first], value_at<type>(s, row_of(csr, e), col), rule, out, row, col);
     }
   }
 }
@@ -79,13 +82,13 @@ void standardize_whole(const Standardization& s, const Csr& csr, int64_t graph, 
   const int64_t begin = csr.indptr[graph];
   const int64_t end = csr.indptr[graph + 1];
   for (int64_t e = begin; e < end; ++e) {
-    for (int64_t col = 0; col < s.x.cols; ++col) moments.add(value_at<type>(s, csr.indices[e], col));
+    for (int64_t col = 0; col < s.x.cols; ++col) moments.add(value_at<type>(s, row_of(csr, e), col));
   }
   const Multiplier scale = scale_of(moments, s.centre[0], s);
   for (int64_t e = begin; e < end; ++e) {
-    uint8_t* row = out.row(csr.indices[e]);
+    uint8_t* row = out.row(row_of(csr, e));
     for (int64_t col = 0; col < s.x.cols; ++col) {
-      store(s, moments, scale, value_at<type>(s, csr.indices[e], col), rule, out, row, col);
+      store(s, moments, scale, value_at<type>(s, row_of(csr, e), col), rule, out, row, col);
     }
   }
 }
@@ -162,7 +165,7 @@ void row_softmax(const RowSoftmax& softmax, const Requantize& rule, MutableCodes
         const Multiplier share = from_real(1.0 / static_cast<double>(total));
         for (int64_t col = first; col < first + width; ++col) {
           const int64_t weight = softmax.table[most - load_code<type()>(logits, col)];
-          const Multiplier multiplier = bounded(combine(share, rule.channel.at(col)));
+          const Multiplier multiplier = bounded(combine(share, rule.channel.at(col)), rule.limits);
           store_code(out.type, target, col, requantize_any(weight, multiplier, rule.addend_at(col), rule.clamp));
         }
       }

@@ -26,10 +26,33 @@ DEGREEQUANT_INLINE constexpr void unrolled(F f) noexcept {
   }
 }
 
-constexpr int32_t kAddendBits = 14;  // an addend counts 2^-14 of the output's step
-constexpr int32_t kMaxShift = 45;    // keeps addend * 2^(shift - kAddendBits) below 2^62
 constexpr int32_t kMaxMantissa = INT32_MAX;
 constexpr int32_t kMaxAddend = 1 << 30;
+
+struct Clamp {
+  int32_t zero_point;
+  int32_t q_min;
+  int32_t q_max;
+};
+
+// An addend counts 2^-14 of the output's step where there are up to 256 codes, and 2^-6 where there are more: in both it reaches 2^8 times
+// as far as the codes do.
+constexpr int32_t kAddendBits = 14;
+constexpr int32_t kWideAddendBits = 6;
+DEGREEQUANT_INLINE constexpr int32_t addend_bits(Clamp c) noexcept { return c.q_max - c.q_min > 255 ? kWideAddendBits : kAddendBits; }
+
+// Of the multipliers of a rule. `least` is the addend's bits, `most` at most kMaxShift.
+struct ShiftLimits {
+  int32_t least;
+  int32_t most;
+};
+constexpr int32_t kMaxShift = 45;
+
+// Keeps addend * 2^(shift - least) below 2^62, where no addend is larger than `largest`.
+DEGREEQUANT_INLINE constexpr ShiftLimits shift_limits(Clamp c, int32_t largest) noexcept {
+  const int32_t most = addend_bits(c) + 61 - (largest < 2 ? 0 : 32 - __builtin_clz(static_cast<uint32_t>(largest - 1)));
+  return {addend_bits(c), most < kMaxShift ? most : kMaxShift};
+}
 
 // mantissa * 2^-shift.
 struct Multiplier {
@@ -51,26 +74,20 @@ DEGREEQUANT_INLINE constexpr Multiplier combine(Multiplier a, Multiplier b) noex
   return {static_cast<int32_t>(round_shift(product, 31)), a.shift + b.shift - 31};
 }
 
-// The same factor with kAddendBits <= shift <= kMaxShift, as requantize needs it.
-DEGREEQUANT_INLINE constexpr Multiplier bounded(Multiplier m) noexcept {
-  if (m.shift > kMaxShift) {
-    const int32_t excess = m.shift - kMaxShift;
-    return {excess > 32 ? 0 : static_cast<int32_t>(round_shift(int64_t{m.mantissa}, excess)), kMaxShift};
+// The same factor with a shift within the limits, as requantize needs it.
+DEGREEQUANT_INLINE constexpr Multiplier bounded(Multiplier m, ShiftLimits limits) noexcept {
+  if (m.shift > limits.most) {
+    const int32_t excess = m.shift - limits.most;
+    return {excess > 32 ? 0 : static_cast<int32_t>(round_shift(int64_t{m.mantissa}, excess)), limits.most};
   }
-  if (m.shift < kAddendBits) {
-    const int32_t missing = kAddendBits - m.shift;
+  if (m.shift < limits.least) {
+    const int32_t missing = limits.least - m.shift;
     const int64_t scaled = int64_t{m.mantissa} * (int64_t{1} << (missing > 31 ? 31 : missing));
     const int64_t limited = scaled > kMaxMantissa ? kMaxMantissa : scaled < -kMaxMantissa ? -kMaxMantissa : scaled;
-    return {static_cast<int32_t>(limited), kAddendBits};
+    return {static_cast<int32_t>(limited), limits.least};
   }
   return m;
 }
-
-struct Clamp {
-  int32_t zero_point;
-  int32_t q_min;
-  int32_t q_max;
-};
 
 template <typename Wide>
 DEGREEQUANT_INLINE constexpr int32_t clamp_code(Wide value, Clamp c) noexcept {
@@ -78,9 +95,9 @@ DEGREEQUANT_INLINE constexpr int32_t clamp_code(Wide value, Clamp c) noexcept {
   return static_cast<int32_t>(value < c.q_min ? c.q_min : value > c.q_max ? c.q_max : value);
 }
 
-// |acc| < 2^31, m bounded, |addend| <= 2^30: every intermediate is below 2^63.
+// |acc| < 2^31, m bounded, with the limits of the clamp and the addends: every intermediate is below 2^63.
 DEGREEQUANT_INLINE constexpr int32_t requantize(int32_t acc, Multiplier m, int32_t addend, Clamp c) noexcept {
-  const int64_t product = int64_t{acc} * m.mantissa + int64_t{addend} * (int64_t{1} << (m.shift - kAddendBits));
+  const int64_t product = int64_t{acc} * m.mantissa + int64_t{addend} * (int64_t{1} << (m.shift - addend_bits(c)));
   return clamp_code(round_shift(product, m.shift), c);
 }
 
@@ -89,7 +106,7 @@ __extension__ typedef __int128 int128_t;
 
 DEGREEQUANT_INLINE constexpr int32_t requantize_wide(int64_t acc, Multiplier m, int32_t addend, Clamp c) noexcept {
   const int128_t product =
-      static_cast<int128_t>(acc) * m.mantissa + static_cast<int128_t>(addend) * (int64_t{1} << (m.shift - kAddendBits));
+      static_cast<int128_t>(acc) * m.mantissa + static_cast<int128_t>(addend) * (int64_t{1} << (m.shift - addend_bits(c)));
   return clamp_code(round_shift(product, m.shift), c);
 }
 

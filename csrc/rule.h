@@ -1,12 +1,16 @@
 // A requantization rule, with what the vectorised kernels read of it worked out once.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "kernels.h"
 
 namespace degreequant {
+
+// The limits of addends within ±kMaxAddend; null for none.
+ShiftLimits limits_of(Clamp clamp, const int32_t* addends, size_t count) noexcept;
 
 class Rule {
  public:
@@ -23,9 +27,11 @@ class Rule {
   Clamp clamp;
 
  private:
+  int64_t half() const noexcept;  // of a step, in the unit of an addend
   void prepare_channels();
   void prepare_estimate();
 
+  ShiftLimits limits_;
   std::vector<int64_t> bias_;
   std::vector<int64_t> bounded_mantissa_;
   std::vector<int64_t> bounded_shift_;

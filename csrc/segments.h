@@ -8,13 +8,27 @@
 
 namespace degreequant {
 
-// Steps that run together on one block of rows after the other.
+// Edges that lie in the order of the nodes which they arrive at: their rows can be computed together with those of the nodes.
+struct Span {
+  SpaceId nodes;
+  SpaceId edges;
+  EdgesId form;
+};
+
+// A step, or a tensor, of a segment, and whose rows it counts, or has: the rows of the segment, or their edges in a form.
+struct Counted {
+  int32_t id;
+  EdgesId along;  // or kNone
+};
+
+// Steps that run together on one block of rows after the other, those of edges on the edges of these rows.
 struct Segment {
-  std::vector<int32_t> steps;  // in the order of the program
+  std::vector<Counted> steps;  // in the order of the program
   SpaceId rows;
-  std::vector<TensorId> local;  // written and read by these steps only, row by row
-  int64_t block_rows;           // so many rows at a time; their tensors stay in the cache
-  EdgesId edges = kNone;        // to balance by, where a step follows a graph
+  std::vector<EdgesId> along;  // the forms along which some of them count
+  std::vector<Counted> local;  // written and read by these steps only, at the rows at hand
+  int64_t block_rows;          // so many rows at a time, and so many edges; their tensors stay in the cache
+  EdgesId edges = kNone;       // to balance by, where a step follows a graph
   int64_t row_work = 0;
   int64_t edge_work = 0;
 };
@@ -38,7 +52,7 @@ struct Schedule {
   std::vector<Lifetime> lifetimes;  // of each tensor
 };
 
-// Spaces that are joined have one number in the outlines and in the tensors.
-Schedule schedule(const std::vector<Outline>& outlines, const std::vector<TensorFacts>& tensors);
+// Spaces that are joined have one number in the outlines, in the tensors and in the spans.
+Schedule schedule(const std::vector<Outline>& outlines, const std::vector<TensorFacts>& tensors, const std::vector<Span>& spans);
 
 }  // namespace degreequant

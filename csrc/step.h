@@ -2,10 +2,11 @@
 //
 // To add one: derive from Step in a steps_*.cpp, hold what is known when the program is loaded, and let run() call a kernel on the rows
 // [begin, end) of its output. Add a method to the plan's builder (bind_plan_*.cpp) that checks the arguments and says in an Outline what
-// the step reads: rows of its own number (`own`), or any rows (`gathered`).
+// the step reads: rows of its own number (`own`), those of the edges of its rows (`spanned`), or any rows (`gathered`).
 //
-// A tensor that only steps of one segment read, at their own rows, never exists as a whole: its data point to where row 0 would lie, and
-// only the rows at hand are there. So run() touches nothing but the rows [begin, end) of what it writes and of what it reads as `own`.
+// A tensor that only steps of one segment read, at the rows at hand, never exists as a whole: its data point to where row 0 would lie, and
+// only the rows at hand are there. So run() touches nothing but the rows [begin, end) of what it writes and of what it reads as `own`, and
+// the edges of these rows of what is `spanned`.
 // Rows of codes may lie further apart than their bytes: they are found by Codes::row.
 #pragma once
 
@@ -105,21 +106,30 @@ class Step {
   }
 };
 
+// Which rows of a tensor a step reads, or writes.
+enum class Reach : uint8_t {
+  own,      // those that it counts
+  spanned,  // those of the edges of the rows that it counts, which lie together: of Outline::edges, whose edges are in order
+  any,
+};
+
 struct Read {
   TensorId tensor;
-  bool gathered;  // any row of it may be read, not only the rows that are written
+  Reach reach;
 };
-inline Read own(TensorId tensor) { return {tensor, false}; }
-inline Read gathered(TensorId tensor) { return {tensor, true}; }
+inline Read own(TensorId tensor) { return {tensor, Reach::own}; }
+inline Read spanned(TensorId tensor) { return {tensor, Reach::spanned}; }
+inline Read gathered(TensorId tensor) { return {tensor, Reach::any}; }
 
 // What a plan has to know of a step.
 struct Outline {
   std::vector<Read> reads;
-  TensorId writes;        // or kNone: the step only looks
-  SpaceId rows;           // what run() counts
-  EdgesId edges = kNone;  // whose rows these are: threads are balanced by its edges
-  int64_t row_work = 0;   // what a row costs, roughly in bytes moved
-  int64_t edge_work = 0;  // what an edge costs beside
+  TensorId writes;             // or kNone: the step only looks
+  SpaceId rows;                // what run() counts
+  EdgesId edges = kNone;       // whose rows these are: threads are balanced by its edges
+  int64_t row_work = 0;        // what a row costs, roughly in bytes moved
+  int64_t edge_work = 0;       // what an edge costs beside
+  Reach written = Reach::own;  // not `own` where the tensor that it writes has other rows than it counts
 };
 
 }  // namespace degreequant

@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "finite.h"
+#include "requantize.h"
 #include "steps.h"
 
 namespace degreequant {
@@ -79,21 +81,46 @@ class LinearStep final : public Step {
   CodesAt y_;
 };
 
+// What a rule that is the same for all channels makes of each byte; nothing where it is not, or where codes are no bytes.
+std::vector<int32_t> table_of(const Piece& piece, CodeType type) {
+  const Rule& rule = piece.rule;
+  const bool alike = rule.mantissa.size() == 1 &&
+                     std::all_of(rule.addend.begin(), rule.addend.end(), [&](int32_t addend) { return addend == rule.addend.front(); });
+  if (!alike || !is_byte(piece.x.type) || !is_byte(type)) return {};
+  std::vector<int32_t> table;
+  const CodeRange range = code_range(piece.x.type);
+  const Requantize view = rule.view({});
+  for (int32_t code = range.low; code <= range.high; ++code) {
+    table.push_back(degreequant::requantize(code - piece.x.zero_point, view.multiplier(0, 0), view.addend_at(0), rule.clamp));
+  }
+  return table;
+}
+
 class ConcatStep final : public Step {
  public:
-  ConcatStep(const Kernels& kernels, std::vector<Piece> pieces, CodesAt y) : kernels_(kernels), pieces_(std::move(pieces)), y_(y) {}
+  ConcatStep(const Kernels& kernels, std::vector<Piece> pieces, CodesAt y) : kernels_(kernels), pieces_(std::move(pieces)), y_(y) {
+    for (const Piece& piece : pieces_) tables_.push_back(table_of(piece, y.type));
+  }
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
     int64_t offset = 0;
-    for (const Piece& piece : pieces_) {
-      kernels_.rescale(frame.codes(piece.x), piece.x.zero_point, piece.rule.view({}), frame.mutable_codes(y_), offset, begin, end);
-      offset += piece.x.cols;
+    const MutableCodes y = frame.mutable_codes(y_);
+    for (size_t i = 0; i < pieces_.size(); ++i) {
+      const Piece& piece = pieces_[i];
+      const Codes x = frame.codes(piece.x);
+      if (tables_[i].empty()) {
+        kernels_.rescale(x, piece.x.zero_point, piece.rule.view({}), y, offset, begin, end);
+      } else {
+        kernels_.lookup(x, tables_[i].data(), {y.data + offset, y.rows, x.cols, y.type, y.stride}, begin, end);
+      }
+      offset += x.cols;
     }
   }
 
  private:
   const Kernels& kernels_;
   std::vector<Piece> pieces_;
+  std::vector<std::vector<int32_t>> tables_;  // of the pieces that have one
   CodesAt y_;
 };
 

@@ -12,7 +12,8 @@ constexpr Multiplier kOne = from_real(1.0);
 
 // The mean of `count` logits whose sum is known (docs/numerics.md, "attend").
 int8_t mean_of(int64_t sum, int64_t count) noexcept {
-  const Multiplier each = bounded(combine(from_real(count == 0 ? 0.0 : 1.0 / static_cast<double>(count)), kOne));
+  const Multiplier each =
+      bounded(combine(from_real(count == 0 ? 0.0 : 1.0 / static_cast<double>(count)), kOne), shift_limits({0, -128, 127}, 0));
   return static_cast<int8_t>(requantize_any(sum, each, 0, {0, -128, 127}));
 }
 float mean_of(float sum, int64_t count) noexcept { return count == 0 ? 0.0F : sum / static_cast<float>(count); }

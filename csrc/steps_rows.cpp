@@ -36,14 +36,16 @@ class StandardizeRowsStep final : public StandardizeStep {
   int64_t groups_;
 };
 
-// Counts graphs; what it writes are the rows of their nodes.
+// Counts graphs; what it writes are the rows of their nodes. Without a form all rows, of whatever kind, are one graph.
 class StandardizeGraphsStep final : public StandardizeStep {
  public:
   StandardizeGraphsStep(CodesAt x, EdgesId graphs, bool each_channel, StandardizationRule constants, RequantizeObject rule, CodesAt y)
       : StandardizeStep(x, std::move(constants), std::move(rule), y), graphs_(graphs), each_channel_(each_channel) {}
 
   void run(const Frame& frame, int64_t begin, int64_t end) const noexcept override {
-    reference::standardize_graphs(of(frame), frame.edges[graphs_].csr, each_channel_, rule_.view({}), frame.mutable_codes(y_), begin, end);
+    const int64_t all[] = {0, frame.tensors[x_.id].rows};
+    const Csr csr = graphs_ == kNone ? Csr{all, nullptr, 1, all[1]} : frame.edges[graphs_].csr;
+    reference::standardize_graphs(of(frame), csr, each_channel_, rule_.view({}), frame.mutable_codes(y_), begin, end);
   }
 
  private:

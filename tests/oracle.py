@@ -34,12 +34,25 @@ class Rule:
     def code_times(self, acc: int, factor: Multiplier | None, channel: int) -> int:
         """The code of one accumulator whose factor beside the channel's is given."""
         mantissa, shift = self.multiplier(factor, channel)
-        return self.clamp(round_shift(acc * mantissa + self.addend(channel) * 2 ** (shift - 14), shift))
+        return self.clamp(round_shift(acc * mantissa + self.addend(channel) * 2 ** (shift - self.fraction), shift))
 
     def multiplier(self, factor: Multiplier | None, channel: int) -> Multiplier:
         """The bounded multiplier of a channel, combined with a factor."""
         multiplier = self.channels[channel if len(self.channels) > 1 else 0]
-        return bounded(multiplier if factor is None else combine(factor, multiplier))
+        return bounded(multiplier if factor is None else combine(factor, multiplier), self.shifts)
+
+    @property
+    def fraction(self) -> int:
+        """How many bits of an addend are below the output's step."""
+        return 14 if self.q_max - self.q_min < 256 else 6
+
+    @property
+    def shifts(self) -> tuple[int, int]:
+        """The least and the largest shift of a bounded multiplier: any addend stays within 2^61 when it is shifted."""
+        most = 45
+        while any(abs(addend) * 2 ** (most - self.fraction) > 2**61 for addend in self.addends or []):
+            most -= 1
+        return self.fraction, most
 
     def addend(self, channel: int) -> int:
         """The addend of a channel."""
@@ -76,13 +89,14 @@ def combine(a: Multiplier, b: Multiplier) -> Multiplier:
     return round_shift(a[0] * b[0], 31), a[1] + b[1] - 31
 
 
-def bounded(multiplier: Multiplier) -> Multiplier:
-    """The multiplier with 14 <= shift <= 45."""
+def bounded(multiplier: Multiplier, shifts: tuple[int, int]) -> Multiplier:
+    """The multiplier with a shift within these."""
     mantissa, shift = multiplier
-    if shift > 45:
-        return round_shift(mantissa, shift - 45), 45
-    if shift < 14:
-        return max(min(mantissa * 2 ** (14 - shift), 2**31 - 1), -(2**31 - 1)), 14
+    least, most = shifts
+    if shift > most:
+        return round_shift(mantissa, shift - most), most
+    if shift < least:
+        return max(min(mantissa * 2 ** (least - shift), 2**31 - 1), -(2**31 - 1)), least
     return mantissa, shift
 
 
@@ -123,7 +137,7 @@ def add(terms: list[tuple[Matrix, int, int]], shift: int, rule: Rule) -> Matrix:
 
     def code(i: int, c: int) -> int:
         total = sum((x[i][c] - zero_point) * mantissa for x, zero_point, mantissa in terms)
-        return rule.clamp(round_shift(total + rule.addend(c) * 2 ** (shift - 14), shift))
+        return rule.clamp(round_shift(total + rule.addend(c) * 2 ** (shift - rule.fraction), shift))
 
     return [[code(i, c) for c in range(len(row))] for i, row in enumerate(terms[0][0])]
 
@@ -189,11 +203,11 @@ def attend(x: Matrix, cols: int, edges: list[list[tuple[int, int]]], attention: 
     def share(i: int, head: int, c: int) -> int:
         num, factor = sums(i, head, c)
         mantissa, shift = rule.multiplier(factor, c)
-        return max(min(round_shift(num * mantissa, shift - 14), 2**40), -(2**40))
+        return max(min(round_shift(num * mantissa, shift - rule.fraction), 2**40), -(2**40))
 
     def mean(i: int, c: int) -> int:
         shares = sum(share(i, head, c) for head in range(attention.heads))
-        return rule.clamp(round_shift(shares + rule.addend(c), 14))
+        return rule.clamp(round_shift(shares + rule.addend(c), rule.fraction))
 
     if average:
         return [[mean(i, c) for c in range(channels)] for i in range(len(edges))]

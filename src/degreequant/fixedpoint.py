@@ -8,9 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-ADDEND_BITS = 14
-"""An addend counts `2**-ADDEND_BITS` of the output's step."""
-
 MAX_ADDEND = 2**30
 MAX_SHIFT = 45
 MAX_MANTISSA = 2**31 - 1
@@ -45,6 +42,33 @@ def from_real(factor: npt.ArrayLike) -> Multiplier:
     return Multiplier(np.where(real < 0, -mantissa, mantissa).astype(np.int32), shift.astype(np.int32))
 
 
+def addend_bits(code_bits: int) -> int:
+    """An addend counts `2**-addend_bits` of the output's step, where the output's codes have so many bits. It reaches 256 times as far as
+    the codes do: a bias, with the shift of a BatchNorm, is often larger than what is left of it behind the sum.
+
+    >>> addend_bits(4), addend_bits(8), addend_bits(16)
+    (14, 14, 6)
+    """
+    return 14 if code_bits <= 8 else 6
+
+
+class ShiftLimits(NamedTuple):
+    """The shifts that multipliers have in `requantize`."""
+
+    least: int
+    most: int
+
+
+def shift_limits(code_bits: int, addend: IntArray | None = None) -> ShiftLimits:
+    """Those of an output whose codes have so many bits: they keep `addend * 2**(shift - addend_bits)` below `2**62`.
+
+    >>> shift_limits(8), shift_limits(16), shift_limits(16, np.array([2**30]))
+    (ShiftLimits(least=14, most=45), ShiftLimits(least=6, most=45), ShiftLimits(least=6, most=37))
+    """
+    largest = 0 if addend is None else int(np.abs(addend.astype(np.int64)).max(initial=0))
+    return ShiftLimits(addend_bits(code_bits), min(MAX_SHIFT, addend_bits(code_bits) + 61 - max(largest - 1, 0).bit_length()))
+
+
 class SharedShift(NamedTuple):
     """Factors of one shift: what is added before one rounding (docs/numerics.md, "add")."""
 
@@ -52,14 +76,14 @@ class SharedShift(NamedTuple):
     shift: int
 
 
-def shared_shift(factors: npt.ArrayLike) -> SharedShift:
-    """The multipliers of a few real factors, on the smallest of their shifts.
+def shared_shift(factors: npt.ArrayLike, limits: ShiftLimits) -> SharedShift:
+    """The multipliers of a few real factors, on the smallest of their shifts, within the limits.
 
-    >>> shared_shift([0.5, 0.25])
+    >>> shared_shift([0.5, 0.25], shift_limits(8))
     SharedShift(mantissa=array([1073741824,  536870912], dtype=int32), shift=31)
     """
     real = np.asarray(factors, dtype=np.float64)
-    shift = int(np.clip(from_real(real).shift[real != 0].min(initial=MAX_SHIFT), ADDEND_BITS, MAX_SHIFT))
+    shift = int(np.clip(from_real(real).shift[real != 0].min(initial=limits.most), *limits))
     mantissa = round_half_away(np.ldexp(real, shift)).clip(-MAX_MANTISSA, MAX_MANTISSA)
     return SharedShift(mantissa.astype(np.int32), shift)
 
@@ -70,22 +94,23 @@ def combine(a: Multiplier, b: Multiplier) -> Multiplier:
     return Multiplier(_round_shift(product, np.int64(31)).astype(np.int32), (a.shift + b.shift - 31).astype(np.int32))
 
 
-def bounded(multiplier: Multiplier) -> Multiplier:
-    """The same factors with `ADDEND_BITS <= shift <= MAX_SHIFT`, as `requantize` needs them."""
+def bounded(multiplier: Multiplier, limits: ShiftLimits) -> Multiplier:
+    """The same factors with shifts within the limits, as `requantize` needs them."""
+    least, most = limits
     mantissa = multiplier.mantissa.astype(np.int64)
     shift = multiplier.shift.astype(np.int64)
-    excess = np.clip(shift - MAX_SHIFT, 0, 33)
-    missing = np.clip(ADDEND_BITS - shift, 0, 31)
+    excess = np.clip(shift - most, 0, 33)
+    missing = np.clip(least - shift, 0, 31)
     lowered = np.where(excess > 32, 0, _round_shift(mantissa, np.minimum(excess, 32)))
     raised = np.clip(lowered << missing, -MAX_MANTISSA, MAX_MANTISSA)
-    return Multiplier(raised.astype(np.int32), np.clip(shift, ADDEND_BITS, MAX_SHIFT).astype(np.int32))
+    return Multiplier(raised.astype(np.int32), np.clip(shift, least, most).astype(np.int32))
 
 
-def addend_from_real(steps: npt.ArrayLike) -> IntArray:
-    """A bias in steps of the output's grid, as the addend of `requantize`; limited to 65,536 steps either way."""
-    limit = MAX_ADDEND / 2**ADDEND_BITS
-    limited = np.clip(np.asarray(steps, dtype=np.float64), -limit, limit)
-    return np.asarray(round_half_away(limited * 2.0**ADDEND_BITS), dtype=np.int32)
+def addend_from_real(steps: npt.ArrayLike, code_bits: int) -> IntArray:
+    """A bias in steps of the output's grid, as the addend of `requantize`; limited to 256 times the codes of a grid either way."""
+    unit = 2.0 ** addend_bits(code_bits)
+    limited = np.clip(np.asarray(steps, dtype=np.float64), -MAX_ADDEND / unit, MAX_ADDEND / unit)
+    return np.asarray(round_half_away(limited * unit), dtype=np.int32)
 
 
 def round_half_away(value: npt.ArrayLike) -> FloatArray:

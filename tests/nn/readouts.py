@@ -13,9 +13,9 @@ CHANNELS, WIDTH = 5, 6
 class Readout(nn.Module):
     """A convolution, what reads the nodes of each graph, and a layer behind."""
 
-    def __init__(self, read, width=WIDTH, conv=pyg.GraphConv):
+    def __init__(self, read, width=WIDTH, conv=pyg.GraphConv, head=None):
         super().__init__()
-        self.conv, self.read, self.head = conv(CHANNELS, WIDTH), read, nn.Linear(width, 3)
+        self.conv, self.read, self.head = conv(CHANNELS, WIDTH), read, head or nn.Linear(width, 3)
 
     def forward(self, x, edge_index, batch):
         return self.head(self.read(self.conv(x, edge_index).relu(), batch))
@@ -106,6 +106,9 @@ READOUTS = {
     "features of graphs": Globals,
     "features of graphs alone": GlobalsAlone,
     "features of graphs at edges": GlobalsAtEdges,
+    "a network with norms of all graphs": lambda: Readout(
+        lambda x, batch: pyg.global_add_pool(x, batch), head=pyg.MLP([WIDTH, 7, 7, 3], norm="layer_norm")
+    ),
     "the sum over a root": lambda: Readout(pyg.aggr.VariancePreservingAggregation()),
 }
 

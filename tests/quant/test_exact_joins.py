@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from degreequant.fixedpoint import ADDEND_BITS, Multiplier, SharedShift, shared_shift
+from degreequant.fixedpoint import Multiplier, SharedShift, shared_shift, shift_limits
 from degreequant.packing import CODES
 from degreequant.quant import exact
 from degreequant.quant.exact import Codes
@@ -25,6 +25,7 @@ accumulators = st.one_of(
     st.sampled_from([2**62 - 1, -(2**62) + 1, 2**31, -(2**31), -1, 0, 1]),
 )
 addends = st.integers(-(2**30), 2**30)
+EXTREMES = [(2**62 - 1, 2**31 - 1, 14), (-(2**62) + 1, 2**31 - 1, 14), (2**62 - 1, -(2**31) + 1, 45), (1, 1, 7), (-1, 1, 15)]
 
 
 @st.composite
@@ -46,11 +47,12 @@ def stored(data, grid, rows, columns):
 @given(
     st.tuples(grids(), grids(), grids()),
     st.tuples(mantissas, mantissas),
-    st.integers(14, 45),
+    st.integers(0, 39),
     st.none() | st.lists(addends, min_size=2, max_size=2),
     st.data(),
 )
-def test_add_is_the_page(on, factors, shift, addend, data):
+def test_add_is_the_page(on, factors, places, addend, data):
+    shift = min(rule(on[2]).fraction + places, rule(on[2], addend).shifts[1])
     a, b = (stored(data, grid, 3, 2) for grid in on[:2])
     shared = SharedShift(np.array(factors, np.int32), shift)
     found = exact.add(a, b, shared, None if addend is None else np.array(addend, np.int32), on[2])
@@ -63,7 +65,7 @@ def test_add_is_the_page(on, factors, shift, addend, data):
 def test_add_at_its_bounds():
     wide = Grid(TensorSpec(16, signed=False), 1.0, 0)
     a, b = (Codes(torch.tensor([[65535, 0, 1]], dtype=torch.int32), Grid(wide.spec, 1.0, zero)) for zero in (0, 65535))
-    for shift in (14, 45):
+    for shift in (6, 37):
         for factors in ((2**31 - 1, 2**31 - 1), (-(2**31) + 1, 2**31 - 1), (1, -1)):
             for addend in ([2**30] * 3, [-(2**30)] * 3):
                 found = exact.add(a, b, SharedShift(np.array(factors, np.int32), shift), np.array(addend, np.int32), wide)
@@ -77,7 +79,7 @@ def test_sums_are_the_nearest_codes(a, b, target, data):
     what 31 bits lose."""
     x, y = (stored(data, grid, 2, 2) for grid in (a, b))
     factors = np.array([a.scale, b.scale]) / target.scale
-    found = exact.add(x, y, shared_shift(factors), None, target).codes
+    found = exact.add(x, y, shared_shift(factors, shift_limits(target.spec.bits)), None, target).codes
     for code, p, q in zip(found.flatten().tolist(), x.codes.flatten().tolist(), y.codes.flatten().tolist(), strict=True):
         steps = (p - a.zero_point) * Fraction(factors[0]) + (q - b.zero_point) * Fraction(factors[1])
         slack = Fraction(1, 2) + abs(steps) / 2**28 + Fraction(1, 2**10)
@@ -85,16 +87,18 @@ def test_sums_are_the_nearest_codes(a, b, target, data):
         assert lowest <= code <= highest
 
 
-@given(st.lists(st.tuples(accumulators, mantissas, shifts), min_size=1, max_size=12))
-@example([(2**62 - 1, 2**31 - 1, 14), (-(2**62) + 1, 2**31 - 1, 14), (2**62 - 1, -(2**31) + 1, 45), (1, 1, 14), (-1, 1, 15), (1, 1, 15)])
-def test_shares_are_the_page(rows):
+@given(st.lists(st.tuples(accumulators, mantissas, shifts), min_size=1, max_size=12), grids(), addends)
+@example(EXTREMES, Grid(TensorSpec(8), 1.0, 0), 0)
+@example(EXTREMES, Grid(TensorSpec(16), 1.0, 0), 2**30)
+def test_shares_are_the_page(rows, grid, addend):
     acc = torch.tensor([[row[0]] for row in rows])
     multiplier = Multiplier(*(np.array([[row[k]] for row in rows], np.int32) for k in (1, 2)))
-    expected = []
+    page, expected = rule(grid, [addend]), []
     for value, mantissa, shift in rows:
-        m, s = oracle.bounded((mantissa, shift))
-        expected.append(max(min(oracle.round_shift(value * m, s - ADDEND_BITS), LIMIT), -LIMIT))
-    assert exact.shares(acc, multiplier).flatten().tolist() == expected
+        m, s = oracle.bounded((mantissa, shift), page.shifts)
+        expected.append(max(min(oracle.round_shift(value * m, s - page.fraction), LIMIT), -LIMIT))
+    limits = shift_limits(grid.spec.bits, np.array([addend], np.int32))
+    assert exact.shares(acc, multiplier, limits).flatten().tolist() == expected
 
 
 @given(st.lists(st.integers(-(2**55), 2**55), min_size=2, max_size=2), st.none() | st.lists(addends, min_size=2, max_size=2), grids())
@@ -103,7 +107,7 @@ def test_shares_are_the_page(rows):
 def test_joined_shares_are_the_page(totals, addend, grid):
     found = exact.join_shares(torch.tensor([totals]), None if addend is None else np.array(addend, np.int32), grid)
     page = rule(grid, addend)
-    assert found.codes.tolist() == [[page.clamp(oracle.round_shift(t + page.addend(c), 14)) for c, t in enumerate(totals)]]
+    assert found.codes.tolist() == [[page.clamp(oracle.round_shift(t + page.addend(c), page.fraction)) for c, t in enumerate(totals)]]
 
 
 @given(

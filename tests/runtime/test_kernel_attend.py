@@ -178,10 +178,10 @@ def wanted_star(x, counts, attention, average, rule):
 
     def share(num, factor, c):
         mantissa, shift = rule.multiplier(factor, c)
-        return max(min(oracle.round_shift(num * mantissa, shift - 14), 2**40), -(2**40))
+        return max(min(oracle.round_shift(num * mantissa, shift - rule.fraction), 2**40), -(2**40))
 
     shares = [sum(share(nums[c], factor, c) for nums, factor in sums) for c in range(len(sums[0][0]))]
-    return [rule.clamp(oracle.round_shift(total + rule.addend(c), 14)) for c, total in enumerate(shares)]
+    return [rule.clamp(oracle.round_shift(total + rule.addend(c), rule.fraction)) for c, total in enumerate(shares)]
 
 
 @pytest.mark.parametrize("average", [False, True], ids=["side-by-side", "mean"])

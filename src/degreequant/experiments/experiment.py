@@ -13,7 +13,7 @@ from degreequant.train.loop import Settings
 Method = Literal["fp32", "qat", "nqat", "degree-quant", "ptq"]
 Start = Literal["scratch", "fp32", "calibrated", "corrected"]
 
-REVISION = 2
+REVISION = 3
 """Of what quantized models compute, and of how they are trained. Raised with every change after which the same run ends otherwise: rows of
 older code are then not taken for today's. Float runs have none."""
 

@@ -127,7 +127,7 @@ NAMES = (
     "protection",
     "reddit-masks",
     "zinc-masks",
-    "zinc-percentiles",
+    "zinc-ranges",
     "readout",
     "from-float",
     "latency",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from degreequant.fixedpoint import ADDEND_BITS, MAX_SHIFT, IntArray
+from degreequant.fixedpoint import IntArray, shift_limits
 from degreequant.operations.base import FloatOperation, Operation, Requantize, Values, check_addend, expect
 from degreequant.operations.layout import Role
 from degreequant.packing import CODES, WeightCodes
@@ -116,8 +116,9 @@ class Add(Operation):
         expect(self.source(values, self.other).channels == self.channels, self.name, "adds tensors of different widths")
         expect(self.mantissa.dtype == np.int32 and self.mantissa.shape == (2,), self.name, "expected two int32 mantissas")
         expect(bool((self.mantissa > np.iinfo(np.int32).min).all()), self.name, "a mantissa is out of range")
-        expect(ADDEND_BITS <= self.shift <= MAX_SHIFT, self.name, f"shift is {self.shift}; expected {ADDEND_BITS} to {MAX_SHIFT}")
         check_addend(self.addend, self.name, self.channels)
+        least, most = shift_limits(self.grid.spec.bits, self.addend)
+        expect(least <= self.shift <= most, self.name, f"shift is {self.shift}; expected {least} to {most}")
 
 
 @dataclass(frozen=True, eq=False)

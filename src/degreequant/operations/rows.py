@@ -9,6 +9,7 @@ import numpy as np
 from degreequant.fixedpoint import IntArray
 from degreequant.operations.along import AlongGraphs
 from degreequant.operations.base import Operation, Requantize, Values, expect
+from degreequant.operations.layout import Layout, RowSet
 
 CENTRE_BITS = 14
 """A centre counts `2**-CENTRE_BITS` of the mean."""
@@ -70,7 +71,8 @@ class StandardizeRows(Operation):
 
 @dataclass(frozen=True, eq=False)
 class StandardizeGraphs(AlongGraphs, Operation):
-    """The nodes of each graph standardized: each channel by itself, or all elements together."""
+    """The nodes of each graph standardized: each channel by itself, or all elements together. Without a batch all rows, nodes or not, are
+    one graph."""
 
     kind = "standardize_graphs"
     version: ClassVar[int] = 2
@@ -78,6 +80,10 @@ class StandardizeGraphs(AlongGraphs, Operation):
     each_channel: bool
     scaling: Scaling
     requantize: Requantize
+
+    def rows(self, layout: Layout) -> RowSet:
+        """Those that it reads."""
+        return layout[self.input] if self.batch is None else super().rows(layout)
 
     def validate(self, values: Values) -> None:
         """Checks width and constants."""

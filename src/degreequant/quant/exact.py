@@ -15,15 +15,16 @@ import torch
 from torch import Tensor
 
 from degreequant.fixedpoint import (
-    ADDEND_BITS,
     MAX_MANTISSA,
-    MAX_SHIFT,
     Multiplier,
     SharedShift,
+    ShiftLimits,
+    addend_bits,
     addend_from_real,
     bounded,
     from_real,
     round_half_away,
+    shift_limits,
 )
 from degreequant.operations import Requantize
 from degreequant.packing import CODES, WeightCodes
@@ -68,7 +69,7 @@ def weight_codes(weight: Tensor, scales: Tensor, spec: TensorSpec) -> WeightCode
 def requantizer(factor: npt.ArrayLike, grid: Grid, bias: npt.NDArray[np.float64] | None) -> Requantize:
     """How accumulators whose unit is `factor` output values become codes of `grid`; `bias` is in output values, one per channel."""
     multiplier = from_real(np.atleast_1d(np.asarray(factor, np.float64)) / grid.scale)
-    return Requantize(multiplier.mantissa, multiplier.shift, None if bias is None else addend_from_real(bias / grid.scale))
+    return Requantize(multiplier.mantissa, multiplier.shift, None if bias is None else addend_from_real(bias / grid.scale, grid.spec.bits))
 
 
 def reals(tensor: Tensor) -> npt.NDArray[np.float64]:
@@ -91,36 +92,38 @@ def requantize(
 ) -> Codes:
     """The one rounding rule, for accumulators `|acc| < 2**62` `[rows, channels]` and multipliers that broadcast over them; `row` is a
     second one, `[rows, 1]`, which is combined with the first."""
-    mantissa, shift = _factors(multiplier, row, acc.device)
-    plus = None if addend is None else _integers(addend, acc.device) << (shift - ADDEND_BITS)
+    limits = shift_limits(grid.spec.bits, addend)
+    mantissa, shift = _factors(multiplier, row, acc.device, limits)
+    plus = None if addend is None else _integers(addend, acc.device) << (shift - limits.least)
     return _on_grid(_scaled(acc, mantissa, shift, plus), grid)
 
 
-def shares(acc: Tensor, multiplier: Multiplier, row: Multiplier | None = None) -> Tensor:
+def shares(acc: Tensor, multiplier: Multiplier, limits: ShiftLimits, row: Multiplier | None = None) -> Tensor:
     """What accumulators are worth in the unit of an addend, int64, limited to `2**40` (docs/numerics.md, "attend")."""
-    mantissa, shift = _factors(multiplier, row, acc.device)
-    return _scaled(acc, mantissa, shift - ADDEND_BITS).clamp(-(2**_SATURATED), 2**_SATURATED)
+    mantissa, shift = _factors(multiplier, row, acc.device, limits)
+    return _scaled(acc, mantissa, shift - limits.least).clamp(-(2**_SATURATED), 2**_SATURATED)
 
 
-def _factors(multiplier: Multiplier, row: Multiplier | None, device: torch.device) -> tuple[Tensor, Tensor]:
+def _factors(multiplier: Multiplier, row: Multiplier | None, device: torch.device, limits: ShiftLimits) -> tuple[Tensor, Tensor]:
     """`fixedpoint.bounded(fixedpoint.combine(row, multiplier))`: where there is a factor of each row, the product is as large as the
     accumulators and is computed beside them."""
     if row is None:
-        limits = bounded(multiplier)
-        return _integers(limits.mantissa, device), _integers(limits.shift, device)
+        one = bounded(multiplier, limits)
+        return _integers(one.mantissa, device), _integers(one.shift, device)
     mantissa = _round_shift(_integers(row.mantissa, device) * _integers(multiplier.mantissa, device), _LIMB)
     shift = _integers(row.shift, device) + _integers(multiplier.shift, device) - _LIMB
-    excess, missing = (shift - MAX_SHIFT).clamp(0, 33), (ADDEND_BITS - shift).clamp(0, _LIMB)
+    least, most = limits
+    excess, missing = (shift - most).clamp(0, 33), (least - shift).clamp(0, _LIMB)
     rounds = (excess > 0).long()
     lowered = (mantissa + (rounds << (excess - 1).clamp(min=0)) - (mantissa < 0) * rounds) >> excess
     lowered = lowered.masked_fill_(excess > 32, 0)
-    return (lowered << missing).clamp_(-MAX_MANTISSA, MAX_MANTISSA), shift.clamp_(ADDEND_BITS, MAX_SHIFT)
+    return (lowered << missing).clamp_(-MAX_MANTISSA, MAX_MANTISSA), shift.clamp_(least, most)
 
 
 def join_shares(total: Tensor, addend: npt.NDArray[np.int32] | None, grid: Grid) -> Codes:
     """The codes of summed shares."""
     total = total if addend is None else total + _integers(addend, total.device)
-    return _on_grid(_round_shift(total, ADDEND_BITS), grid)
+    return _on_grid(_round_shift(total, addend_bits(grid.spec.bits)), grid)
 
 
 def _scaled(acc: Tensor, mantissa: Tensor, shift: Tensor, plus: Tensor | None = None) -> Tensor:
@@ -168,7 +171,7 @@ def add(a: Codes, b: Codes, shared: SharedShift, addend: npt.NDArray[np.int32] |
     """Two tensors added onto a third grid: two mantissas of one shift, one rounding."""
     total = sum((x.codes.long() - x.grid.zero_point) * mantissa for x, mantissa in zip((a, b), shared.mantissa.tolist(), strict=True))
     if addend is not None:
-        total = total + (_integers(addend, total.device) << (shared.shift - ADDEND_BITS))
+        total = total + (_integers(addend, total.device) << (shared.shift - addend_bits(grid.spec.bits)))
     return _on_grid(_round_shift(total, shared.shift), grid)
 
 

@@ -471,8 +471,14 @@ class Plan:
     def categories(self, space: int, columns: int) -> int:
         """An input of categories, int64 `[rows, at least columns]`."""
 
-    def edges(self, rows: int, sources: int) -> int:
-        """A graph that each run is given in the form of an `Edges`."""
+    def space_of(self, tensor: int) -> int:
+        """The rows of a tensor."""
+
+    def edges(self, rows: int, sources: int, in_order: bool = False) -> int:
+        """A graph that each run is given in the form of an `Edges`.
+
+        With `in_order` the sources are edges, in the order of the rows that they arrive at: rows and sources are computed together.
+        """
 
     def finish(self, output: int) -> None:
         """No more steps; `output`, a tensor of floats, is what `run` returns."""
@@ -557,14 +563,14 @@ class Plan:
     def standardize_graphs(
         self,
         x: int,
-        graphs: int,
+        graphs: int | None,
         each_channel: bool,
         centre: NDArray[np.int32],
         constants: tuple[float, float, Literal["none", "deviation", "size"]],
         requantize: Requantize,
         code_type: str,
     ) -> int:
-        """The nodes of each graph standardized: each channel by itself, or all elements together."""
+        """The nodes of each graph standardized: each channel by itself, or all elements together; without `graphs` all rows are one."""
 
     def contract(self, tensors: tuple[int, int], sizes: tuple[int, int, int, int], requantize: Requantize, code_type: str) -> int:
         """Matrix products within each row; `sizes` are products, rows of the first, what is summed over, columns of the second."""

@@ -18,6 +18,7 @@ from degreequant.operations import (
     Head,
     OnEdges,
     Role,
+    StandardizeGraphs,
 )
 from degreequant.program import Program
 from degreequant.runtime import arrays
@@ -207,7 +208,7 @@ def _edge_inputs(program: Program) -> list[EdgeInputs]:
 def _groupings(program: Program) -> list[Grouping]:
     """The nodes that operations read as graphs, each once."""
     layout = program.layout()
-    readers = [op for op in program.operations if isinstance(op, AlongGraphs)]
+    readers = [op for op in program.operations if isinstance(op, AlongGraphs) and not (isinstance(op, StandardizeGraphs) and not op.batch)]
     return list(dict.fromkeys(Grouping(op.batch, op.nodes(layout)) for op in readers))
 
 

@@ -41,7 +41,7 @@ from degreequant.operations import (
 from degreequant.packing import STORAGE, row_width
 from degreequant.program import Program
 from degreequant.runtime.call import Binder, Call
-from degreequant.runtime.forms import Collects, Neighbours, Picks
+from degreequant.runtime.forms import Neighbours, Picks
 
 INDEX_BYTES = 4
 POINTER_BYTES = 8
@@ -181,14 +181,9 @@ def _edges_of_call(call: Call, layout: Layout, operation: AnyOperation) -> int |
         return graph.form(Neighbours(self_loops=loops, ids=False)).num_edges
     if isinstance(operation, Attend | FloatAttend):
         return call.graphs[operation.edge_index, None, None].form(Neighbours(self_loops=operation.add_self_loops, ids=False)).num_edges
-    if isinstance(operation, LoopFeatures):
-        return call.graphs[operation.edges.index, None, None].form(Picks(operation.edges, "target")).num_edges
-    if isinstance(operation, Gather | Scatter | Softmax):
+    if isinstance(operation, Gather | LoopFeatures | Scatter | Softmax):
         edges = operation.edges
-        form = Picks if isinstance(operation, Gather) else Collects
-        more = (isinstance(operation, Scatter) and operation.gathers, isinstance(operation, Scatter) and operation.reduce == "mean")
-        graph = call.graphs[edges.index, None, edges.types]
-        return graph.form(form(edges, operation.end, *(more if form is Collects else ()))).num_edges
+        return call.graphs[edges.index, None, edges.types].form(Picks(edges, "target", in_order=False)).num_edges
     return call.nodes[operation.nodes(layout)] if isinstance(operation, Pool | FloatPool | Broadcast) else None
 
 

@@ -19,6 +19,8 @@ class EdgeList:
     """Edges `[2, edges]` (int32 or int64, contiguous) with weights and relations if there are any, between so many nodes: `sizes` are the
     numbers of sources and of targets, which are the same nodes where the numbers are one.
 
+    `orders` are the places, in `changed`, of edges in the order of their targets, as far as they were asked for.
+
     Every method raises `GraphError` where an end of an edge is not a node.
     """
 
@@ -27,6 +29,7 @@ class EdgeList:
     weight: npt.NDArray[np.float32] | None
     types: npt.NDArray[np.int64] | None = None
     _made: dict[tuple[bool, bool], native.Csr] = field(default_factory=dict, repr=False)
+    orders: dict[EdgeSet, npt.NDArray[np.int64]] = field(default_factory=dict, repr=False)
 
     def csr(self, *, self_loops: bool, ids: bool) -> native.Csr:
         """The edges by destination; with `self_loops` every node has one, the last of its row, in place of its own. Made once."""
@@ -99,6 +102,29 @@ class EdgeList:
         if by.loops in ("append", "replace"):
             edges = np.concatenate([edges, np.tile(np.arange(nodes, dtype=np.int32), (2, 1))], axis=1)
         return np.ascontiguousarray(edges)
+
+    def order(self, by: EdgeSet) -> npt.NDArray[np.int64]:
+        """The places of edges in `changed` in the order of their targets, and of one target in the order of these."""
+        if by not in self.orders:
+            sources, targets = self.sizes
+            csr = native.Csr(self.changed(by), targets, "keep", True, usable_threads(), sources)
+            assert csr.edge_ids is not None
+            self.orders[by] = csr.edge_ids
+        return self.orders[by]
+
+    def ends(self, by: EdgeSet, *, in_order: bool) -> npt.NDArray[np.int32]:
+        """The edges `[2, edges]` of a set, in the order of their targets or as `changed` has them."""
+        changed = self.changed(by)
+        return np.ascontiguousarray(changed[:, self.order(by)]) if in_order else changed
+
+    def places(self, by: EdgeSet, *, in_order: bool) -> npt.NDArray[np.int64]:
+        """Where `ends` has each edge of `changed`."""
+        if not in_order:
+            return np.arange(self.changed(by).shape[1])
+        order = self.order(by)
+        places = np.empty_like(order)
+        places[order] = np.arange(len(order))
+        return places
 
     def _normalized(self, norm: EdgeNorm, *, weighted: bool) -> tuple[native.Csr, FloatArray | None, tuple[FloatArray, FloatArray]]:
         """The edges by destination, their weights in that order, and `d^-1/2` of each source and target (1 without normalization)."""

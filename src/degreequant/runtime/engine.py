@@ -1,6 +1,5 @@
 """`Engine`: runs a `Program` on a graph, integers only, with numpy and the native kernels."""
 
-from collections.abc import Mapping
 from numbers import Integral
 from os import PathLike
 from typing import Any
@@ -12,7 +11,7 @@ from degreequant.errors import EngineError, GraphError, InputError, InputTypeErr
 from degreequant.operations import Operation
 from degreequant.packing import unpack
 from degreequant.program import Program
-from degreequant.runtime.call import Binder, EdgeInputs
+from degreequant.runtime.call import Binder, Call, EdgeInputs
 from degreequant.runtime.forms import EdgeForm
 from degreequant.runtime.graph import Graph, NodeCount
 from degreequant.runtime.kernels import MAX_THREADS, choose_isa, native, usable_threads
@@ -39,7 +38,7 @@ class Engine:
         self.threads = _thread_count(threads)
         builder = build(self.program, self.isa, min(self.threads, MAX_THREADS))
         self._plan = builder.plan
-        self._slots, self._stored = list(builder.slots), builder.stored
+        self._slots, self._stored, self._in_order = list(builder.slots), builder.stored, builder.in_order
         self._forms: dict[EdgeInputs, list[EdgeForm]] = {}
         for slot in self._slots:
             if isinstance(slot, EdgeSlot):
@@ -57,9 +56,9 @@ class Engine:
             InputTypeError: If an argument is of the wrong kind.
             GraphError: If the edges do not make a graph on the nodes given.
         """
-        values, edges = self._bind(args, inputs)
+        read = self._read(self._binder.bind(args, inputs))
         try:
-            result = self._plan.run(values, edges)
+            result = self._plan.run(*read)
         except ValueError as error:
             raise InputError(str(error)) from None
         return result[:, 0] if self.program.squeeze else result
@@ -67,12 +66,14 @@ class Engine:
     def codes(self, /, *args: Any, **inputs: Any) -> dict[str, npt.NDArray[Any]]:
         """The codes that every integer operation stored, `[rows, channels]`, by the operation's name; arguments as in a call."""
         integers = [operation for operation in self.program.operations if isinstance(operation, Operation)]
-        values, edges = self._bind(args, inputs)
+        call = self._binder.bind(args, inputs)
+        read = self._read(call)
         try:
-            stored = self._plan.codes(values, edges, [self._stored[operation.name] for operation in integers])
+            stored = self._plan.codes(*read, [self._stored[operation.name] for operation in integers])
         except ValueError as error:
             raise InputError(str(error)) from None
-        return {op.name: unpack(codes, op.grid.spec.code_type, op.channels) for op, codes in zip(integers, stored, strict=True)}
+        unpacked = (unpack(codes, op.grid.spec.code_type, op.channels) for op, codes in zip(integers, stored, strict=True))
+        return {op.name: self._as_listed(op.name, codes, call) for op, codes in zip(integers, unpacked, strict=True)}
 
     def graph(
         self, edge_index: Any, num_nodes: NodeCount = None, edge_weight: Any = None, edge_type: Any = None, *, name: str | None = None
@@ -107,10 +108,18 @@ class Engine:
         names = ", ".join(entry.name for entry in self.program.inputs)
         return f"Engine(({names}) -> {self.program.output}, isa={self.isa!r}, threads={self.threads})"
 
-    def _bind(self, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> tuple[list[npt.NDArray[Any]], list[native.Edges]]:
+    def _read(self, call: Call) -> tuple[list[npt.NDArray[Any]], list[native.Edges]]:
         """What the plan reads: the values of the inputs, and the graphs in the forms that its steps need."""
-        call = self._binder.bind(args, inputs)
         return list(call.values.values()), [slot.of(call) for slot in self._slots]
+
+    def _as_listed(self, name: str, codes: npt.NDArray[Any], call: Call) -> npt.NDArray[Any]:
+        """What an operation stored; a row for each edge in the order of the caller's list."""
+        edges = self._in_order.get(name)
+        if edges is None:
+            return codes
+        listed = np.empty_like(codes)
+        listed[call.graphs[edges.index, None, edges.types].order(edges)] = codes
+        return listed
 
 
 def _program(program: Any) -> Program:

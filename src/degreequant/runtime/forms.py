@@ -60,15 +60,28 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class Picks:
-    """A row for each edge, whose source is the node at one end."""
+    """A row for each edge, whose source is the node at one end; `in_order` says in which order edges are."""
 
     edges: EdgeSet
     end: End
+    in_order: bool
 
     def of(self, edges: EdgeList) -> native.Edges:
-        """See `EdgeList.changed`."""
+        """See `EdgeList.ends`."""
         at = _row(self.end, self.edges.flip)
-        return native.Edges(native.picks(edges.changed(self.edges)[at], edges.sizes[at]))
+        return native.Edges(native.picks(edges.ends(self.edges, in_order=self.in_order)[at], edges.sizes[at]))
+
+
+@dataclass(frozen=True)
+class Order:
+    """A row for each edge in order, whose source is the edge in the caller's list."""
+
+    edges: EdgeSet
+
+    def of(self, edges: EdgeList) -> native.Edges:
+        """See `EdgeList.order`."""
+        order = edges.order(self.edges)
+        return native.Edges(native.picks(order.astype(np.int32), len(order)))
 
 
 @dataclass(frozen=True)
@@ -79,10 +92,16 @@ class Collects:
     end: End
     gathers: bool
     mean: bool
+    in_order: bool
+
+    @property
+    def spans(self) -> bool:
+        """Whether the edges of a node lie together."""
+        return self.in_order and not self.gathers and _row(self.end, self.edges.flip) == 1
 
     def of(self, edges: EdgeList) -> native.Edges:
-        """See `EdgeList.changed`."""
-        ends, at = edges.changed(self.edges), _row(self.end, self.edges.flip)
+        """See `EdgeList.ends`."""
+        ends, at = edges.ends(self.edges, in_order=self.in_order and not self.gathers), _row(self.end, self.edges.flip)
         if self.gathers:
             csr = native.Csr(
                 np.ascontiguousarray(ends[[1 - at, at]]), edges.sizes[at], "keep", False, usable_threads(), edges.sizes[1 - at]
@@ -101,6 +120,7 @@ class Loops:
     and are divided by the number of these."""
 
     edges: EdgeSet
+    in_order: bool
 
     def of(self, edges: EdgeList) -> native.Edges:
         """See `EdgeList.changed`."""
@@ -111,7 +131,9 @@ class Loops:
         if not drops:
             towards.append(np.stack([kept, len(kept) + given[1, kept]]))
         rows = len(kept) + (0 if drops else min(edges.sizes))
-        csr = native.Csr(np.concatenate(towards, axis=1), rows, "keep", False, usable_threads(), given.shape[1])
+        before, after = (edges.places(by, in_order=self.in_order) for by in (EdgeSet(self.edges.index), self.edges))
+        listed = np.concatenate(towards, axis=1)
+        csr = native.Csr(np.stack([before[listed[0]], after[listed[1]]]), rows, "keep", False, usable_threads(), given.shape[1])
         share = reciprocal(np.diff(csr.indptr))
         return native.Edges(csr, row_mantissa=share.mantissa, row_shift=share.shift)
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from degreequant.errors import GraphError, InputTypeError
+from degreequant.operations.edges import EdgeSet
 from degreequant.runtime import arrays
 from degreequant.runtime.edge_list import EdgeList
 from degreequant.runtime.forms import EdgeForm
@@ -78,6 +79,11 @@ class Graph:
             made = self._forms[form] = form.of(self._edges)
         return made
 
+    def order(self, by: EdgeSet) -> npt.NDArray[np.int64]:
+        """Where the caller's list, or what was made of it, has each edge of those that are in the order of their targets, which some form
+        that was made before has."""
+        return self._orders[by]
+
     @property
     def num_nodes(self) -> int:
         """Number of nodes; of destinations where sources are different nodes."""
@@ -94,6 +100,7 @@ class Graph:
         self.weighted = edges.weight is not None
         self.typed = edges.types is not None
         self._edges: EdgeList | None = edges
+        self._orders = edges.orders
         self._forms: dict[EdgeForm, native.Edges] = {}
 
 

@@ -81,10 +81,10 @@ class WithinSteps:
             raise PrepareError(f"{describe(step)} normalizes the nodes of a graph; expected features [nodes, channels]")
         x = self.emitter.stored_for(step, of.x)
         rows = self.values.rows[x.name]
-        if over != "row" and rows != "nodes":
+        if over != "row" and rows != "nodes" and batch is not None:
             raise PrepareError(
-                f"a norm of graphs works on rows of {rows} ({describe(step)}); prepare takes it on nodes: use BatchNorm, or LayerNorm with "
-                f"mode='node' (in PyG's MLP norm_kwargs={{'mode': 'node'}}), which knows one row at a time"
+                f"a norm of graphs works on rows of {rows} ({describe(step)}), of which batch says nothing; expected nodes, or no batch, "
+                f"which makes all rows one graph"
             )
         centre = of.centre.name if isinstance(of.centre, Ref) else float(of.centre)
         groups = width(tail) // tail[-1] if over == "row" else 1

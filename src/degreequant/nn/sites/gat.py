@@ -135,7 +135,8 @@ class GATSite(Site):
         a = context.keep(self.sums.name, _finished(sums, row, self._sums_rule(layer), self.sums.grid(), concat=layer.concat))
         b = exact_linear(context, x, self._residual(layer, x.grid), self.residual.name, self.residual.grid())
         target = self.finish.target()
-        codes = exact.add(a, b, sum_factors(a.grid, b.grid, target), self._addend(context, layer), target)
+        addend = self._addend(context, layer)
+        codes = exact.add(a, b, sum_factors(a.grid, b.grid, target, addend), addend, target)
         return self.finish.close(context, codes)
 
     def _exact_edge_logits(self, context: Context, layer: Any, edge_attr: Codes | None, edges: Edges, nodes: int) -> Tensor | None:
@@ -264,7 +265,8 @@ class GATSite(Site):
         return int(layer.out_channels * (layer.heads if layer.concat else 1))
 
     def _addend(self, context: Context, layer: Any) -> np.ndarray[Any, np.dtype[np.int32]] | None:
-        return None if layer.bias is None else fixedpoint.addend_from_real(exact.reals(layer.bias) / self.finish.target().scale)
+        target = self.finish.target()
+        return None if layer.bias is None else fixedpoint.addend_from_real(exact.reals(layer.bias) / target.scale, target.spec.bits)
 
 
 def gat_problem(layer: Any) -> str | None:
@@ -286,7 +288,7 @@ def _finished(sums: Tensor, row: fixedpoint.Multiplier, rule: Requantize, grid: 
     """The codes of the heads' sums, side by side or averaged."""
     nodes, heads, channels = sums.shape
     if not concat:
-        total = exact.shares(sums, rule.multiplier, row).sum(dim=1)
+        total = exact.shares(sums, rule.multiplier, fixedpoint.shift_limits(grid.spec.bits, rule.addend), row).sum(dim=1)
         return exact.join_shares(total, rule.addend, grid)
     multiplier = fixedpoint.Multiplier(*(np.broadcast_to(part, heads * channels).reshape(heads, channels) for part in rule.multiplier))
     addend = None if rule.addend is None else rule.addend.reshape(heads, channels)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from degreequant.fixedpoint import IntArray, SharedShift, addend_from_real, shared_shift
+from degreequant.fixedpoint import IntArray, SharedShift, addend_from_real, shared_shift, shift_limits
 from degreequant.nn.sites.finish import Finish
 from degreequant.nn.sites.site import Context, Site, SiteSpec
 from degreequant.operations import Add, AnyOperation, Concat, FloatAdd, FloatConcat, Operation, Requantize
@@ -60,7 +60,8 @@ class AddSite(Site):
     def _integers(self, context: Context, a: Grid, b: Grid, target: Grid, channels: int) -> tuple[SharedShift, IntArray | None]:
         slope, intercept = self.finish.affine(context, None, channels)
         real = np.array([self.signs.a * a.scale, self.signs.b * b.scale]) / target.scale
-        return shared_shift(real * slope), None if intercept is None else addend_from_real(intercept / target.scale)
+        addend = None if intercept is None else addend_from_real(intercept / target.scale, target.spec.bits)
+        return shared_shift(real * slope, shift_limits(target.spec.bits, addend)), addend
 
     def lower_float(self, context: Context, *args: AnyOperation) -> list[AnyOperation]:
         """One addition."""
@@ -108,14 +109,14 @@ class ConcatSite(Site):
         return self.finish.lower_float(context, lambda name, relu: FloatConcat(name, first.name, channels, names, relu))
 
 
-def sum_factors(a: Grid, b: Grid, target: Grid) -> SharedShift:
+def sum_factors(a: Grid, b: Grid, target: Grid, addend: IntArray | None) -> SharedShift:
     """What the codes of two summands are multiplied by."""
-    return shared_shift(np.array([a.scale, b.scale]) / target.scale)
+    return shared_shift(np.array([a.scale, b.scale]) / target.scale, shift_limits(target.spec.bits, addend))
 
 
-def lower_add(name: str, grid: Grid, a: Operation, b: Operation, addend: np.ndarray[Any, np.dtype[np.int32]] | None) -> Add:
+def lower_add(name: str, grid: Grid, a: Operation, b: Operation, addend: IntArray | None) -> Add:
     """The addition of what two operations store."""
-    factors = sum_factors(a.grid, b.grid, grid)
+    factors = sum_factors(a.grid, b.grid, grid, addend)
     return Add(name, a.name, grid, a.channels, b.name, factors.mantissa, factors.shift, addend)
 
 

@@ -10,7 +10,8 @@ from degreequant.operations.edges import EdgeSet
 from degreequant.operations.layout import End
 from degreequant.program import Program
 from degreequant.runtime.call import Call, Grouping
-from degreequant.runtime.forms import Collects, EdgeForm, Loops, Neighbours, Picks
+from degreequant.runtime.edge_rows import edge_rows, ordered_edges
+from degreequant.runtime.forms import Collects, EdgeForm, Loops, Neighbours, Order, Picks
 from degreequant.runtime.kernels import native
 from degreequant.scheme import Grid
 
@@ -86,6 +87,7 @@ class PlanBuilder:
         inputs: Its tensors by the names of the program's inputs with values.
         stored: Its tensors by the names of the operations.
         slots: The graphs that a call has to give it, in order.
+        in_order: The edges of the tensors that have a row for each, where they are in the order of their targets.
     """
 
     program: Program
@@ -96,6 +98,9 @@ class PlanBuilder:
 
     def __post_init__(self) -> None:
         self._layout = self.program.layout()
+        rows = edge_rows(self.program)
+        self._ordered = ordered_edges(self.program, rows)
+        self.in_order = {name: edges for name, edges in rows.items() if edges.index in self._ordered}
         self._nodes: dict[str, int] = {}
         self._graphs: dict[str | None, int] = {}
         self._edge_spaces: dict[EdgeSet, int] = {}
@@ -129,7 +134,15 @@ class PlanBuilder:
         """The graph of these inputs, in a form that an operation needs."""
         return self._slot(EdgeSlot(edge_index, edge_weight, form), self._at(edge_index, "target"), self._at(edge_index, "source"))
 
-    def edge_rows(self, edges: EdgeSet) -> int:
+    def brought_in(self, name: str, listed: int) -> int:
+        """The tensor of an operation that reads an input; a row for each edge is put in the order in which these are kept."""
+        edges = self.in_order.get(name)
+        if edges is None:
+            return listed
+        order = self._slot(EdgeSlot(edges.index, None, Order(edges)), self.rows_of(edges), self.plan.space_of(listed))
+        return self.plan.gather(listed, order)
+
+    def rows_of(self, edges: EdgeSet) -> int:
         """The rows of what has one for each of these edges."""
         if edges not in self._edge_spaces:
             self._edge_spaces[edges] = self.plan.space()
@@ -138,18 +151,20 @@ class PlanBuilder:
     def picks(self, edges: EdgeSet, end: End) -> int:
         """What gathers nodes to one end of the edges."""
         nodes = self._at(edges.index, end, flip=edges.flip)
-        return self._slot(EdgeSlot(edges.index, None, Picks(edges, end), edges.types), self.edge_rows(edges), nodes)
+        form = Picks(edges, end, edges.index in self._ordered)
+        return self._slot(EdgeSlot(edges.index, None, form, edges.types), self.rows_of(edges), nodes)
 
     def collects(self, edges: EdgeSet, end: End, *, gathers: bool, mean: bool) -> int:
         """What collects edges, or with `gathers` the nodes at their other ends, at one end."""
-        slot = EdgeSlot(edges.index, None, Collects(edges, end, gathers, mean), edges.types)
-        sources = self._at(edges.index, end, flip=not edges.flip) if gathers else self.edge_rows(edges)
-        return self._slot(slot, self._at(edges.index, end, flip=edges.flip), sources)
+        form = Collects(edges, end, gathers, mean, edges.index in self._ordered)
+        sources = self._at(edges.index, end, flip=not edges.flip) if gathers else self.rows_of(edges)
+        slot, nodes = EdgeSlot(edges.index, None, form, edges.types), self._at(edges.index, end, flip=edges.flip)
+        return self._slot(slot, nodes, sources, in_order=form.spans)
 
     def loops(self, edges: EdgeSet) -> int:
         """What makes of features of edges those of the same edges with other loops."""
-        given = self.edge_rows(EdgeSet(edges.index))
-        return self._slot(EdgeSlot(edges.index, None, Loops(edges)), self.edge_rows(edges), given)
+        form, given = Loops(edges, edges.index in self._ordered), self.rows_of(EdgeSet(edges.index))
+        return self._slot(EdgeSlot(edges.index, None, form), self.rows_of(edges), given)
 
     def batch(self, name: str | None, of: str, *, mean: bool) -> int:
         """The nodes that `of` has rows for, by graph; with `mean` a sum of them is divided by their number."""
@@ -175,9 +190,9 @@ class PlanBuilder:
     def _at(self, edge_index: str, end: End, *, flip: bool = False) -> int:
         return self.nodes(self._layout.end(edge_index, end, flip=flip).nodes)
 
-    def _slot(self, slot: Slot, rows: int, sources: int) -> int:
+    def _slot(self, slot: Slot, rows: int, sources: int, *, in_order: bool = False) -> int:
         if slot not in self.slots:
-            self.slots[slot] = self.plan.edges(rows, sources)
+            self.slots[slot] = self.plan.edges(rows, sources, in_order)
         return self.slots[slot]
 
 

@@ -12,7 +12,7 @@ def quantize(builder: PlanBuilder, operation: Quantize) -> int:
     grid = operation.grid
     x = builder.inputs[operation.input] if builder.program.reads_input(operation) else builder.reals(operation.input)
     limits = (grid.inverse_scale, grid.zero_point, grid.spec.q_min, grid.spec.q_max)
-    return builder.plan.quantize(operation.input, x, *limits, grid.spec.code_type)
+    return builder.brought_in(operation.name, builder.plan.quantize(operation.input, x, *limits, grid.spec.code_type))
 
 
 def embedding(builder: PlanBuilder, operation: Embedding) -> int:
@@ -20,7 +20,8 @@ def embedding(builder: PlanBuilder, operation: Embedding) -> int:
     code_type = operation.grid.spec.code_type
     table = pack(operation.table.codes, code_type)
     x = builder.inputs[operation.input]
-    return builder.plan.embedding(operation.input, x, operation.column, table, operation.channels, operation.grid.zero_point, code_type)
+    made = (operation.column, table, operation.channels, operation.grid.zero_point, code_type)
+    return builder.brought_in(operation.name, builder.plan.embedding(operation.input, x, *made))
 
 
 def linear(builder: PlanBuilder, operation: Linear) -> int:

@@ -16,7 +16,7 @@ def standardize_graphs(builder: PlanBuilder, operation: StandardizeGraphs) -> in
     """The nodes of each graph standardized."""
     rule, code_type = requantize(operation.requantize, operation.grid), operation.grid.spec.code_type
     x, scaling = builder.codes(operation.input), operation.scaling
-    graphs = builder.batch(operation.batch, operation.input, mean=False)
+    graphs = None if operation.batch is None else builder.batch(operation.batch, operation.input, mean=False)
     return builder.plan.standardize_graphs(x, graphs, operation.each_channel, scaling.centre, _constants(scaling), rule, code_type)
 
 
