@@ -86,6 +86,7 @@ class RowSums {
   template <int kCount>
   DEGREEQUANT_INLINE void vectors(int64_t row, int64_t first, int64_t count) const noexcept {
     Vector a[kCount], b[kCount], addend[kCount], codes[kCount];
+    typename Estimates::Integers beyond[kCount];
     auto least = Estimates::set_integer(-1);
     unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
       const int64_t col = first + v * Simd::kLanes, left = count - v * Simd::kLanes;
@@ -93,10 +94,13 @@ class RowSums {
       b[v] = b_.at(row, col, left);
       addend[v] = sum_.addend == nullptr ? Simd::set(0) : Simd::load_some(sum_.addend + col, left);
       const auto bias = sum_.addend == nullptr ? estimator_.no_bias() : estimator_.bias(addend[v]);
-      least = Estimates::smaller_words(least, estimator_.codes(a[v], b[v], bias, codes[v]));
+      beyond[v] = estimator_.codes(a[v], b[v], bias, codes[v]);
+      least = Estimates::smaller_words(least, beyond[v]);
     });
     if (estimator_.unsure(least)) [[unlikely]] {
-      unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA { codes[v] = Simd::Rule::codes_of_sum(sum_, a[v], b[v], addend[v]); });
+      unrolled<kCount>([&](auto v) DEGREEQUANT_INLINE_LAMBDA {
+        if (estimator_.unsure(beyond[v])) codes[v] = Simd::Rule::codes_of_sum(sum_, a[v], b[v], addend[v]);
+      });
     }
     if constexpr (Term::kBytes && kCount == kMany) {
       return Simd::store_bytes(out_.row(row) + first, codes);

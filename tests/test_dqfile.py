@@ -180,8 +180,9 @@ def test_what_is_no_file(tmp_path, path):
         with pytest.raises(ProgramError, match=rf"^{wrong}: cannot be read \({reason}") as caught:
             dq.Program.load(wrong)
         assert isinstance(caught.value, ValueError)
-    with pytest.raises(ProgramError, match="cannot be read"):
-        dq.Program.load("model\0.dq")
+    for name in ("model\0.dq", 3):
+        with pytest.raises(ProgramError, match="cannot be read"):
+            dq.Program.load(name)
 
 
 # -- other safetensors files, other versions

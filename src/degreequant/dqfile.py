@@ -98,7 +98,7 @@ def read(path: str | PathLike[str]) -> bytes:
     """The bytes of a file, with a `ProgramError` where there is none to read."""
     try:
         return Path(path).read_bytes()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise ProgramError(f"cannot be read ({reason(error)}); expected a .dq file") from None
 
 

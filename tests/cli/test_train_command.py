@@ -9,10 +9,11 @@ import pytest
 
 import degreequant as dq
 from degreequant.cli.app import run
-from degreequant.cli.train import _summary
+from degreequant.cli.train import _in_force, _summary
 from degreequant.data import find, load
 from degreequant.experiments import record, sweep
 from degreequant.experiments.protocol import protocol
+from degreequant.recipe import Recipe
 from degreequant.report.figures import rounded
 from degreequant.train.checkpoint import load_checkpoint
 
@@ -157,6 +158,22 @@ def test_devices(capsys, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     failed(capsys, 1, ["--dataset", "digits", "--device", "tpu"], "unknown device 'tpu'; expected cpu or cuda")
     failed(capsys, 1, ["--dataset", "digits", "--device", "cuda"], "this torch sees no CUDA device; expected one, or --device cpu")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        (Recipe.fp32(), "recipe: float"),
+        (Recipe.qat(4), "recipe: weight_bits=4, activation_bits=4, ranges=ema, momentum=0.01, p_min=0.0, p_max=0.0"),
+        (
+            Recipe.degree_quant(8).replace(readout_bits=16).override("head", weight_bits=4),
+            "recipe: weight_bits=8, activation_bits=8, ranges=percentile, percentile=0.001, p_min=0.0, p_max=0.1, readout_bits=16; "
+            "head: weight_bits=4",
+        ),
+    ],
+)
+def test_the_recipe_in_force_is_said(recipe, said):
+    assert _in_force(recipe) == said
 
 
 def test_names_of_data_sets_ignore_case(monkeypatch):

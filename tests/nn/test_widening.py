@@ -48,6 +48,12 @@ def test_only_what_spans_too_much_is_widened():
     assert set(bits(dq.calibrate(Sums(), star(), recipe.replace(widen_below=None))).values()) == {8}
 
 
+def test_an_input_is_widened_with_the_first_layer_that_reads_it():
+    torch.manual_seed(0)
+    summed_first = pyg.Sequential("x, edge_index", [(pyg.GINConv(nn.Linear(4, 8)), "x, edge_index -> x"), nn.Linear(8, 2)])
+    assert bits(dq.calibrate(summed_first.eval(), star(), dq.Recipe.ptq(8)))["x"] == 16
+
+
 def test_ordinary_nodes_keep_their_answers():
     torch.manual_seed(0)
     model = Sums().eval()

@@ -8,11 +8,12 @@ import pytest
 import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from programs import X, grid, requantize
+from programs import EDGES, X, grid, requantize
 
 import degreequant as dq
 from degreequant.errors import InputError
-from degreequant.operations import Multiply, Quantize
+from degreequant.operations import Gather, Input, Multiply, Quantize, Scatter
+from degreequant.operations.edges import EdgeSet
 
 PROGRAMS = ("messages", "messages-of-all-edges")
 
@@ -66,3 +67,19 @@ def test_rows_of_edges_that_do_not_fit_are_refused():
     program = samples.SAMPLES["messages"]
     with pytest.raises(InputError, match="missing edge_index"):
         dq.Engine(program)(np.zeros((3, 4), np.float32))
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("width", [5, 16, 32, 33, 64, 128])
+def test_rows_of_all_widths_are_gathered(bits, width):
+    edges = EdgeSet("edge_index")
+    operations = (
+        Quantize("x", "x", grid(bits), width),
+        Gather("x_i", "x", grid(bits), width, edges, "target"),
+        Scatter("max", "x_i", grid(bits), width, edges, "source", False, "max", None),
+    )
+    program = dq.Program((Input("x", "features", width), EDGES), operations, "max")
+    rng = np.random.default_rng(width)
+    ends = rng.integers(0, 40, (2, 300))
+    codes = dq.Engine(program).codes(rng.normal(size=(40, width)).astype(np.float32), ends)
+    np.testing.assert_array_equal(codes["x_i"], codes["x"][ends[1]])

@@ -72,9 +72,11 @@ def run(
             for made in programs.values():
                 ours.check_instruction_sets(made, inputs, graph)
         for threads in settings.threads:
-            report(f"{case.name}, {arch}, {threads} thread{'s' if threads > 1 else ''}: timing")
+            of_threads = f"{case.name}, {arch}, {threads} thread{'s' if threads > 1 else ''}"
+            report(f"{of_threads}: checking the peers")
             torch.set_num_threads(threads)
             contenders, reasons = _contenders(work, programs, graph, threads, settings)
+            report(f"{of_threads}: timing")
             if limit_of is not None:
                 integers = {name: made for name, made in programs.items() if name in contenders and not made.float_parts}
                 contenders |= {f"limit, {name}": limit_of(made, inputs, graph, threads) for name, made in integers.items()}
@@ -86,14 +88,26 @@ def run(
 def _contenders(
     work: Workload, programs: dict[str, Program], graph: Graph, threads: int, settings: Settings
 ) -> tuple[dict[str, Contender], dict[str, str]]:
-    """Those that can run, and why the others cannot. The peers' answers are compared with our float engine's."""
-    engines: dict[str, Contender] = {name: ours.engine(made, work.inputs, graph, threads) for name, made in programs.items()}
-    contenders = {name: engine for name, engine in engines.items() if settings.takes(name)}
+    """Those that can run, each of which has run once, and why the others cannot."""
+    found, reasons = _peers(work, programs["float32"], graph, threads, settings)
+    engines: dict[str, Contender] = {}
+    for name, made in programs.items():
+        if settings.takes(name):
+            engines[name] = ours.engine(made, work.inputs, graph, threads)
+            engines[name]()
+    return engines | found, reasons
+
+
+def _peers(work: Workload, floats: Program, graph: Graph, threads: int, settings: Settings) -> tuple[dict[str, Contender], dict[str, str]]:
+    """The peers whose answers are our float engine's, and why the others take no part. No engine keeps memory meanwhile: of the largest
+    cases, not much more than a peer's layers and two answers fit."""
+    contenders: dict[str, Contender] = {}
     reasons: dict[str, str] = {}
-    answer = engines["float32"]()
-    for name, form in peers.FORMS.items():
-        if not settings.takes(name):
-            continue
+    wanted = {name: form for name, form in peers.FORMS.items() if settings.takes(name)}
+    if not wanted:
+        return contenders, reasons
+    answer = ours.engine(floats, work.inputs, graph, threads)()
+    for name, form in wanted.items():
         if name in peers.OF_MESSAGES and (needed := peers.room_of_messages(work)) > settings.room:
             reasons[name] = f"needs about {needed:.0f} GiB"
             continue
@@ -113,7 +127,7 @@ def _contenders(
 
 
 def _timed(work: Workload, contenders: dict[str, Contender], reasons: dict[str, str], threads: int, settings: Settings) -> Iterator[Row]:
-    timings = alternate(contenders, repeats=settings.repeats, warmup=1, burst=BURST)
+    timings = alternate(contenders, repeats=settings.repeats, warmup=0, burst=BURST)
     shared = {
         "case": work.case.name,
         "arch": work.arch,

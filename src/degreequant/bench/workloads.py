@@ -18,7 +18,10 @@ from degreequant.train.architectures import Architecture
 from degreequant.train.models.citation import GAT, GCN, GIN
 
 CHECKED_EDGES = 600_000
-"""A larger graph is checked, and its ranges are found, on one of the same law with as many edges for each node and about this many."""
+"""A larger graph is checked, and its ranges are found, on one of the same law with as many edges for each node and about this many; with
+fewer, where a hidden layer is wider than `CHECKED_WIDTH`: the model's `eval()` writes an int64 for each edge and channel."""
+
+CHECKED_WIDTH = 32
 
 _ZINC = {"gcn": 145, "gat": 18, "gin": 110}
 _CITATION = {"gcn": GCN, "gat": GAT, "gin": GIN}
@@ -81,9 +84,10 @@ def load(case: Case) -> tuple[Inputs, Inputs]:
 
 def _law(case: Case) -> tuple[Inputs, Inputs]:
     inputs = _generated(case, case.nodes, case.edges)
-    if case.edges <= CHECKED_EDGES:
+    checked = CHECKED_EDGES * CHECKED_WIDTH // max(CHECKED_WIDTH, case.hidden)
+    if case.edges <= checked:
         return inputs, inputs
-    share = case.edges / CHECKED_EDGES
+    share = case.edges / checked
     return inputs, _generated(case, int(case.nodes / share), int(case.edges / share))
 
 

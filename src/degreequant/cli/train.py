@@ -55,6 +55,7 @@ def train(
         print_json(rows)
         return
     say(f"{label} on {entry.name}, {len(rows)} seed{'s' if len(rows) > 1 else ''}: test {_summary(rows)}")
+    say(_in_force(first.recipe), style="dim")
     say(f"rows in {results}, checkpoints and programs in {out} ({stem(rows[-1])}.safetensors ...)", style="dim")
 
 
@@ -65,6 +66,23 @@ def _method(method: str, bits: int | None, ranges: str | None, estimator: str | 
     recipe = recipe_for(method, bits, ranges, estimator)  # type: ignore[arg-type]
     width = None if recipe.is_float else f"int{recipe.activation_bits}"
     return recipe, "-".join(part for part in (method, width, ranges, estimator) if part)
+
+
+def _in_force(recipe: "Recipe") -> str:
+    """Bits, ranges, masks and all else that is not as usual: what the data set's protocol makes of the method's preset."""
+    from degreequant.recipe import Recipe
+
+    if recipe.is_float:
+        return "recipe: float"
+    usual = Recipe().to_dict()
+    always = ("weight_bits", "activation_bits", "p_min", "p_max")
+    settings = {name: value for name, value in recipe.to_dict().items() if name in always or value != usual[name]}
+    overrides = [f"{path}: {_listed(own)}" for path, own in settings.pop("overrides", [])]
+    return "; ".join([f"recipe: {_listed(settings)}", *overrides])
+
+
+def _listed(settings: dict[str, object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in settings.items() if value is not None)
 
 
 def _experiment(entry: "Dataset", arch: str, label: str, recipe: "Recipe", epochs: int | None) -> "Experiment":

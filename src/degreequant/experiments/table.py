@@ -196,7 +196,7 @@ def _experiment(dataset: str, arch: str, given: Settings) -> Experiment:
     baseline = {name: settings.pop(name, None) for name in ("ranges", "estimator")} if preset in ("qat", "nqat", "ptq") else {}
     usual = protocol(find(dataset), arch)
     recipe = usual.recipe(recipe_for(preset, bits, **baseline), tuned=settings.pop("tuned", True))
-    recipe = recipe.replace(**{name: settings.pop(name) for name in RECIPE & set(settings)})
+    recipe = _without_idle_widths(recipe.replace(**{name: settings.pop(name) for name in RECIPE & set(settings)}))
     return Experiment(
         dataset=dataset,
         architecture=usual.architecture,
@@ -208,6 +208,12 @@ def _experiment(dataset: str, arch: str, given: Settings) -> Experiment:
         settings=replace(usual.settings, **{name: settings.pop(name) for name in SETTINGS & set(settings)}, **settings),
         start=start,
     )
+
+
+def _without_idle_widths(recipe: Recipe) -> Recipe:
+    """The same recipe, without bits of its own for a readout or a skipped sum that has those of all activations: one run has one key."""
+    widths = ("readout_bits", "skip_bits")
+    return recipe.replace(**{name: None for name in widths if getattr(recipe, name) == recipe.activation_bits})
 
 
 def _target(stored: dict[str, Any], dataset: str, arch: str, method: str) -> Target | None:

@@ -23,8 +23,8 @@ def calibrate(
     Nothing is trained: weights and statistics of BatchNorms are those of `model`, dropout is off. The ranges of a recipe mean here:
     `"minmax"` all that was seen; `"ema"`, `"percentile"` and `"mse"` the mean over the batches of each one's extremes, percentiles, or
     range of least squared error. A recipe that protects nodes leaves them out of the ranges, so that hubs, whose sums are largest, have
-    less say. With `widen_below`, a look at the model in float says which layers get 16 bits. The result does not depend on torch's random
-    state.
+    less say. With `widen_below`, a look at the model in float says which layers get 16 bits; an input has the bits of the first layer that
+    reads it, so it is widened with that layer, which costs memory and no accuracy. The result does not depend on torch's random state.
 
     Args:
         model: A trained model in float, which stays as it is.
