@@ -81,7 +81,7 @@ def _compared(measured: Measured) -> str:
     qat, ours = (measured.series(f"gradient {name}")[1] for name in METHODS)
     below = sum(mine < other for mine, other in zip(ours, qat, strict=True))
     name = f"{dataset_title(measured.dataset)} {measured.architecture} ({measured.seeds} seed{'s' if measured.seeds > 1 else ''})"
-    return f"{name}: Degree-Quant's error of the gradient is below QAT's in {below} of {len(qat)} buckets, and not in the others."
+    return f"{name}: Degree-Quant's error of the gradient is below QAT's in {below} of {len(qat)} buckets."
 
 
 def _charts(dataset: str, found: list[Measured]) -> Html:
