@@ -121,6 +121,8 @@ def main() -> None:
     parser.add_argument("--bits", type=int, default=8)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
+    if unknown := set(asked.examples) - set(EXAMPLES):
+        parser.error(f"no example {', '.join(sorted(unknown))}; expected of {', '.join(EXAMPLES)}")
     for name in asked.examples:
         row = run(name, asked.checkout, asked.bits)
         said = f"float {100 * row['test_accuracy_float']:.1f} %, INT{asked.bits} in the engine {100 * row['test_accuracy']:.1f} %"
