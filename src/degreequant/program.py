@@ -44,7 +44,7 @@ class Program:
 
     >>> from degreequant.operations import Quantize
     >>> from degreequant.scheme import Grid, TensorSpec
-    >>> Program((Input("x", "features", 4),), (Quantize("codes", "x", Grid(0.5, 0, TensorSpec(8)), 4),), "codes")
+    >>> Program((Input("x", "features", 4),), (Quantize("codes", "x", Grid(TensorSpec(8), 0.5), 4),), "codes")
     Program((x[4]) -> codes[4], 1 operations, epilogue='none')
     """
 

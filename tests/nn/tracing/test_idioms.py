@@ -73,7 +73,6 @@ REFUSED = {
     "nodes at other nodes": (Readout(lambda x, batch: x[batch]), r"picks rows of nodes by an input of the model; .* u\[batch\]"),
     "a line of nodes": (Readout(pyg.aggr.GRUAggregation(8, 8)), "a GRUAggregation has no integer form: it lays the nodes"),
     "order": (Readout(pyg.aggr.SortAggregation(2), 16), "a SortAggregation has no integer form: it puts the nodes .* in an order"),
-    "dropped edges": (Readout(pyg.APPNP(2, 0.1, dropout=0.5)), "an APPNP is taken with dropout=0"),
 }
 
 
