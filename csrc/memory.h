@@ -17,6 +17,10 @@ constexpr int64_t aligned(int64_t bytes) noexcept { return (bytes + kAlignment -
 // measured to be slower: what the larger tensor misses in the caches costs more than what straddles.)
 int64_t gathered_stride(int64_t row_bytes) noexcept;
 
+// Bytes from a row to the next where nothing but the row may lie in what kernels read of it: vectors of up to 16 codes of two bytes.
+constexpr int64_t kVectorBytes = 32;
+constexpr int64_t whole_vectors(int64_t row_bytes) noexcept { return (row_bytes + kVectorBytes - 1) / kVectorBytes * kVectorBytes; }
+
 // Uninitialised bytes that grow and never shrink; what they held is lost when they grow.
 class Buffer {
  public:

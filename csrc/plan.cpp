@@ -57,19 +57,22 @@ void Plan::add_step(std::unique_ptr<Step> step, Outline outline) {
   outlines_.push_back(std::move(outline));
 }
 
-// Gives the rows of tensors that are gathered strides with which they touch the fewest cache lines.
-void Plan::spread_gathered() {
+// Gives the rows of tensors that are gathered strides with which they touch the fewest cache lines, and those that are collected while
+// others are still computed strides of whole vectors: kernels read them as such, and the row behind may be another thread's.
+void Plan::spread_rows() {
   for (const Outline& outline : outlines_) {
     for (const Read& read : outline.reads) {
       Tensor& tensor = tensors_[read.tensor];
-      if (read.reach == Reach::any && tensor.apart) tensor.stride = gathered_stride(tensor.row_bytes);
+      if (!tensor.apart || read.reach == Reach::own) continue;
+      const int64_t wanted = read.reach == Reach::any ? gathered_stride(tensor.row_bytes) : whole_vectors(tensor.row_bytes);
+      tensor.stride = std::max(tensor.stride, wanted);
     }
   }
 }
 
 void Plan::finish(TensorId output) {
   output_ = output;
-  spread_gathered();
+  spread_rows();
   std::vector<TensorFacts> facts;
   for (const Tensor& tensor : tensors_) facts.push_back({root(tensor.space), tensor.stride, false});
   facts[output].kept = true;

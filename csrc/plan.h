@@ -95,7 +95,7 @@ class Plan {
   };
 
   TensorId add(Tensor tensor);
-  void spread_gathered();
+  void spread_rows();
   SpaceId root(SpaceId space) const;
   void place(Call& call, Buffer& buffer) const;
   void run_segment(const Segment& segment, const Call& call, Workspace& workspace, Faults& faults) const;
