@@ -198,14 +198,22 @@ Call PlanObject::start(const nb::list& inputs, const nb::list& edges, std::vecto
   return plan_.start(bound, std::move(forms));
 }
 
+namespace {
+
+nb::slice first_of(int64_t count) { return {Py_ssize_t{0}, static_cast<Py_ssize_t>(count), Py_ssize_t{1}}; }
+
+}  // namespace
+
 nb::object PlanObject::new_matrix(const Bound& bound, const Content& content, Bound& place) const {
   const bool floats = content.kind == Kind::floats;
   const int64_t width = floats ? content.at.cols : storage_width(content.at.type, content.at.cols);
-  nb::object matrix = empty_(nb::make_tuple(bound.rows, width), floats ? "float32" : storage_name(content.at.type));
+  const int64_t size = floats ? 4 : row_bytes(content.at.type, 2) / storage_width(content.at.type, 2);
+  const int64_t spaced = std::max(width, bound.stride / size);  // rows lie as far apart as the plan wants
+  nb::object matrix = empty_(nb::make_tuple(bound.rows, spaced), floats ? "float32" : storage_name(content.at.type));
   const OutArray array = nb::cast<OutArray>(matrix);
   place.data = static_cast<uint8_t*>(array.data());
-  place.stride = width * static_cast<int64_t>(array.itemsize());
-  return matrix;
+  place.stride = spaced * static_cast<int64_t>(array.itemsize());
+  return spaced == width ? matrix : nb::object(matrix[nb::make_tuple(first_of(bound.rows), first_of(width))]);
 }
 
 nb::object PlanObject::run(nb::list inputs, nb::list edges) const {
