@@ -12,8 +12,11 @@ from degreequant.experiments import measure as module
 from degreequant.experiments.experiment import Experiment, recipe_for
 from degreequant.experiments.measure import of_engine
 from degreequant.experiments.run import Curve, Way, run
-from degreequant.train.loop import Settings
-from degreequant.train.task import GraphTask, NodeTask, evaluate, task_of
+from degreequant.train.loop import Settings, fit
+from degreequant.train.models.citation import GCN
+from degreequant.train.models.reddit import RedditGIN
+from degreequant.train.scoring import evaluate
+from degreequant.train.task import GraphTask, NodeTask, task_of
 
 DATA = tiny.task()
 
@@ -94,6 +97,33 @@ def test_the_engine_is_measured_over_all_batches(monkeypatch):
     assert of_engine(None, task).metric == float((labels == 0).double().mean())
     assert len(given) == 3
     assert sum(given) == len(labels)
+
+
+def prepared(recipe, many, steps=2):
+    data = tiny.graphs() if many else DATA
+    net = RedditGIN(4, 5, 3) if many else GCN(8, 5, 3)
+    net, task = dq.prepare(net, recipe), task_of(data)
+    fit(net, task, Settings(epochs=steps))
+    return net, task
+
+
+@pytest.mark.parametrize("recipe", [dq.Recipe.fp32(), dq.Recipe.degree_quant(8), dq.Recipe.qat(4)], ids=repr)
+@pytest.mark.parametrize("many", [False, True])
+def test_validation_is_that_of_the_model(monkeypatch, recipe, many):
+    net, task = prepared(recipe, many)
+    engines = []
+    monkeypatch.setattr(module, "Engine", lambda *args, **more: engines.append(1) or dq.Engine(*args, **more))
+    found, expected = module.evaluate(net.train(), task, "val"), evaluate(net, task, "val")
+    assert not net.training
+    assert found.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert found.metric == expected.metric
+    assert len(engines) == (not recipe.is_float)
+
+
+def test_a_model_that_has_diverged_has_no_score():
+    net, task = prepared(dq.Recipe.degree_quant(8), many=False)
+    net.state_dict()["conv1.bias"].fill_(float("nan"))
+    assert not np.isfinite(module.evaluate(net, task, "val").loss)
 
 
 def test_a_row_says_what_was_run():

@@ -25,7 +25,8 @@ from degreequant.recipe import Recipe
 from degreequant.train.loop import Resume, Settings, fit
 from degreequant.train.models.citation import GCN
 from degreequant.train.models.residual import GraphGIN
-from degreequant.train.task import GraphTask, evaluate
+from degreequant.train.scoring import evaluate
+from degreequant.train.task import GraphTask
 
 MOMENTS = ("half", "fsync", "replace", "replaced")
 EPOCHS = 16

@@ -7,9 +7,8 @@ from torch import nn
 import degreequant as dq
 from degreequant.errors import DatasetError
 from degreequant.protect import degree_rank
-from degreequant.train.models.citation import GCN
 from degreequant.train.models.reddit import RedditGIN
-from degreequant.train.task import CLASSIFICATION, EVALUATION_BATCH, REGRESSION, GraphTask, NodeTask, as_task, evaluate, task_of
+from degreequant.train.task import CLASSIFICATION, EVALUATION_BATCH, REGRESSION, GraphTask, NodeTask, as_task, task_of
 
 DATA = tiny.task()
 GRAPHS = tiny.graphs()
@@ -129,23 +128,3 @@ def test_objectives():
     numbers = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
     assert float(REGRESSION.loss(output, numbers)) == pytest.approx(float((output - numbers).abs().mean()))
     assert float(REGRESSION.total(output, numbers)) == pytest.approx(3 * float((output - numbers).abs().mean()))
-
-
-def test_evaluation_of_nodes():
-    net = GCN(8, 8, 3).eval()
-    output = net(DATA.x, DATA.edge_index).detach()
-    score = evaluate(net, DATA, "val")
-    assert score.loss == float(F.nll_loss(output[DATA.val_mask], DATA.y[DATA.val_mask]))
-    assert score.metric == pytest.approx(float((output.argmax(-1) == DATA.y)[DATA.val_mask].float().mean()))
-
-
-@pytest.mark.parametrize("part", PARTS)
-def test_evaluation_of_graphs_is_over_all_batches(part):
-    graphs = tiny.graphs(count=4 * EVALUATION_BATCH["cpu"] + 30)
-    net = RedditGIN(4, 5, 3).eval()
-    batch = graphs.batch(getattr(graphs.splits[0], part))
-    output = net(batch.x, batch.edge_index, batch.batch).detach()
-    score = evaluate(net.train(), GraphTask(graphs), part)
-    assert not net.training
-    assert score.loss == pytest.approx(float(F.nll_loss(output, batch.y)), rel=1e-5)
-    assert score.metric == pytest.approx(float((output.argmax(-1) == batch.y).double().mean()))

@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 from degreequant.conversion import convert
 from degreequant.data.graphs import GraphSet
 from degreequant.experiments.experiment import Experiment
-from degreequant.experiments.measure import Measured, of_engine, of_model
+from degreequant.experiments.measure import Measured, evaluate, of_engine, of_model
 from degreequant.experiments.record import Row, environment
 from degreequant.nn.calibrate import calibrate
 from degreequant.nn.gap import training_gap
@@ -19,7 +19,7 @@ from degreequant.nn.prepared import PreparedModel
 from degreequant.nn.rewrite import prepare
 from degreequant.program import Program
 from degreequant.train.architectures import Architecture
-from degreequant.train.loop import Fit, Progress, Resume, evaluate, fit
+from degreequant.train.loop import Fit, Progress, Resume, fit
 from degreequant.train.task import Task, task_of
 
 Weights = dict[str, Tensor]
@@ -82,7 +82,7 @@ def _trained(model: nn.Module, experiment: Experiment, task: Task, way: Way) -> 
     if way.weights is not None:
         prepared.load_state_dict(way.weights, strict=False)
     prepared.to(task.device)
-    return prepared, fit(prepared, task, experiment.settings, way.progress, way.resume)
+    return prepared, fit(prepared, task, experiment.settings, way.progress, way.resume, evaluate)
 
 
 def _calibrated(model: nn.Module, experiment: Experiment, task: Task, way: Way) -> tuple[nn.Module, Fit]:

@@ -7,9 +7,10 @@ from torch_geometric.data import Data
 
 from degreequant.train.memory import keep_freed_memory
 from degreequant.train.resume import Resume
+from degreequant.train.scoring import Evaluate, evaluate
 from degreequant.train.session import Fit, Session
 from degreequant.train.settings import Settings
-from degreequant.train.task import Task, as_task, evaluate
+from degreequant.train.task import Task, as_task
 
 __all__ = ["Fit", "Progress", "Resume", "Settings", "evaluate", "fit"]
 
@@ -17,7 +18,14 @@ Progress = Callable[[int, float], None]
 """Called after each epoch with its number (from 1) and the validation loss."""
 
 
-def fit(model: nn.Module, data: Data | Task, settings: Settings, progress: Progress | None = None, resume: Resume | None = None) -> Fit:
+def fit(
+    model: nn.Module,
+    data: Data | Task,
+    settings: Settings,
+    progress: Progress | None = None,
+    resume: Resume | None = None,
+    validate: Evaluate = evaluate,
+) -> Fit:
     """Trains `model` in place and leaves it in `eval()` with the weights and ranges of the best epoch.
 
     The model is called with the arguments `x`, `edge_index` and, for many graphs, `batch`; it returns log-probabilities, or numbers. The
@@ -30,6 +38,7 @@ def fit(model: nn.Module, data: Data | Task, settings: Settings, progress: Progr
         settings: Hyperparameters.
         progress: Is told every epoch.
         resume: Where to keep the state of the run; its file is left when the run is over.
+        validate: Scores the model on the validation data after every epoch; by default its own `eval()`.
 
     Raises:
         TrainingError: If no epoch has a finite validation loss.
@@ -37,7 +46,7 @@ def fit(model: nn.Module, data: Data | Task, settings: Settings, progress: Progr
     """
     keep_freed_memory()
     task = as_task(data)
-    session = Session(model, task, settings)
+    session = Session(model, task, settings, validate)
     if resume is not None:
         session.restore(resume)
     while not session.is_over:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from degreequant.errors import CheckpointError, TrainingError
 from degreequant.files import reason
 from degreequant.train.resume import Resume, State, read_state, write_state
+from degreequant.train.scoring import Evaluate, Score
 from degreequant.train.settings import Schedule, Settings
-from degreequant.train.task import Score, Task, evaluate
+from degreequant.train.task import Task
 
 ORDER = 0x5DEECE66D
 """Sets the seed of the batches' order apart from that of everything else, so that methods that draw more see the same batches."""
@@ -42,8 +43,8 @@ class Fit:
 class Session:
     """A model in training, between two epochs: everything that changes, and so everything that a state file holds."""
 
-    def __init__(self, model: nn.Module, task: Task, settings: Settings) -> None:
-        self.model, self.task, self.settings = model, task, settings
+    def __init__(self, model: nn.Module, task: Task, settings: Settings, validate: Evaluate) -> None:
+        self.model, self.task, self.settings, self.validate = model, task, settings, validate
         self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
         self.schedule = Schedule(self.optimizer, settings)
         self.order = torch.Generator().manual_seed(torch.initial_seed() ^ ORDER)
@@ -62,7 +63,7 @@ class Session:
         """All training examples once, then the validation data."""
         self._steps()
         self.epoch += 1
-        score = evaluate(self.model, self.task, "val")
+        score = self.validate(self.model, self.task, "val")
         self.val_loss = score.loss
         if score.loss < self.best.loss:
             self.best, self.best_epoch, self.best_state = score, self.epoch, copy.deepcopy(self.model.state_dict())

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -215,24 +215,3 @@ def task_of(data: Any, fold: int = 0) -> NodeTask | GraphTask:
 def as_task(data: Data | Task) -> Task:
     """A graph as a task; a task as it is."""
     return NodeTask(data) if isinstance(data, Data) else data
-
-
-class Score(NamedTuple):
-    """Mean loss, and accuracy or mean absolute error."""
-
-    loss: float
-    metric: float
-
-
-@torch.no_grad()
-def evaluate(model: nn.Module, data: Data | Task, part: Part) -> Score:
-    """Loss and metric of `model.eval()` on a part of the data: `train`, `val` or `test`."""
-    model.eval()
-    task = as_task(data)
-    total, count = torch.zeros(2, dtype=torch.float64, device=task.device), 0
-    for example in task.examples(part):
-        output, rows = example.predict(model), example.target.shape[0]
-        loss = task.objective.loss(output, example.target).double() * rows
-        total += torch.stack([loss, task.objective.total(output, example.target).double()])
-        count += rows
-    return Score(*(total / count).tolist())
