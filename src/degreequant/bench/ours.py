@@ -62,7 +62,7 @@ def check_instruction_sets(made: Program, inputs: Inputs, graph: Graph) -> None:
     """Raises `BenchError` unless the fastest instruction set on one thread and another on two give one answer on the timed inputs."""
     answers = []
     for isa, threads in ((available_isas()[-1], 1), (available_isas()[len(available_isas()) // 2], 2)):
-        call = {"x": inputs.x, "edge_index": graph} | ({} if inputs.batch is None else {"batch": inputs.batch})
+        call: dict[str, Any] = {"x": inputs.x, "edge_index": graph} | ({} if inputs.batch is None else {"batch": inputs.batch})
         answers.append(Engine(made, threads=threads, isa=isa)(**call))
     if any(not np.array_equal(answer, answers[0]) for answer in answers[1:]):
         raise BenchError("the engine's answer depends on the instruction set or the number of threads")
