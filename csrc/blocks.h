@@ -6,11 +6,11 @@
 
 namespace degreequant {
 
-constexpr int64_t kHalfTile = 16;       // bytes; the unit of a block
-constexpr int64_t kTile = 32;           // bytes loaded at once
-constexpr int64_t kRowsAtOnce = 32;     // whose blocks of one shape are summed one after the other
-constexpr int64_t kLineEdges = 60;      // how far ahead a gathered block is asked for that fills a cache line or more
-constexpr int64_t kNarrowEdges = 32;    // and a narrower one
+constexpr int64_t kHalfTile = 16;     // bytes; the unit of a block
+constexpr int64_t kTile = 32;         // bytes loaded at once
+constexpr int64_t kRowsAtOnce = 32;   // whose blocks of one shape are summed one after the other
+constexpr int64_t kLineEdges = 60;    // how far ahead a gathered block is asked for that fills a cache line or more
+constexpr int64_t kNarrowEdges = 32;  // and a narrower one
 static_assert(kLineEdges < kIndexPadding && kNarrowEdges < kIndexPadding);
 
 // A block of so many half tiles or of some bytes fewer. Of a power of two it ends within the last quarter, or half where that is a tile or
