@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 SOURCE = Path(__file__).with_name("limits.cpp")
-AHEAD = 32
+AHEAD = 60
 """Entries that the indices must have beyond the edges that are read."""
 MACS_A_ROUND = 12 * 64
 

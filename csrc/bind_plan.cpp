@@ -216,11 +216,22 @@ nb::object PlanObject::new_matrix(const Bound& bound, const Content& content, Bo
   return spaced == width ? matrix : nb::object(matrix[nb::make_tuple(first_of(bound.rows), first_of(width))]);
 }
 
-nb::object PlanObject::run(nb::list inputs, nb::list edges) const {
+nb::object PlanObject::run(nb::list inputs, nb::list edges, nb::object out) const {
   std::vector<InArray> keep;
   Call call = start(inputs, edges, keep);
   Bound& output = call.tensors[plan_.output()];
-  nb::object result = new_matrix(output, contents_[plan_.output()], output);
+  const Content& content = contents_[plan_.output()];
+  nb::object result = out;
+  if (out.is_none()) {
+    result = new_matrix(output, content, output);
+  } else {
+    const OutArray array = output_array(out, "out", {nb::dtype<float>()}, 2);
+    check_equal(static_cast<int64_t>(array.shape(0)), output.rows, "the number of rows of out");
+    check_equal(static_cast<int64_t>(array.shape(1)), content.at.cols, "the number of columns of out");
+    for (const InArray& input : keep) check_apart(input, "an input", array);
+    output.data = static_cast<uint8_t*>(array.data());
+    output.stride = content.at.cols * static_cast<int64_t>(sizeof(float));
+  }
   const nb::gil_scoped_release release;
   plan_.run(call);
   return result;
@@ -275,7 +286,7 @@ void bind_plan(nb::module_& m) {
       .def("categories", &PlanObject::categories, "space"_a, "columns"_a)
       .def("edges", &PlanObject::edges, "rows"_a, "sources"_a, "in_order"_a = false)
       .def("finish", &PlanObject::finish, "output"_a)
-      .def("run", &PlanObject::run, "inputs"_a, "edges"_a)
+      .def("run", &PlanObject::run, "inputs"_a, "edges"_a, "out"_a = nb::none())
       .def("codes", &PlanObject::codes, "inputs"_a, "edges"_a, "wanted"_a);
   bind_steps_dense(plan);
   bind_steps_graph(plan);

@@ -6,11 +6,12 @@
 
 namespace degreequant {
 
-constexpr int64_t kHalfTile = 16;       // bytes; the unit of a block
-constexpr int64_t kTile = 32;           // bytes loaded at once
-constexpr int64_t kRowsAtOnce = 32;     // whose blocks of one shape are summed one after the other
-constexpr int64_t kPrefetchEdges = 32;  // how far ahead a gathered row is asked for
-static_assert(kPrefetchEdges < kIndexPadding);
+constexpr int64_t kHalfTile = 16;     // bytes; the unit of a block
+constexpr int64_t kTile = 32;         // bytes loaded at once
+constexpr int64_t kRowsAtOnce = 32;   // whose blocks of one shape are summed one after the other
+constexpr int64_t kLineEdges = 60;    // how far ahead a gathered block is asked for that fills a cache line or more
+constexpr int64_t kNarrowEdges = 32;  // and a narrower one
+static_assert(kLineEdges < kIndexPadding && kNarrowEdges < kIndexPadding);
 
 // A block of so many half tiles or of some bytes fewer. Of a power of two it ends within the last quarter, or half where that is a tile or
 // less; of a tile more than a power of two within the last tile.
@@ -77,8 +78,10 @@ struct GatheredRows {
 
   DEGREEQUANT_INLINE const uint8_t* row(int64_t node) const noexcept { return base + node * stride; }
 
-  // The source that is gathered kPrefetchEdges after that of `edge`; it may be of a row of the output that others compute.
-  DEGREEQUANT_INLINE int64_t source_ahead(int64_t edge) const noexcept { return indices[edge + kPrefetchEdges]; }
+  // The source that is gathered some edges after that of `edge`; it may be of a row of the output that others compute.
+  DEGREEQUANT_INLINE int64_t source_ahead(int64_t edge) const noexcept {
+    return indices[edge + (Shape::kBytes < kLine ? kNarrowEdges : kLineEdges)];
+  }
 
   DEGREEQUANT_INLINE void prefetch(int64_t node) const noexcept {
     const uint8_t* p = row(node);

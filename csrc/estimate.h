@@ -78,14 +78,23 @@ class EstimateRounder {
     return Lanes::add_integers(placed, placed);
   }
 
+  // Of an estimate in its place times 2^16: its code less the least one, and 256 more, in the upper word of each lane, which no clamp has
+  // limited, and what round() returns in the lower one. A place of 2^15 or more counts as a little less.
+  DEGREEQUANT_INLINE static Integers words(Vector estimate) noexcept {
+    return Lanes::to_integers(Lanes::minimum(estimate, Lanes::set(kLargestWords)));
+  }
+
   // The least of several vectors begins with this.
   DEGREEQUANT_INLINE static Integers none() noexcept { return Lanes::set_integer(-1); }
 
   // Whether any lane's code may not be that of the exact value.
   DEGREEQUANT_INLINE bool unsure(Integers beyond) const noexcept { return Lanes::any_word_within(beyond, unsure_); }
+  // The same of words().
+  DEGREEQUANT_INLINE bool unsure_words(Integers words) const noexcept { return Lanes::any_lower_word_within(words, unsure_); }
 
  private:
-  static constexpr int32_t kNever = UINT16_MAX - 1;  // twice any fraction is within
+  static constexpr float kLargestWords = 0x1.fffffep30F;  // below 2^31
+  static constexpr int32_t kNever = UINT16_MAX - 1;       // twice any fraction is within
 
   DEGREEQUANT_INLINE static constexpr int32_t bits_of(float value) noexcept { return __builtin_bit_cast(int32_t, value); }
 
@@ -197,8 +206,21 @@ class EstimatingRequantizer {
     return rounder_.round(Lanes::fma(Lanes::to_floats(acc), scale, channels.bias), codes);
   }
 
+  // The channels of words(): their estimates are 2^16 times as large, which rounds nothing.
+  DEGREEQUANT_INLINE Channels word_channels(int64_t col) const noexcept {
+    const Channels given = channels(col);
+    const Vector words = Lanes::set(0x1p16F);
+    return {Lanes::multiply(Lanes::multiply(row_factor_, given.scale), words), Lanes::multiply(given.bias, words)};
+  }
+
+  // EstimateRounder::words of accumulators.
+  DEGREEQUANT_INLINE static Integers words(Integers acc, const Channels& channels) noexcept {
+    return EstimateRounder<Lanes>::words(Lanes::fma(Lanes::to_floats(acc), channels.scale, channels.bias));
+  }
+
   DEGREEQUANT_INLINE static Integers none() noexcept { return EstimateRounder<Lanes>::none(); }
   DEGREEQUANT_INLINE bool unsure(Integers beyond) const noexcept { return rounder_.unsure(beyond); }
+  DEGREEQUANT_INLINE bool unsure_words(Integers words) const noexcept { return rounder_.unsure_words(words); }
 
   // The codes of the first `count` accumulators of a vector, of a row's columns from `col` on.
   DEGREEQUANT_INLINE Integers codes(Integers acc, const Channels& channels, int64_t col, int64_t count) const noexcept {

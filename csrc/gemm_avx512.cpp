@@ -35,21 +35,25 @@ DEGREEQUANT_INLINE int32_t offset_of(CodeType type) noexcept {
   return type == CodeType::i16 ? 32768 : type == CodeType::i8 ? 128 : type == CodeType::i4 ? 8 : 0;
 }
 
-// `count` codes of one row from column `first` (even) on, as unsigned bytes, padded to a whole vector with bytes that meet zero weights.
-DEGREEQUANT_INLINE void unpack_row(Codes x, int64_t row, int64_t first, int64_t count, uint8_t* target) noexcept {
+DEGREEQUANT_INLINE __m512i unpack_nibbles(__m256i nibbles) noexcept {
+  const __m512i pairs = _mm512_cvtepu8_epi16(nibbles);
+  return _mm512_and_si512(_mm512_or_si512(pairs, _mm512_slli_epi16(pairs, 4)), _mm512_set1_epi8(15));
+}
+
+// `count` codes of kRows rows from column `first` (even) on, as unsigned bytes, padded to whole vectors with bytes that meet zero weights.
+template <int kRows>
+DEGREEQUANT_INLINE void unpack_rows(Codes x, int64_t row, int64_t first, int64_t count, Panel& panel) noexcept {
   const uint8_t* source = x.row(row) + row_bytes(x.type, first);
   const __m512i flip = _mm512_set1_epi8(static_cast<char>(offset_of(x.type)));
   const bool nibbles = x.type == CodeType::i4 || x.type == CodeType::u4;
   for (int64_t k = 0; k < count; k += 64) {
-    __m512i codes;
-    if (nibbles) {
-      const __mmask32 mask = static_cast<__mmask32>(first_lanes((count - k + 1) / 2));
-      const __m512i pairs = _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(mask, source + k / 2));
-      codes = _mm512_and_si512(_mm512_or_si512(pairs, _mm512_slli_epi16(pairs, 4)), _mm512_set1_epi8(15));
-    } else {
-      codes = _mm512_maskz_loadu_epi8(first_lanes(count - k), source + k);
-    }
-    _mm512_store_si512(target + k, _mm512_xor_si512(codes, flip));
+    const __mmask64 mask = first_lanes(nibbles ? (count - k + 1) / 2 : count - k);
+    unrolled<kRows>([&](auto r) DEGREEQUANT_INLINE_LAMBDA {
+      const uint8_t* codes = source + r * x.stride;
+      const __m512i unpacked = nibbles ? unpack_nibbles(_mm256_maskz_loadu_epi8(static_cast<__mmask32>(mask), codes + k / 2))
+                                       : _mm512_maskz_loadu_epi8(mask, codes + k);
+      _mm512_store_si512(panel.rows[r] + k, _mm512_xor_si512(unpacked, flip));
+    });
   }
 }
 
@@ -118,21 +122,35 @@ template <int kRows, int kBlocks>
 }
 
 // The same by estimates alone, of rows without multipliers of their own: whether they are sure. It calls nothing, so that the tile stays
-// in registers.
-template <int kRows, int kBlocks>
-DEGREEQUANT_INLINE bool store_estimates(const Linear& a, const Requantizer& rule, const Tile<kRows, kBlocks>& tile, int64_t row,
-                                        int64_t output) noexcept {
+// in registers. Four vectors are packed and stored together; kWhole if all of their codes are bytes of the output.
+template <bool kWhole, int kRows, int kBlocks>
+DEGREEQUANT_INLINE bool store_estimates(const Linear& a, const Requantizer& rule, const CodePacker& packer,
+                                        const Tile<kRows, kBlocks>& tile, int64_t row, int64_t output) noexcept {
+  constexpr int kVectors = kRows * kBlocks;
+  constexpr int kRowsAtOnce = 4 / kBlocks;
+  const MutableCodes out = a.out;
+  const int64_t count = out.cols - output;
+  Requantizer::Channels channels[kBlocks];
+  for (int b = 0; b < kBlocks; ++b) channels[b] = rule.word_channels(output + b * kWeightBlock);
   __m512i least = Requantizer::none();
-  unrolled<kBlocks>([&](auto b) DEGREEQUANT_INLINE_LAMBDA {
-    const int64_t col = output + b * kWeightBlock;
-    const auto channels = rule.channels(col);
-    unrolled<kRows>([&](auto r) DEGREEQUANT_INLINE_LAMBDA {
-      __m512i codes;
-      least = EstimateLanes::smaller_words(least, rule.estimate(tile.acc[r][b], channels, codes));
-      store16(a.out.type, a.out.row(row + r), col, a.out.cols - col, codes);
+  uint8_t* target = out.row(row);
+  unrolled<(kVectors + 3) / 4>([&](auto group) DEGREEQUANT_INLINE_LAMBDA {
+    __m512i words[4];
+    unrolled<4>([&](auto i) DEGREEQUANT_INLINE_LAMBDA {
+      constexpr int v = 4 * group + i < kVectors ? 4 * group + i : kVectors - 1;
+      words[i] = Requantizer::words(tile.acc[v / kBlocks][v % kBlocks], channels[v % kBlocks]);
+      least = EstimateLanes::smaller_words(least, words[i]);
+    });
+    const __m512i codes = packer.pack(words);
+    unrolled<kRowsAtOnce>([&](auto i) DEGREEQUANT_INLINE_LAMBDA {
+      if constexpr (kRowsAtOnce * group + i < kRows) {
+        kWhole ? CodePacker::store_whole<kRowsAtOnce, i>(target + output, codes)
+               : packer.store<kRowsAtOnce, i>(target, output, count, codes);
+        target += out.stride;
+      }
     });
   });
-  return !rule.unsure(least);
+  return !rule.unsure_words(least);
 }
 
 // Adds the products of all inputs of kRows rows with the outputs [output, output + 16 * kBlocks). The panel holds the rows already where
@@ -142,9 +160,7 @@ DEGREEQUANT_INLINE void multiply_bytes(const Linear& a, Panel& panel, int64_t ro
   const int8_t* weights = a.weight.packed + output / kWeightBlock * a.block_stride;
   for (int64_t first = 0; first < a.x.cols; first += kPanel) {
     const int64_t count = a.x.cols - first < kPanel ? a.x.cols - first : kPanel;
-    if (output == 0 || a.x.cols > kPanel) {
-      for (int r = 0; r < kRows; ++r) unpack_row(a.x, row + r, first, count, panel.rows[r]);
-    }
+    if (output == 0 || a.x.cols > kPanel) unpack_rows<kRows>(a.x, row, first, count, panel);
     const uint8_t* next = a.x.row(row + kRows) + kRows * first;
     multiply(panel, (count + kWeightGroup - 1) / kWeightGroup, weights + first * kWeightBlock, a.block_stride, next, tile);
   }
@@ -186,7 +202,13 @@ template <int kRows, int kBlocks>
 template <int kRows, int kBlocks>
 DEGREEQUANT_INLINE void finish_tile(const Linear& a, const Requantizer& rule, const Tile<kRows, kBlocks>& tile, int64_t row,
                                     int64_t output) noexcept {
-  if (a.by_estimates && store_estimates(a, rule, tile, row, output)) return;
+  if (a.by_estimates) {
+    const CodePacker packer(rule.rule().clamp, a.out.type);
+    const bool whole = is_byte(a.out.type) && a.out.cols - output >= kBlocks * kWeightBlock;
+    const bool sure =
+        whole ? store_estimates<true>(a, rule, packer, tile, row, output) : store_estimates<false>(a, rule, packer, tile, row, output);
+    if (sure) return;
+  }
   const Tile<kRows, kBlocks> copy = tile;
   store_tile(a, rule, copy, row, output);
 }
@@ -283,7 +305,7 @@ void linear(Codes x, int32_t zero_point, const Weight& weight, const Requantize&
                     .taken_back = zero_point + offset_of(x.type),
                     .block_stride = block_stride,
                     .in_blocks = outputs_in_blocks(x, weight.out),
-                    .by_estimates = requantize.row.count == 0 && requantize.prepared.estimate.possible};
+                    .by_estimates = requantize.row.count == 0 && requantize.prepared.estimate.possible && !is_word(out.type)};
   if (begin == end || weight.out == 0) return;
   is_word(x.type) ? compute_all<true>(a, requantize, begin, end) : compute_all<false>(a, requantize, begin, end);
 }

@@ -40,7 +40,7 @@ class PlanObject {
 
   // -- runs
 
-  nb::object run(nb::list inputs, nb::list edges) const;
+  nb::object run(nb::list inputs, nb::list edges, nb::object out) const;
   nb::list codes(nb::list inputs, nb::list edges, const std::vector<TensorId>& wanted) const;
 
   // -- for the functions that add steps

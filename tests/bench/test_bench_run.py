@@ -70,6 +70,13 @@ def test_contenders_can_be_chosen():
     assert [row["contender"] for row in found] == ["INT8", "PyG CSR int64"]
 
 
+def test_engines_that_write_where_their_first_answer_lies():
+    names = ("float32, out=", "INT8, out=")
+    found = list(run(SMALL, Settings(repeats=5, architectures=("gin",), contenders=names)))
+    assert sorted(row["contender"] for row in found) == ["INT8, out=", "float32, out="]
+    assert all(row["ms"] > 0 for row in found)
+
+
 def test_limits_take_turns_with_the_programs_that_they_are_of(tmp_path):
     calls = []
 

@@ -1,5 +1,6 @@
 """`Engine`: PyG's own answers within quantization error, and one answer on every instruction set and thread count."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -208,6 +209,55 @@ def test_the_answer_is_the_epilogue_of_the_dequantized_codes():
     np.testing.assert_allclose(ANSWER, expected, atol=1e-6)
     assert ANSWER.dtype == np.float32
     assert np.ptp(codes) > 0.5
+
+
+# -- an answer's memory
+
+
+def test_the_answer_may_lie_in_memory_of_the_caller():
+    out = np.full_like(ANSWER, np.nan)
+    assert PLAIN(X, EDGES, out=out) is out
+    np.testing.assert_array_equal(out, ANSWER)
+    assert PLAIN(-X, EDGES, out=out) is out
+    np.testing.assert_array_equal(out, PLAIN(-X, EDGES))
+
+
+@pytest.mark.parametrize("form", [lambda out: out, lambda out: out[:, None]], ids=["as returned", "a column"])
+def test_memory_for_an_answer_without_columns(form):
+    engine = dq.Engine(dataclasses.replace(programs.gcn(widths=(5, 1)), squeeze=True), threads=1)
+    expected = engine(X, EDGES)
+    out = np.zeros_like(expected)
+    given = form(out)
+    assert engine(X, EDGES, out=given) is given
+    np.testing.assert_array_equal(out, expected)
+
+
+READ_ONLY = np.broadcast_to(np.float32(0), ANSWER.shape)
+
+
+@pytest.mark.parametrize(
+    ("out", "error", "message"),
+    [
+        (ANSWER[1:].copy(), InputError, "expected the number of rows of out to be 6, got 5"),
+        (ANSWER[:, 1:].copy(), InputError, "expected the number of columns of out to be 3, got 2"),
+        (ANSWER[0].copy(), InputError, "expected out with 2 dimensions"),
+        (np.asfortranarray(ANSWER), InputError, "expected out to be C-contiguous"),
+        (READ_ONLY, InputError, "out cannot be written to"),
+        (ANSWER.astype(np.float64), InputTypeError, "out is float64; expected a numpy array of float32"),
+        (torch.from_numpy(ANSWER), InputTypeError, r"out is Tensor; expected a numpy array of float32 \(the .numpy\(\) of a tensor"),
+    ],
+)
+def test_memory_that_cannot_hold_the_answer(out, error, message):
+    with pytest.raises(error, match=message):
+        PLAIN(X, EDGES, out=out)
+
+
+def test_the_answer_may_not_lie_in_an_input():
+    store = np.zeros(24, np.float32)
+    store[:] = X.reshape(-1)
+    with pytest.raises(InputError, match="expected out to share no memory with an input"):
+        PLAIN(store.reshape(6, 4), EDGES, out=store[6:].reshape(6, 3))
+    np.testing.assert_array_equal(store, X.reshape(-1))
 
 
 # -- a graph of the engine's own

@@ -47,6 +47,27 @@ def test_halves_under_two_multipliers(isa, row, channel):
     np.testing.assert_array_equal(got, call.linear("reference", x, "i8", 0, weight, rule, "i8"))
 
 
+@given(
+    rows=st.integers(1, 14),
+    outputs=st.sampled_from([1, 15, 16, 17, 31, 32, 33, 48, 65]),
+    out_type=st.sampled_from(["i8", "u8", "i4", "u4"]),
+    nudge=st.sampled_from([0, 1, -1, 2**29]),
+    shift=st.integers(14, 40),
+    seed=st.integers(0, 99),
+)
+def test_products_near_halves_and_far_beyond_the_clamp(isa, rows, outputs, out_type, nudge, shift, seed):
+    """Rows and outputs that fill tiles or do not, clamps that saturating does and narrower ones, multipliers that take sums anywhere."""
+    rng = np.random.default_rng(seed)
+    low, high = oracle.CODE_RANGES[out_type]
+    q_min, q_max = sorted(rng.choice([low, low + 1, high - 1, high], 2, replace=False).tolist())
+    x = rng.integers(-128, 128, (rows, 3)).astype(np.int8)
+    weight = rng.integers(-127, 128, (outputs, 3)).astype(np.int8)
+    addends = rng.integers(-(2**24), 2**24, outputs).tolist() if seed % 2 else None
+    rule = oracle.Rule([(HALF + nudge, shift)] * outputs, addends, int(rng.integers(q_min, q_max + 1)), q_min, q_max)
+    got = call.linear(isa, x, "i8", 0, weight, rule, out_type)
+    np.testing.assert_array_equal(got, call.linear("reference", x, "i8", 0, weight, rule, out_type))
+
+
 @given(a=st.integers(2**28, 2**31 - 1), b=st.integers(2**28, 2**31 - 1), shift=st.integers(30, 36), data=st.data())
 def test_sums_near_halves(isa, a, b, shift, data):
     """All pairs of bytes under two multipliers, the second sometimes such that ties occur."""

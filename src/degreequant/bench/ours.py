@@ -22,6 +22,9 @@ from degreequant.runtime.kernels import available_isas
 RECIPES = {"INT8": Recipe.degree_quant(8), "INT4": Recipe.degree_quant(4), "float32": Recipe.fp32()}
 """The engine's contenders by name."""
 
+INTO_ITS_ANSWER = {f"{name}, out=": name for name in RECIPES}
+"""The same writing each answer where the first one lies, which take part only where they are named."""
+
 CALIBRATION_STEPS = 3
 TOLERANCE = 1e-3
 """Of float answers, of the largest magnitude in them: sums over thousands of edges in another order."""
@@ -46,19 +49,20 @@ def program(work: Workload, name: str) -> Program:
     return made
 
 
-def engine(made: Program, inputs: Inputs, graph: Graph, threads: int) -> Contender:
-    """A call of the engine on a prebuilt graph."""
+def engine(made: Program, inputs: Inputs, graph: Graph, threads: int, *, into_its_answer: bool = False) -> Contender:
+    """A call of the engine on a prebuilt graph: with an answer in memory of its own, or where the first one lies."""
     call: dict[str, Any] = {"x": inputs.x, "edge_index": graph}
     if inputs.batch is not None:
         call["batch"] = inputs.batch
-    return partial(Engine(made, threads=threads), **call)
+    running = Engine(made, threads=threads)
+    return partial(running, **call, out=running(**call) if into_its_answer else None)
 
 
 def check_instruction_sets(made: Program, inputs: Inputs, graph: Graph) -> None:
     """Raises `BenchError` unless the fastest instruction set on one thread and another on two give one answer on the timed inputs."""
     answers = []
     for isa, threads in ((available_isas()[-1], 1), (available_isas()[len(available_isas()) // 2], 2)):
-        call = {"x": inputs.x, "edge_index": graph} | ({} if inputs.batch is None else {"batch": inputs.batch})
+        call: dict[str, Any] = {"x": inputs.x, "edge_index": graph} | ({} if inputs.batch is None else {"batch": inputs.batch})
         answers.append(Engine(made, threads=threads, isa=isa)(**call))
     if any(not np.array_equal(answer, answers[0]) for answer in answers[1:]):
         raise BenchError("the engine's answer depends on the instruction set or the number of threads")

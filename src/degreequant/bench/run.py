@@ -67,7 +67,8 @@ def run(
     for arch in [arch for arch in case.architectures if not settings.architectures or arch in settings.architectures]:
         report(f"{case.name}, {arch}: calibrating and checking")
         work = workload(case, arch, inputs, small)
-        programs = {name: ours.program(work, name) for name in ours.RECIPES if settings.takes(name) or name == "float32"}
+        made_for = {"float32"} | {name for name in ours.RECIPES if settings.takes(name)} | set(_into_answers(settings).values())
+        programs = {name: ours.program(work, name) for name in ours.RECIPES if name in made_for}
         if inputs is not small:
             for made in programs.values():
                 ours.check_instruction_sets(made, inputs, graph)
@@ -95,7 +96,14 @@ def _contenders(
         if settings.takes(name):
             engines[name] = ours.engine(made, work.inputs, graph, threads)
             engines[name]()
+    for name, of in _into_answers(settings).items():
+        engines[name] = ours.engine(programs[of], work.inputs, graph, threads, into_its_answer=True)
     return engines | found, reasons
+
+
+def _into_answers(settings: Settings) -> dict[str, str]:
+    """The engines asked for that keep their answer, and the recipe of each."""
+    return {name: of for name, of in ours.INTO_ITS_ANSWER.items() if name in settings.contenders}
 
 
 def _peers(work: Workload, floats: Program, graph: Graph, threads: int, settings: Settings) -> tuple[dict[str, Contender], dict[str, str]]:

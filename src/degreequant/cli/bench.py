@@ -57,7 +57,10 @@ def _settings(arch: list[str] | None, contender: list[str] | None, threads: list
     from degreequant.bench.run import Settings
     from degreequant.errors import BenchError
 
-    for what, given, known in (("architecture", arch, ARCHITECTURES), ("contender", contender, (*ours.RECIPES, *peers.FORMS))):
+    for what, given, known in (
+        ("architecture", arch, ARCHITECTURES),
+        ("contender", contender, (*ours.RECIPES, *ours.INTO_ITS_ANSWER, *peers.FORMS)),
+    ):
         for name in given or []:
             if name not in known:
                 raise BenchError(f"there is no {what} {name!r}; there are {', '.join(known)}")

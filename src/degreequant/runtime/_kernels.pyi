@@ -483,8 +483,8 @@ class Plan:
     def finish(self, output: int) -> None:
         """No more steps; `output`, a tensor of floats, is what `run` returns."""
 
-    def run(self, inputs: list[NDArray[Any]], edges: list[Edges]) -> NDArray[np.float32]:
-        """The output, `[rows, channels]`, for inputs and graphs in the order in which they were added.
+    def run(self, inputs: list[NDArray[Any]], edges: list[Edges], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """The output, `[rows, channels]`, for inputs and graphs in the order in which they were added; in `out`, where it is given.
 
         Raises ValueError in one sentence where rows do not fit or an input holds what a step cannot take.
         """
