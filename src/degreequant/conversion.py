@@ -36,11 +36,19 @@ def convert(qmodel: nn.Module) -> Program:
         raise ConvertError(
             f"convert takes what prepare returned, got {type(qmodel).__name__}; if it is wrapped (DDP, compile), give its module"
         )
-    for name, value in (*qmodel.named_parameters(), *qmodel.named_buffers()):
-        if value.is_floating_point() and SITES not in name and not bool(value.isfinite().all()):
-            raise ConvertError(f"{name!r} holds NaN or infinite values, which have no codes: did the training diverge?")
+    name = not_finite(qmodel)
+    if name is not None:
+        raise ConvertError(f"{name!r} holds NaN or infinite values, which have no codes: did the training diverge?")
     with torch.no_grad():
         return Conversion(qmodel).program()
+
+
+def not_finite(qmodel: PreparedModel) -> str | None:
+    """The first parameter or buffer, beside the ranges, that holds NaN or infinite values."""
+    for name, value in (*qmodel.named_parameters(), *qmodel.named_buffers()):
+        if value.is_floating_point() and SITES not in name and not bool(value.isfinite().all()):
+            return name
+    return None
 
 
 class Conversion:

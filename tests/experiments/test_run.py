@@ -120,9 +120,10 @@ def test_validation_is_that_of_the_model(monkeypatch, recipe, many):
     assert len(engines) == (not recipe.is_float)
 
 
-def test_a_model_that_has_diverged_has_no_score():
-    net, task = prepared(dq.Recipe.degree_quant(8), many=False)
-    net.state_dict()["conv1.bias"].fill_(float("nan"))
+@pytest.mark.parametrize(("many", "name"), [(False, "conv1.bias"), (True, "running_mean")])
+def test_a_model_that_has_diverged_has_no_score(many, name):
+    net, task = prepared(dq.Recipe.degree_quant(8), many)
+    next(value for path, value in net.state_dict().items() if path.endswith(name)).fill_(float("nan"))
     assert not np.isfinite(module.evaluate(net, task, "val").loss)
 
 

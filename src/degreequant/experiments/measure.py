@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from degreequant.conversion import convert
+from degreequant.conversion import convert, not_finite
 from degreequant.nn.prepared import PreparedModel
 from degreequant.program import Program
 from degreequant.runtime.engine import Engine
@@ -24,7 +24,7 @@ class Measured(NamedTuple):
 def evaluate(model: nn.Module, task: Task, part: Part) -> Score:
     """As `degreequant.train.scoring.evaluate`; on the CPU the engine runs a quantized model: the same codes, in a fraction of the time.
 
-    Weights that are no numbers any more have no codes, and no score.
+    Weights or statistics that are no numbers any more have no codes, and no score.
 
     Raises:
         ConvertError: If the model has a part that the engine has no form of.
@@ -32,7 +32,7 @@ def evaluate(model: nn.Module, task: Task, part: Part) -> Score:
     model.eval()
     if task.device.type != "cpu" or not isinstance(model, PreparedModel) or model.dq.recipe.is_float:
         return score(by_model(model), task, part)
-    if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
+    if not_finite(model) is not None:
         return Score(nan, nan)
     return score(by_engine(convert(model)), task, part)
 
