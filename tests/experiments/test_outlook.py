@@ -28,6 +28,12 @@ def test_time_is_the_median_of_the_same_data_and_architecture(tmp_path):
     assert outlook([other], known, tmp_path) == Outlook(0, 4, 0, 4)
 
 
+def test_a_gpu_says_nothing_of_a_cpu(tmp_path):
+    known = {key: row | {"device": "NVIDIA H100"} for key, row in rows(FLOAT, seconds=1.0).items()}
+    assert outlook([PLAIN], known, tmp_path) == Outlook(there=1, needed=3, seconds=0, unknown=3)
+    assert outlook([PLAIN], known, tmp_path, device="cuda:0") == Outlook(there=1, needed=3, seconds=3.0, unknown=0)
+
+
 def test_trials_and_then_the_other_runs_of_the_best(tmp_path):
     """Three candidates with two trials each, and two runs more of the one that is chosen, whichever that is."""
     assert outlook([SEARCH], rows(QAT[0]), tmp_path) == Outlook(there=1, needed=7, seconds=70.0, unknown=0)

@@ -36,7 +36,8 @@ def reproduce(
     Example: degreequant reproduce main --cells 'cora/*/degree-quant-*' --seeds 10 --jobs 2
     """
     from degreequant.cli.pictures import Wish, reproduce_picture
-    from degreequant.cli.screen import print_json
+    from degreequant.cli.screen import print_json, say
+    from degreequant.experiments.outlook import outlook
     from degreequant.experiments.pictures import PICTURES
     from degreequant.experiments.reproduce import Means, select
     from degreequant.experiments.table import table
@@ -62,7 +63,7 @@ def reproduce(
         return
     print_cells(wanted, chosen, rows)
     if show and chosen:
-        _say_outlook(chosen, rows, results)
+        say(outlook_text(outlook(chosen, rows, results)), style="dim")
 
 
 def _refuse(given: Mapping[str, object], where: str) -> None:
@@ -78,13 +79,15 @@ def _run(cells: "Sequence[Cell]", means: "Means", seeds: int | None, quiet: bool
     """Says what is needed, and runs it."""
     from degreequant.cli.device import check_device
     from degreequant.cli.files import output_folder
+    from degreequant.cli.screen import say
+    from degreequant.experiments.outlook import outlook
     from degreequant.experiments.record import read_all
     from degreequant.experiments.reproduce import reproduce as run_cells
 
     check_device(means.device)
     rows = read_all(output_folder(means.results))
     if not quiet:
-        _say_outlook(cells, rows, means.results, seeds, means.jobs)
+        say(outlook_text(outlook(cells, rows, means.results, seeds, means.device), means.jobs), style="dim")
     with _progress() as listener:
         run_cells(cells, means, seeds, listener)
 
@@ -98,13 +101,6 @@ def _rows(results: Path, cells: "Sequence[Cell]") -> "dict[str, Row]":
     if cells and not rows:
         raise ExperimentError(f"{results}: no result rows; expected a folder with .jsonl files that `degreequant reproduce` wrote")
     return rows
-
-
-def _say_outlook(cells: "Sequence[Cell]", rows: "dict[str, Row]", results: Path, seeds: int | None = None, jobs: int = 1) -> None:
-    from degreequant.cli.screen import say
-    from degreequant.experiments.outlook import outlook
-
-    say(outlook_text(outlook(cells, rows, results, seeds), jobs), style="dim")
 
 
 def _list_tables(results: Path, json: bool) -> None:

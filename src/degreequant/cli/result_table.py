@@ -99,13 +99,14 @@ def outlook_text(found: "Outlook", jobs: int = 1) -> str:
     >>> outlook_text(Outlook(there=12, needed=0, seconds=0.0, unknown=0))
     '12 runs are there, none is needed'
     """
-    there = f"{found.there:,} runs are there"
+    there = f"{found.there:,} run{' is' if found.there == 1 else 's are'} there"
     if not found.needed:
         return f"{there}, none is needed"
     times = [f"about {duration(found.seconds / jobs)}" + (f" with {jobs} jobs" if jobs > 1 else "")] if found.unknown < found.needed else []
     if found.unknown:
         times.append(f"and {found.unknown:,} of unknown length" if times else "no row says how long they take")
-    return f"{there}, {found.needed:,} are needed: {', '.join(times)}"
+    needed = f"{found.needed:,} {'is' if found.needed == 1 else 'are'} needed"
+    return f"{there}, {needed}: {', '.join(times)}"
 
 
 def duration(seconds: float) -> str:

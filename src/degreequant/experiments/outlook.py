@@ -23,7 +23,8 @@ class Outlook:
     Attributes:
         there: How many are there.
         needed: How many are not; float runs whose weights others start from are among them.
-        seconds: What the needed ones take one after the other, by the median of those of their data set and architecture.
+        seconds: What the needed ones take one after the other, by the median of those of their data set and architecture on a device
+            of that kind: what a GPU took says nothing of a CPU.
         unknown: How many of the needed ones there is no such median for.
     """
 
@@ -33,8 +34,9 @@ class Outlook:
     unknown: int
 
 
-def outlook(cells: Iterable[Cell], rows: Mapping[str, Row], results: Path, seeds: int | None = None) -> Outlook:
-    """Of at most `seeds` runs of each cell. While candidates are on trial, the other runs of the best are counted as needed."""
+def outlook(cells: Iterable[Cell], rows: Mapping[str, Row], results: Path, seeds: int | None = None, device: str = "cpu") -> Outlook:
+    """Of at most `seeds` runs of each cell, on this device. While candidates are on trial, the other runs of the best are counted as
+    needed."""
     known: dict[str, Experiment] = {}
     later: list[Experiment] = []
     for cell in cells:
@@ -47,7 +49,7 @@ def outlook(cells: Iterable[Cell], rows: Mapping[str, Row], results: Path, seeds
     needed = [run for key, run in known.items() if key not in rows] + later
     known_starts = {run.key for run in needed}
     needed += [start for start in unkept_starts(needed, results) if start.key not in known_starts]
-    usual = _medians(rows.values())
+    usual = _medians(row for row in rows.values() if (row.get("device", "cpu") == "cpu") == (device == "cpu"))
     times = [usual.get(_kind(run.dataset, run.architecture, run.start)) for run in needed]
     estimated = [time for time in times if time is not None]
     return Outlook(sum(key in rows for key in known), len(needed), sum(estimated), len(times) - len(estimated))
