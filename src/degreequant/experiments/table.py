@@ -128,6 +128,7 @@ NAMES = (
     "reddit-masks",
     "zinc-masks",
     "zinc-ranges",
+    "momentum",
     "readout",
     "from-float",
     "latency",
