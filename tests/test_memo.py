@@ -69,6 +69,14 @@ def test_key_shape_kind_and_absence_matter():
     assert counting.calls == 6
 
 
+def test_types_that_numpy_does_not_know():
+    counting, x = Counting(), torch.arange(4).to(torch.bfloat16)
+    assert counting(x) == counting(x.clone()) == 6
+    x[0] = 1
+    assert counting(x) == 7
+    assert counting.calls == 2
+
+
 def test_it_forgets_the_oldest():
     counting = Counting(capacity=2)
     for value in (1, 2, 3, 3, 2):

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,5 +60,13 @@ def _unchanged(snapshot: _Snapshot | None, tensor: Tensor | None) -> bool:
         return snapshot is None and tensor is None
     if tensor.device.type == "cpu":
         same_kind = snapshot.tensor.dtype == tensor.dtype and snapshot.tensor.device == tensor.device
-        return same_kind and torch.equal(snapshot.tensor, tensor)
+        return same_kind and _equal(snapshot.tensor, tensor.detach())
     return snapshot.tensor is tensor and snapshot.version == tensor._version
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors of one type on the CPU are equal; numpy takes less than half of torch's time, but knows not all types."""
+    return np.array_equal(a.numpy(), b.numpy()) if a.dtype in _KNOWN_TO_NUMPY else torch.equal(a, b)
+
+
+_KNOWN_TO_NUMPY = (torch.float32, torch.float64, torch.int32, torch.int64, torch.bool)

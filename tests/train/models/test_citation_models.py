@@ -56,3 +56,10 @@ def test_sparse_dropout_is_dropout():
     torch.testing.assert_close(dropped[kept], x[kept] / 0.6)
     assert float(kept.sum() / (x != 0).sum()) == pytest.approx(0.6, abs=0.02)
     assert SparseDropout(0.4).eval()(x) is x
+
+
+def test_gradients_pass_what_sparse_dropout_keeps():
+    x = torch.tensor([[0.0, 1.0, -2.0, 3.0]] * 50, requires_grad=True)
+    dropped = SparseDropout(0.5)(x)
+    dropped.sum().backward()
+    torch.testing.assert_close(x.grad, (dropped != 0) * 2.0)
