@@ -1,8 +1,9 @@
-// A large array that is written once: uninitialised, and on huge pages, which random writes to all of it need as much as gathers do.
+// A large array that is written once: on huge pages, which random writes to all of it need as much as gathers do.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "memory.h"
 
@@ -11,9 +12,12 @@ namespace degreequant {
 template <typename T>
 class Array {
  public:
-  // Makes it hold `size` elements; those that it held are lost.
+  // Makes it hold `size` zeros; what it held is lost.
   void allocate(int64_t size) {
-    data_ = reinterpret_cast<T*>(buffer_.reserve(size * static_cast<int64_t>(sizeof(T))));
+    const int64_t bytes = size * static_cast<int64_t>(sizeof(T));
+    uint8_t* data = buffer_.reserve(bytes);
+    if (bytes > 0) std::memset(data, 0, static_cast<size_t>(bytes));
+    data_ = reinterpret_cast<T*>(data);
     size_ = size;
   }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "from_real.h"
+#include "gil.h"
 #include "plan_object.h"
 
 namespace degreequant {
@@ -49,7 +50,6 @@ int64_t one_graph(int64_t nodes, CsrArrays& csr) {
   csr.indptr = {0, nodes};
   csr.indices.allocate(nodes + kIndexPadding);
   std::iota(csr.indices.data(), csr.indices.data() + nodes, 0);
-  std::fill_n(csr.indices.data() + nodes, kIndexPadding, 0);
   return 1;
 }
 
@@ -60,7 +60,10 @@ int64_t several_graphs(nb::handle batch, int64_t nodes, CsrArrays& csr) {
   const int64_t* numbers = data_of<int64_t>(array);
   const int64_t largest = nodes == 0 ? -1 : *std::max_element(numbers, numbers + nodes);
   const int64_t limit = nodes + kEmptyGraphs;
-  if (largest >= limit) raise_value("expected graph numbers that count from 0, got " + std::to_string(largest));
+  if (largest >= limit) {
+    raise_value("expected graph numbers that count from 0, below " + std::to_string(limit) + " for " + std::to_string(nodes) +
+                " nodes, got " + std::to_string(largest));
+  }
   const int64_t graphs = std::max<int64_t>(0, largest + 1);
   const auto bad = build_segments(numbers, nodes, graphs, csr);
   if (bad)
@@ -232,7 +235,7 @@ nb::object PlanObject::run(nb::list inputs, nb::list edges, nb::object out) cons
     output.data = static_cast<uint8_t*>(array.data());
     output.stride = content.at.cols * static_cast<int64_t>(sizeof(float));
   }
-  const nb::gil_scoped_release release;
+  const Unlocked unlocked;
   plan_.run(call);
   return result;
 }
@@ -245,7 +248,7 @@ nb::list PlanObject::codes(nb::list inputs, nb::list edges, const std::vector<Te
     const CodesAt at = codes_at(tensor, "wanted");
     result.append(new_matrix(call.tensors[at.id], contents_[tensor], call.tensors[at.id]));
   }
-  const nb::gil_scoped_release release;
+  const Unlocked unlocked;
   plan_.run(call);
   return result;
 }

@@ -8,6 +8,7 @@
 
 #include "arguments.h"
 #include "dispatch.h"
+#include "gil.h"
 #include "parallel.h"
 #include "rounding.h"
 
@@ -69,7 +70,7 @@ void round_rows(nb::object x, nb::object is_protected, float scale, float low, f
   const RoundingGrid grid = {1.0F / scale, scale, low, high, relu};
   const Work work = work_of(matrix.view, threads);
   float* target = static_cast<float*>(result.data());
-  const nb::gil_scoped_release release;
+  const Unlocked unlocked;
   run(work, threads, [&](int64_t begin, int64_t end) { kernels.round(matrix.view, grid, target, begin, end); });
 }
 
@@ -83,7 +84,7 @@ void pass_gradient(nb::object gradient, nb::object x, nb::object is_protected, f
   const RoundingKernels& kernels = kernels_of(isa);
   const Work work = work_of(matrix.view, threads);
   float* target = static_cast<float*>(result.data());
-  const nb::gil_scoped_release release;
+  const Unlocked unlocked;
   run(work, threads,
       [&](int64_t begin, int64_t end) { kernels.pass(matrix.view, data_of<float>(arriving), {low, high, relu}, target, begin, end); });
 }
@@ -93,7 +94,7 @@ std::pair<float, float> percentiles(nb::object x, nb::object is_protected, int64
   check_range(start, 0, INT64_MAX, "start");
   check_range(step, 1, INT64_MAX / 2, "step");
   if (!(share >= 0.0 && share < 1.0)) raise_value("expected share in [0, 1)");
-  const nb::gil_scoped_release release;
+  const Unlocked unlocked;
   return sample_percentiles(matrix.view, {start, step}, share, relu);
 }
 
@@ -102,6 +103,7 @@ std::pair<float, float> percentiles(nb::object x, nb::object is_protected, int64
 
 NB_MODULE(_rounding, m) {
   using namespace degreequant;
+  wait_at_exit();
   m.doc() = "Rounding of activations in quantized training, on numpy arrays.";
   m.def("round_rows", &round_rows, "x"_a.none(), "protected"_a.none(), "scale"_a, "low"_a, "high"_a, "relu"_a, "out"_a.none(),
         "threads"_a = 1, "isa"_a = nb::none());

@@ -1,10 +1,13 @@
 // A stable counting sort of edges by destination. The edges are cut into chunks, one for each thread: each counts its edges of every row,
 // and so knows where each of them goes, behind those of the chunks before it. Hence the order of the input for any number of threads.
+//
+// The list is the caller's, and read twice: what another thread writes to it in between must lead nowhere outside our memory.
 #include "csr.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <stdexcept>
 
 #include "threads.h"
 
@@ -12,6 +15,7 @@ namespace degreequant {
 namespace {
 
 constexpr int64_t kEdgesPerChunk = 1 << 16;  // fewer are sorted sooner than a thread wakes
+constexpr char kChanged[] = "expected numbers that nobody writes to while they are read";
 
 template <typename Index>
 class Sorter {
@@ -31,6 +35,7 @@ class Sorter {
     if (bad < list_.edges) return describe(bad);
     lay_out();
     for_chunks([this](int64_t chunk) { place(chunk); });
+    if (changed_.load(std::memory_order_relaxed)) throw std::invalid_argument(kChanged);
     if (replaces()) place_loops();
     return std::nullopt;
   }
@@ -85,7 +90,6 @@ class Sorter {
     }
     csr_.indptr[static_cast<size_t>(list_.nodes)] = slot;
     csr_.indices.allocate(slot + kIndexPadding);
-    std::fill(csr_.indices.data() + slot, csr_.indices.data() + slot + kIndexPadding, 0);
     if (!options_.edge_ids) return;
     csr_.edge_ids.allocate(slot);
     if (replaces()) last_loop_.assign(static_cast<size_t>(list_.nodes), -1);
@@ -95,17 +99,23 @@ class Sorter {
     int64_t* next = counters(chunk);
     int32_t* indices = csr_.indices.data();
     int64_t* ids = options_.edge_ids ? csr_.edge_ids.data() : nullptr;
+    const int64_t slots = csr_.edges();
     for (int64_t e = first_edge(chunk); e < first_edge(chunk + 1); ++e) {
       const Index source = list_.source[e];
-      if (replaces() && source == list_.destination[e]) {
+      const Index destination = list_.destination[e];
+      if (is_outside(source, list_.sources) || is_outside(destination, list_.nodes)) return note_change();
+      if (replaces() && source == destination) {
         if (ids != nullptr) note_loop(source, e);
         continue;
       }
-      const int64_t slot = next[list_.destination[e]]++;
+      const int64_t slot = next[destination]++;
+      if (slot >= slots) return note_change();
       indices[slot] = static_cast<int32_t>(source);
       if (ids != nullptr) ids[slot] = e;
     }
   }
+
+  void note_change() noexcept { changed_.store(true, std::memory_order_relaxed); }
 
   // Keeps the last of a node's self loops, whichever chunk has it.
   void note_loop(int64_t node, int64_t edge) noexcept {
@@ -130,6 +140,7 @@ class Sorter {
   std::vector<int64_t> next_;       // of each chunk, for each row
   std::vector<int64_t> bad_;        // first edge of each chunk that is none, or the number of edges
   std::vector<int64_t> last_loop_;  // of each node, where their ids are kept
+  std::atomic<bool> changed_ = false;
 };
 
 }  // namespace
@@ -143,15 +154,21 @@ template <typename Index>
 std::optional<int64_t> build_segments(const Index* batch, int64_t nodes, int64_t graphs, CsrArrays& csr) {
   csr.indptr.assign(static_cast<size_t>(graphs) + 1, 0);
   for (int64_t node = 0; node < nodes; ++node) {
-    if (batch[node] < 0 || batch[node] >= graphs) return node;
-    ++csr.indptr[static_cast<size_t>(batch[node]) + 1];
+    const Index graph = batch[node];
+    if (graph < 0 || graph >= graphs) return node;
+    ++csr.indptr[static_cast<size_t>(graph) + 1];
   }
   for (size_t graph = 0; graph < static_cast<size_t>(graphs); ++graph) csr.indptr[graph + 1] += csr.indptr[graph];
 
   csr.indices.allocate(nodes + kIndexPadding);
-  std::fill(csr.indices.data() + nodes, csr.indices.data() + nodes + kIndexPadding, 0);
   std::vector<int64_t> next(csr.indptr.begin(), csr.indptr.end() - 1);
-  for (int64_t node = 0; node < nodes; ++node) csr.indices[next[static_cast<size_t>(batch[node])]++] = static_cast<int32_t>(node);
+  for (int64_t node = 0; node < nodes; ++node) {
+    const Index graph = batch[node];
+    if (graph < 0 || graph >= graphs) return node;
+    const int64_t slot = next[static_cast<size_t>(graph)]++;
+    if (slot >= nodes) throw std::invalid_argument(kChanged);
+    csr.indices[slot] = static_cast<int32_t>(node);
+  }
   return std::nullopt;
 }
 

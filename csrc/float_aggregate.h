@@ -8,7 +8,7 @@ namespace degreequant {
 // Stores the results of sums; not inlined where they are made, which is in many places.
 template <typename Lanes, typename Block>
 [[gnu::noinline]] void float_store_sums(const FloatSum& sum, const FloatFinish& finish, float* target, int64_t row,
-                                        const Columns<Lanes, Block>& columns, const typename Lanes::Vector* sums) noexcept {
+                                        const ColumnBlock<Lanes, Block>& columns, const typename Lanes::Vector* sums) noexcept {
   const bool is_scaled = sum.row_factor != nullptr;
   const auto factor = Lanes::set(is_scaled ? sum.row_factor[row] : 1.0F);
   for (int v = 0; v < Block::kVectors; ++v) {
@@ -21,7 +21,7 @@ template <typename Lanes, typename Block, typename CoefficientOf>
 DEGREEQUANT_INLINE void float_sum_block(const FloatSum& sum, const FloatFinish& finish, float* target, int64_t row, int64_t first,
                                         int64_t count, const RowPrefetcher& prefetcher, CoefficientOf coefficient_of) noexcept {
   using Vector = typename Lanes::Vector;
-  const Columns<Lanes, Block> columns = {first, count};
+  const ColumnBlock<Lanes, Block> columns = {first, count};
   Vector acc[Block::kVectors];
   for (Vector& vector : acc) vector = Lanes::set(0.0F);
   for (int64_t e = sum.csr.indptr[row]; e < sum.csr.indptr[row + 1]; ++e) {
@@ -68,7 +68,7 @@ void float_maximum(Floats x, const Csr& csr, MutableFloats out, int64_t begin, i
     const int64_t edges_begin = csr.indptr[row];
     const int64_t edges_end = csr.indptr[row + 1];
     for_vector_blocks<Lanes, half_of<Lanes>()>(0, out.cols, [&](auto block, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
-      const Columns<Lanes, decltype(block)> columns = {first, count};
+      const ColumnBlock<Lanes, decltype(block)> columns = {first, count};
       for (int v = 0; v < columns.kVectors; ++v) {
         Vector most = Lanes::set(0.0F);
         for (int64_t e = edges_begin; e < edges_end; ++e) {

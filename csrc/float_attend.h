@@ -81,7 +81,7 @@ struct FloatSoftmax {
 // The weighted means of the columns [first, first + count), in `acc`.
 template <typename Lanes, typename Block>
 DEGREEQUANT_INLINE void float_mean_block(FloatSoftmax<Lanes>& softmax, const RowPrefetcher& prefetcher,
-                                         const Columns<Lanes, Block>& columns, typename Lanes::Vector acc[]) noexcept {
+                                         const ColumnBlock<Lanes, Block>& columns, typename Lanes::Vector acc[]) noexcept {
   const FloatAttention& a = softmax.attention;
   typename Lanes::Index index[Block::kVectors];
   int64_t head[Block::kVectors];  // of the vector's first lane, counted from the group's first
@@ -117,7 +117,7 @@ DEGREEQUANT_INLINE void float_means(FloatSoftmax<Lanes>& softmax, const RowPrefe
   const int64_t begin = softmax.first * channels;
   for_vector_blocks<Lanes, half_of<Lanes>()>(begin, begin + softmax.count * channels,
                                              [&](auto block, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
-                                               const Columns<Lanes, decltype(block)> columns = {first, count};
+                                               const ColumnBlock<Lanes, decltype(block)> columns = {first, count};
                                                typename Lanes::Vector acc[block.kVectors];
                                                float_mean_block<Lanes, decltype(block)>(softmax, prefetcher, columns, acc);
                                                f(columns, acc);

@@ -11,7 +11,7 @@ template <typename Lanes, typename F>
 DEGREEQUANT_INLINE void for_each_block(int64_t cols, int64_t begin, int64_t end, F f) noexcept {
   for (int64_t row = begin; row < end; ++row) {
     for_vector_blocks<Lanes, 1>(0, cols, [&](auto block, int64_t first, int64_t count) DEGREEQUANT_INLINE_LAMBDA {
-      f(Columns<Lanes, decltype(block)>{first, count}, row);
+      f(ColumnBlock<Lanes, decltype(block)>{first, count}, row);
     });
   }
 }

@@ -27,7 +27,7 @@ template <typename Lanes, int kRows, typename Block>
       for (int v = 0; v < kVectors; ++v) acc[r][v] = Lanes::fma(value, weight[v], acc[r][v]);
     }
   }
-  const Columns<Lanes, Block> columns = {first, count};
+  const ColumnBlock<Lanes, Block> columns = {first, count};
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) columns.store(out.data + (row + r) * out.cols, v, columns.finish(finish, v, acc[r][v]));
   }

@@ -41,7 +41,7 @@ DEGREEQUANT_INLINE void for_vector_blocks(int64_t begin, int64_t end, F f) noexc
 
 // The vectors of a block of columns: of matrices in memory, and of the accumulators.
 template <typename Lanes, typename Block>
-struct Columns {
+struct ColumnBlock {
   using Vector = typename Lanes::Vector;
   static constexpr int kVectors = Block::kVectors;
 

@@ -20,6 +20,7 @@
 #include "csr.h"
 #include "dispatch.h"
 #include "from_real.h"
+#include "gil.h"
 #include "kernels.h"
 #include "objects.h"
 #include "operands.h"
@@ -43,7 +44,7 @@ template <typename Index>
 std::optional<BadEdge> build(const InArray& edge_index, int64_t nodes, int64_t sources, CsrOptions options, CsrArrays& arrays) {
   const int64_t edges = static_cast<int64_t>(edge_index.shape(1));
   const Index* source = data_of<Index>(edge_index);
-  const nb::gil_scoped_release release;
+  const Unlocked unlocked;
   return build_csr<Index>({source, source + edges, edges, nodes, sources}, options, arrays);
 }
 
@@ -75,7 +76,7 @@ CsrObject make_csr(nb::object edge_index, int64_t num_nodes, std::string_view se
 template <typename Index>
 std::optional<int64_t> build(const InArray& batch, int64_t num_graphs, CsrArrays& arrays) {
   const Index* numbers = data_of<Index>(batch);
-  const nb::gil_scoped_release release;
+  const Unlocked unlocked;
   return build_segments(numbers, static_cast<int64_t>(batch.shape(0)), num_graphs, arrays);
 }
 
@@ -106,8 +107,8 @@ CsrObject picks(nb::object indices, int64_t sources) {
   CsrObject csr{{}, rows, sources, false};
   csr.arrays.indices.allocate(rows + kIndexPadding);
   const int32_t* from = data_of<int32_t>(array);
-  for (int64_t row = 0; row < rows; ++row) check_range(from[row], 0, sources - 1, "every index");
-  std::fill(std::copy(from, from + rows, csr.arrays.indices.data()), csr.arrays.indices.data() + rows + kIndexPadding, 0);
+  std::copy(from, from + rows, csr.arrays.indices.data());
+  for (int64_t row = 0; row < rows; ++row) check_range(csr.arrays.indices[row], 0, sources - 1, "every index");
   csr.arrays.indptr.resize(static_cast<size_t>(rows) + 1);
   std::iota(csr.arrays.indptr.begin(), csr.arrays.indptr.end(), int64_t{0});
   return csr;
@@ -150,6 +151,7 @@ nb::object edge_ids_of(nb::handle_t<CsrObject> self) {
 NB_MODULE(_kernels, m) {
   using namespace degreequant;
   nb::set_leak_warnings(false);  // a graph or a weight that a global still holds when Python exits is no leak
+  wait_at_exit();
   m.doc() = "Integer kernels: every argument is checked, every result is exact (docs/numerics.md).";
 
   m.def("available_isas", [] {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "finite.h"
+#include "gil.h"
 #include "operations.h"
 #include "parallel.h"
 #include "rule.h"
@@ -13,7 +14,7 @@ namespace {
 
 // Position of the first float that is not finite, or their number.
 int64_t quantize_rows(const Kernels& kernels, const float* x, float inverse_scale, Clamp clamp, MutableCodes out, int64_t threads) {
-  const nb::gil_scoped_release release;
+  const Unlocked unlocked;
   std::mutex mutex;
   int64_t first_bad = out.rows * out.cols;
   run({out.rows, out.rows * out.cols * int64_t{sizeof(float)}}, threads, [&](int64_t begin, int64_t end) noexcept {
@@ -28,7 +29,7 @@ int64_t quantize_rows(const Kernels& kernels, const float* x, float inverse_scal
 // Calls body(begin, end) on blocks of rows that are all alike.
 template <typename Body>
 void run_elementwise(int64_t rows, int64_t cols, int64_t threads, const Body& body) {
-  const nb::gil_scoped_release release;
+  const Unlocked unlocked;
   run({rows, rows * (1 + cols)}, threads, body);
 }
 
@@ -86,7 +87,7 @@ void linear(nb::object x, std::string_view x_type, int64_t cols, int32_t zero_po
 
   const Weight view = weight.view(max_distance(input.codes.type, zero_point));
   const Requantize rule = requantize.view(per_row.view);
-  const nb::gil_scoped_release release;
+  const Unlocked unlocked;
   run({rows, rows * (1 + cols) * (1 + weight.out() / kWeightBlock)}, threads,
       [&](int64_t begin, int64_t end) noexcept { kernels.linear(input.codes, zero_point, view, rule, output.codes, begin, end); });
 }

@@ -10,6 +10,7 @@
 
 #include "finite.h"
 #include "float_arguments.h"
+#include "gil.h"
 #include "operands.h"
 #include "parallel.h"
 
@@ -53,13 +54,13 @@ FloatOutput take_out(nb::handle object, int64_t rows, int64_t cols) {
 
 template <typename Body>
 void run_rows(int64_t rows, int64_t units, int64_t threads, const Body& body) {
-  const nb::gil_scoped_release release;
+  const Unlocked unlocked;
   run({rows, rows * units}, threads, body);
 }
 
 template <typename Body>
 void run_edges(const CsrObject& csr, int64_t cols, int64_t threads, const Body& body) {
-  const nb::gil_scoped_release release;
+  const Unlocked unlocked;
   run({csr.rows, (csr.edges() + csr.rows) * 4 * (1 + cols), csr.arrays.indptr.data()}, threads, body);
 }
 
@@ -76,7 +77,7 @@ int64_t first_nonfinite(nb::object x, int64_t threads) {
   const FloatInput input = take(x, "x");
   check_threads(threads);
   const int64_t count = input.values.rows * input.values.cols;
-  const nb::gil_scoped_release release;
+  const Unlocked unlocked;
   std::mutex mutex;
   int64_t first = count;
   run({count, count * int64_t{sizeof(float)}}, threads, [&](int64_t begin, int64_t end) noexcept {

@@ -1,5 +1,6 @@
 #include <string>
 
+#include "gil.h"
 #include "operations.h"
 #include "parallel.h"
 
@@ -14,7 +15,7 @@ constexpr int64_t kDistancesWithEdges = 511;  // the same where edges have a par
 // Calls body(begin, end) on blocks of rows with about as many edges each.
 template <typename Body>
 void run_by_edges(const CsrObject& csr, int64_t cols, int64_t threads, const Body& body) {
-  const nb::gil_scoped_release release;
+  const Unlocked unlocked;
   run({csr.rows, (csr.edges() + csr.rows) * (1 + cols), csr.arrays.indptr.data()}, threads, body);
 }
 

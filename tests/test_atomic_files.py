@@ -1,6 +1,8 @@
 import os
+import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -67,3 +69,35 @@ def test_remove_takes_nothing_else(path):
 
 def test_remove_where_there_is_no_folder(tmp_path):
     remove(tmp_path / "none" / "state")
+
+
+def test_what_a_link_leads_to_is_replaced(tmp_path):
+    target, link = tmp_path / "store" / "state", tmp_path / "link"
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    write_atomically(link, b"new", ProgramError)
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    link.unlink()
+    link.symlink_to(tmp_path / "none" / "state")
+    with pytest.raises(ProgramError, match="cannot be written"):
+        write_atomically(link, b"new", ProgramError)
+
+
+def test_a_file_keeps_its_mode(path):
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    write_atomically(path, b"new", ProgramError)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_pipe_is_written_to(tmp_path):
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    write_atomically(pipe, b"new", ProgramError)
+    reader.join()
+    assert read == [b"new"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT = "degreequant"
 VERSION = 2
+_NEVER_WRITTEN = "no release wrote this file, or it was damaged"
 
 Arrays = dict[str, npt.NDArray[Any]]
 Fields = dict[str, Any]
@@ -75,7 +76,9 @@ def decode(data: bytes) -> Parts:
     if metadata.get("format") != FORMAT:
         raise ProgramError("a safetensors file, but not a degreequant program; expected one that Program.save wrote")
     if metadata.get("version") not in {str(version) for version in range(1, VERSION + 1)}:
-        raise ProgramError(f"format version {metadata.get('version')!r}; this release reads versions 1 to {VERSION}: upgrade degreequant")
+        version = metadata.get("version", "")
+        what_to_do = "upgrade degreequant" if version.isdecimal() and int(version) > VERSION else _NEVER_WRITTEN
+        raise ProgramError(f"format version {version!r}; this release reads versions 1 to {VERSION}: {what_to_do}")
     text = metadata.get("program", "")
     if metadata.get("checksum") != _checksum(text, arrays):
         raise ProgramError("the checksum does not match; the file was altered or damaged, copy or convert it again")
@@ -207,8 +210,7 @@ def _operation(entry: dict[str, Any], arrays: Arrays) -> AnyOperation:
     while (kind, version) in UPGRADES:
         fields, version = UPGRADES[kind, version](fields), version + 1
     if version != operation.version:
-        raise ProgramError(
-            f"operation {name!r} is {kind} version {version}; this release runs version {operation.version}: upgrade degreequant"
-        )
+        what_to_do = "upgrade degreequant" if version > operation.version else _NEVER_WRITTEN
+        raise ProgramError(f"operation {name!r} is {kind} version {version}; this release runs version {operation.version}: {what_to_do}")
     restored: AnyOperation = _restore(operation, fields, name, arrays)
     return restored

@@ -60,6 +60,8 @@ def test_data_objects_of_the_forward_itself():
 def test_no_data_is_refused():
     with pytest.raises(PrepareError, match="got no data to call the model with"):
         dq.calibrate(Net(), [])
+    with pytest.raises(PrepareError, match="the data to call the model with has no rows"):
+        dq.calibrate(Net(), {"x": X[:0], "edge_index": EDGES[:, :0]})
 
 
 def ends(model, name="x"):

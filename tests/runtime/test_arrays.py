@@ -140,10 +140,11 @@ def test_edge_weights_of_another_shape(shape):
         arrays.edge_weights(np.zeros(shape, np.float32), 3)
 
 
-@pytest.mark.parametrize("dtype", [np.int64, bool])
-def test_edge_weights_that_are_not_floats(dtype):
-    with pytest.raises(InputTypeError, match=r"edge_weight is .*; expected floating-point weights"):
-        arrays.edge_weights(np.ones(3, dtype), 3)
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+def test_edge_weights_that_are_whole_numbers(dtype):
+    found = arrays.edge_weights(np.array([0, 1, 1], dtype), 3)
+    assert found.dtype == np.float32
+    assert found.tolist() == [0.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])

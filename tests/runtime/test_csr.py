@@ -1,5 +1,8 @@
 """Building rows of edges: order, self loops, and what is refused."""
 
+import threading
+from contextlib import suppress
+
 import numpy as np
 import oracle
 import pytest
@@ -186,3 +189,31 @@ def test_the_end_of_an_edge_between_two_sets_that_is_no_node(edge, message):
 def test_two_sets_have_no_self_loops_to_replace():
     with pytest.raises(ValueError, match="num_sources, where self loops are replaced"):
         _kernels.Csr(np.array([[0], [0]]), 5, "replace", False, 1, 3)
+
+
+@pytest.mark.parametrize("self_loops", ["keep", "replace"])
+@pytest.mark.parametrize("last", [999, 10**9], ids=["other edges", "no nodes"])
+def test_a_list_that_another_thread_writes_to(self_loops, last):
+    """No answer is right then: an error, or rows of some edges, but nothing outside of them."""
+    nodes, edges, done = 1000, 100_000, threading.Event()
+    first = np.random.default_rng(0).integers(0, nodes, (2, edges))
+    second = np.stack([first[0], np.full(edges, last)])
+    shared = first.copy()
+
+    def write():
+        while not done.is_set():
+            shared[:] = second
+            shared[:] = first
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(60):
+            with suppress(ValueError):
+                csr = _kernels.Csr(shared, nodes, self_loops, True, 2)
+                assert csr.indices.min() >= 0
+                assert csr.indices.max() < nodes
+                assert csr.edge_ids.max() < edges
+    finally:
+        done.set()
+        writer.join()

@@ -1,7 +1,9 @@
 """`Engine`: PyG's own answers within quantization error, and one answer on every instruction set and thread count."""
 
+import copy
 import dataclasses
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -255,9 +257,18 @@ def test_memory_that_cannot_hold_the_answer(out, error, message):
 def test_the_answer_may_not_lie_in_an_input():
     store = np.zeros(24, np.float32)
     store[:] = X.reshape(-1)
-    with pytest.raises(InputError, match="expected out to share no memory with an input"):
+    with pytest.raises(InputError, match="out shares memory with x; expected an array of its own"):
         PLAIN(store.reshape(6, 4), EDGES, out=store[6:].reshape(6, 3))
     np.testing.assert_array_equal(store, X.reshape(-1))
+
+
+def test_nor_in_an_input_that_is_copied_before_it_is_read():
+    edges, doubles = EDGES.copy(), X.astype(np.float64)
+    for name, memory in {"edge_index": edges, "x": doubles}.items():
+        out = memory.view(np.float32).reshape(-1)[: ANSWER.size].reshape(ANSWER.shape)
+        with pytest.raises(InputError, match=f"out shares memory with {name}"):
+            PLAIN(doubles, torch.from_numpy(edges), out=out)
+    np.testing.assert_array_equal(edges, EDGES)
 
 
 # -- a graph of the engine's own
@@ -318,3 +329,12 @@ def test_a_path_as_the_program(form, tmp_path):
 
 def test_repr():
     assert repr(dq.Engine(programs.gcn(), isa="reference", threads=2)) == "Engine((x, edge_index) -> conv2, isa='reference', threads=2)"
+
+
+# -- copies
+
+
+def test_an_engine_is_pickled_as_its_program():
+    for twin in (copy.deepcopy(PLAIN), pickle.loads(pickle.dumps(PLAIN))):
+        assert (twin.threads, twin.isa) == (PLAIN.threads, PLAIN.isa)
+        np.testing.assert_array_equal(twin(X, EDGES), ANSWER)

@@ -1,5 +1,7 @@
 """What an engine takes as inputs, and the error for what it does not take."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import programs
 import pytest
@@ -81,6 +83,17 @@ def test_inputs_by_name_and_by_position():
     np.testing.assert_array_equal(PLAIN(X, EDGES, edge_weight=None, batch=None), ANSWER)
 
 
+def test_all_arguments_in_one():
+    arguments = {"x": X, "edge_index": EDGES}
+    for one in (arguments, SimpleNamespace(**arguments)):
+        np.testing.assert_array_equal(PLAIN(one), ANSWER)
+    np.testing.assert_array_equal(PLAIN(data=SimpleNamespace(**arguments)), ANSWER)
+    with pytest.raises(InputError, match="got y, which is not an input"):
+        PLAIN({**arguments, "y": X})
+    with pytest.raises(InputError, match="missing edge_index"):
+        PLAIN({"x": X})
+
+
 # -- what is refused
 
 
@@ -155,7 +168,7 @@ WEIGHTS_REFUSED = {
     "too few": ((X, EDGES, WEIGHTS[:-1]), GraphError, r"edge_weight has shape \(11,\); expected one weight for each of the 12 edges"),
     "too many": ((X, EDGES, np.append(WEIGHTS, WEIGHTS)), GraphError, r"edge_weight has shape \(24,\)"),
     "a matrix": ((X, EDGES, np.ones((12, 2))), GraphError, r"edge_weight has shape \(12, 2\)"),
-    "integers": ((X, EDGES, np.ones(12, int)), InputTypeError, "edge_weight is int64; expected floating-point weights"),
+    "no numbers": ((X, EDGES, np.array(["1"] * 12)), InputTypeError, "edge_weight is a ndarray of <U1; expected a numeric"),
     "NaN": ((X, EDGES, WEIGHTS * np.nan), GraphError, "edge_weight holds nan at edge 0"),
     "infinite": ((X, EDGES, np.append(WEIGHTS[1:], np.inf)), GraphError, "edge_weight holds inf at edge 11"),
     "beyond float32": ((X, EDGES, np.full(12, 1e300)), GraphError, r"edge_weight holds 1e\+300 at edge 0"),

@@ -1,3 +1,5 @@
+import copy
+import pickle
 import threading
 
 import numpy as np
@@ -151,3 +153,18 @@ def test_threads_that_ask_at_once_get_the_same():
     assert len(found) == 8
     for coefficient in found:
         np.testing.assert_array_equal(coefficient, found[0])
+
+
+def test_copies_and_pickles_have_the_edges():
+    graph = dq.Graph(EDGES, 4, WEIGHTS)
+    form = IntegerSum(EdgeNorm(), weighted=True)
+    expected = graph.form(form).coefficient
+    for twin in (copy.copy(graph), copy.deepcopy(graph), pickle.loads(pickle.dumps(graph))):
+        assert repr(twin) == repr(graph)
+        np.testing.assert_array_equal(twin.form(form).coefficient, expected)
+
+
+def test_a_graph_of_an_engine_has_no_edges_to_copy():
+    graph = dq.Graph.of_forms([Neighbours(self_loops=False, ids=False)], EDGES)
+    with pytest.raises(GraphError, match=r"copy or pickle a Graph\(edge_index\)"):
+        pickle.dumps(graph)

@@ -45,6 +45,22 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), np.array_equal(engine(
     assert run_script(fork).split() == ["0", "True"]
 
 
+def test_a_process_ends_while_daemon_threads_are_in_calls():
+    """Python takes the GIL away from threads that come back when it has ended, in a way that C++ does not survive."""
+    text = """
+import threading, time, numpy as np, programs, degreequant as dq
+engine, x = dq.Engine(programs.one_linear(8, inputs=64, channels=33), threads=2), np.zeros((5_000, 64), np.float32)
+def serve():
+    while True:
+        engine(x)
+for _ in range(3):
+    threading.Thread(target=serve, daemon=True).start()
+time.sleep(0.1)
+"""
+    for _ in range(3):
+        assert run_script(text) == ""
+
+
 def run_script(text):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False, env=environment, timeout=120)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from degreequant.errors import GraphError, InputError
@@ -68,12 +69,14 @@ def _check_rows_of_edges(name: str, rows: Tensor, edges: Mapping[str, int]) -> N
 
 
 def _check_batch(name: str, batch: Tensor, nodes: int) -> None:
-    if batch.is_floating_point() or batch.shape != (nodes,):
+    if batch.is_floating_point() or batch.dtype == torch.bool or batch.shape != (nodes,):
         raise InputError(
             f"{name} is {batch.dtype} of shape {tuple(batch.shape)}; expected integers, one graph number for each of the {nodes} nodes"
         )
     if batch.device.type != "cpu" or not nodes:
         return
     low, high = (int(number) for number in batch.aminmax())
-    if low < 0 or high >= nodes + EMPTY_GRAPHS:
-        raise InputError(f"{name} holds {low if low < 0 else high}; expected graph numbers that count from 0")
+    limit = nodes + EMPTY_GRAPHS
+    if low < 0 or high >= limit:
+        found = low if low < 0 else high
+        raise InputError(f"{name} holds {found}; expected graph numbers that count from 0, below {limit} for {nodes} nodes")

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from degreequant.nn.bias_correction import correct_biases
-from degreequant.nn.calls import Call, batches_of, call_of, check_finite, example_of
+from degreequant.nn.calls import Call, batches_of, call_of, check_finite, check_rows, example_of
 from degreequant.nn.prepared import PreparedModel, observe
 from degreequant.nn.rewrite import prepare
 from degreequant.nn.switches import quantizing
@@ -37,7 +37,7 @@ def calibrate(
             they alone make the mean: compare on validation data.
 
     Raises:
-        PrepareError: If the model cannot be quantized, or `data` holds nothing.
+        PrepareError: If the model cannot be quantized, or `data` holds nothing, or no rows.
         InputTypeError: If `data` is nothing to call a model with, or arguments are missing.
         InputError: If values are NaN or infinite, or do not fit the model.
 
@@ -60,6 +60,7 @@ def calibrate(
     calls = [call_of(prepared, batch) for batch in found]
     for call in calls:
         check_finite(prepared, call)
+    check_rows(prepared, calls)
     if recipe.widen_below is not None:
         with quantizing(prepared, lambda site, quantizer: False):
             _observe_all(prepared, calls)

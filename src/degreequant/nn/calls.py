@@ -97,6 +97,16 @@ def check_finite(model: PreparedModel, call: Call) -> None:
             raise InputError(f"the input {name!r} holds NaN or infinite values; expected finite ones")
 
 
+def check_rows(model: PreparedModel, calls: list[Call]) -> None:
+    """Checks that there is a row in some call.
+
+    Raises:
+        PrepareError: If there is none.
+    """
+    if not any(isinstance(value, Tensor) and value.numel() for call in calls for value in inputs_of(model, call).values()):
+        raise PrepareError("the data to call the model with has no rows: ranges are those of values, and there are none")
+
+
 def _read(data: Any, name: str) -> Any:
     """The tensor, or the tensors by type, that a data object holds under the name of an argument; None where it holds none."""
     if isinstance(data, HeteroData):

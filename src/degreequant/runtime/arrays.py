@@ -23,6 +23,16 @@ def to_numpy(value: Any, name: str) -> npt.NDArray[Any]:
     return array
 
 
+def memory_of(value: Any) -> npt.NDArray[Any] | None:
+    """The memory of an array or of a torch tensor on the CPU; None of anything else."""
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        return value.detach().numpy()  # type: ignore[no-any-return]
+    except (AttributeError, TypeError, RuntimeError):
+        return None
+
+
 def _from_torch(tensor: Any) -> npt.NDArray[Any]:
     there = tensor.detach().cpu()
     array: npt.NDArray[Any] = (there.float() if str(there.dtype) == "torch.bfloat16" else there).numpy()
@@ -129,10 +139,8 @@ def edge_types(value: Any, num_edges: int) -> npt.NDArray[np.int64]:
 
 
 def edge_weights(value: Any, num_edges: int) -> npt.NDArray[np.float32]:
-    """Edge weights as finite float32 `[edges]`."""
+    """Edge weights as finite float32 `[edges]`; integers and truth values are numbers too, as to torch."""
     array = to_numpy(value, "edge_weight")
-    if array.dtype.kind != "f":
-        raise InputTypeError(f"edge_weight is {array.dtype}; expected floating-point weights")
     if array.shape not in ((num_edges,), (num_edges, 1)):
         raise GraphError(f"edge_weight has shape {array.shape}; expected one weight for each of the {num_edges} edges")
     with np.errstate(over="ignore"):

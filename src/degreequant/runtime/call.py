@@ -92,7 +92,7 @@ class Binder:
 
     def bind(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> Call:
         """The call that these arguments make; see `Engine.__call__` for what they may be and what is raised."""
-        given = self._by_name(args, inputs)
+        given = self.given(args, inputs)
         values = {name: read(given[name], name, channels) for name, read, channels in self._readers}
         nodes = self._count_nodes(values, given)
         graphs = {edges: self._graph(given, *edges, nodes) for edges in self._edges}
@@ -102,7 +102,8 @@ class Binder:
             _check_meeting(meeting, call)
         return call
 
-    def _by_name(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    def given(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arguments as they are, by the names of the inputs; see `Engine.__call__` for what they may be and what is raised."""
         plain = not args and not self._nested and inputs.keys() == self._wanted_names
         given = inputs if plain else self._sorted_out(args, inputs)
         for value in given.values():
@@ -113,8 +114,12 @@ class Binder:
     def _sorted_out(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments that are not just the inputs, each by its name."""
         names = self._arguments
-        if len(args) == 1 and not inputs and len(names) > 1 and all(hasattr(args[0], name) for name in names):
-            args = [getattr(args[0], name) for name in names]  # of a data object
+        if len(args) + len(inputs) == 1 and len(names) > 1:
+            (only,) = (*args, *inputs.values())
+            if isinstance(only, Mapping) and all(name in only for name in names):
+                args, inputs = (), only
+            elif all(hasattr(only, name) for name in names):
+                args, inputs = [getattr(only, name) for name in names], {}  # of a data object
         if len(args) > len(names):
             raise InputError(f"got {len(args)} inputs by position; {self._wanted()}")
         given = dict(zip(names, args, strict=False))

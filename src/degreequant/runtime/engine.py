@@ -1,5 +1,7 @@
 """`Engine`: runs a `Program` on a graph, integers only, with numpy and the native kernels."""
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from numbers import Integral
 from os import PathLike
 from typing import Any
@@ -11,6 +13,7 @@ from degreequant.errors import EngineError, GraphError, InputError, InputTypeErr
 from degreequant.operations import Operation
 from degreequant.packing import unpack
 from degreequant.program import Program
+from degreequant.runtime import arrays
 from degreequant.runtime.call import Binder, Call, EdgeInputs
 from degreequant.runtime.forms import EdgeForm
 from degreequant.runtime.graph import Graph, NodeCount
@@ -19,7 +22,8 @@ from degreequant.runtime.steps import EdgeSlot, build
 
 
 class Engine:
-    """Runs a program. Safe to call from many threads at once; results depend on neither `threads` nor `isa`.
+    """Runs a program. Safe to call from many threads at once; results depend on neither `threads` nor `isa`. What a call is given is read
+    where it lies: nobody may write to it meanwhile, or the answer is that of no graph, or an error. Pickles and copies hold the program.
 
     Args:
         program: A `Program`, or the path of a `.dq` file.
@@ -33,6 +37,7 @@ class Engine:
     """
 
     def __init__(self, program: Program | str | PathLike[str], *, threads: int | None = None, isa: str | None = None) -> None:
+        self._anew = partial(Engine, threads=threads, isa=isa)
         self.program = _program(program)
         self.isa = choose_isa(isa)
         self.threads = _thread_count(threads)
@@ -49,7 +54,8 @@ class Engine:
         """The model's output, float32 `[nodes, channels]`; after a readout `[graphs, channels]`; `[rows]` where it squeezes them.
 
         Takes the arguments of the model's forward, by position or by name, numpy or torch; a `Graph` may stand for `edge_index`
-        (and brings its edge weights). One object that has them all as attributes, PyG's `Data` or `HeteroData`, may stand for all.
+        (and brings its edge weights). One object that has them all as attributes, PyG's `Data` or `HeteroData`, may stand for all, or a
+        dict of them.
 
         `out` takes the answer, and is returned: an array that an earlier call gave, or another of float32 of its shape. Large answers come
         faster so, as their memory need not be cleared by the system. Of a call that fails it may hold a part. A forward's own argument of
@@ -61,6 +67,8 @@ class Engine:
             GraphError: If the edges do not make a graph on the nodes given.
         """
         read = self._read(self._binder.bind(args, inputs))
+        if out is not None:
+            self._check_apart(out, args, inputs)
         try:
             result = self._plan.run(*read, self._matrix(out))
         except ValueError as error:
@@ -110,6 +118,9 @@ class Engine:
         forms = [form for (index, *_), forms in read.items() if not (between_sets and index in within) for form in forms]
         return Graph.of_forms(forms, edge_index, num_nodes, edge_weight, edge_type)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._anew, (self.program,)
+
     def __repr__(self) -> str:
         names = ", ".join(entry.name for entry in self.program.inputs)
         return f"Engine(({names}) -> {self.program.output}, isa={self.isa!r}, threads={self.threads})"
@@ -117,6 +128,13 @@ class Engine:
     def _read(self, call: Call) -> tuple[list[npt.NDArray[Any]], list[native.Edges]]:
         """What the plan reads: the values of the inputs, and the graphs in the forms that its steps need."""
         return list(call.values.values()), [slot.of(call) for slot in self._slots]
+
+    def _check_apart(self, out: Any, args: Sequence[Any], inputs: Mapping[str, Any]) -> None:
+        """Raises `InputError` where `out` shares memory with an argument, which may have been copied before it is read."""
+        for name, value in self._binder.given(args, inputs).items():
+            memory = arrays.memory_of(value)
+            if memory is not None and isinstance(out, np.ndarray) and np.may_share_memory(out, memory):
+                raise InputError(f"out shares memory with {name}; expected an array of its own")
 
     def _matrix(self, out: Any) -> npt.NDArray[np.float32] | None:
         """The caller's array as the plan takes it, which has columns even where the program squeezes them."""

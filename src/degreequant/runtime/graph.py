@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from degreequant.errors import GraphError, InputTypeError
+from degreequant.errors import DegreeQuantError, GraphError, InputTypeError
 from degreequant.operations.edges import EdgeSet
 from degreequant.runtime import arrays
 from degreequant.runtime.edge_list import EdgeList
@@ -24,19 +24,20 @@ class Graph:
     """A graph that many calls can share. Immutable: it keeps nothing of what it is given, but a copy of it as 32-bit integers.
 
     An engine asks it for the edges in the form that its program reads; each form is made once. `Engine.graph` makes a graph that holds the
-    forms of one program and no copy beside, which is the smallest there is.
+    forms of one program and no copy beside, which is the smallest there is. Copies and pickles of a graph have its edges, and make their
+    forms anew.
 
     Args:
         edge_index: Integers `[2, edges]`, numpy or torch; `edge_index[0]` are sources, `edge_index[1]` destinations, as in PyG.
             Duplicate edges count each, nodes without edges are fine.
         num_nodes: Number of nodes; by default the largest node number plus one. Where sources and destinations are different nodes, two
             numbers, that of the sources first.
-        edge_weight: Finite floats `[edges]`, or nothing.
+        edge_weight: Finite numbers `[edges]`, or nothing.
         edge_type: The relation of each edge, integers `[edges]`, or nothing.
 
     Raises:
         GraphError: If a node number is negative or not below `num_nodes`, or shapes do not fit.
-        InputTypeError: If `edge_index` or `edge_type` is not of integers, or `edge_weight` not of floats.
+        InputTypeError: If `edge_index` or `edge_type` is not of integers, or `edge_weight` not of numbers.
 
     >>> Graph([[0, 1], [1, 2]], num_nodes=4)
     Graph(num_nodes=4, num_edges=2)
@@ -76,7 +77,10 @@ class Graph:
         if made is None:
             if self._edges is None:
                 raise GraphError("this graph was made for another program (Engine.graph); make one for both: Graph(edge_index)")
-            made = self._forms[form] = form.of(self._edges)
+            try:
+                made = self._forms[form] = form.of(self._edges)
+            except ValueError as error:  # of the kernels, which see more than the checks before them only where another thread writes
+                raise error if isinstance(error, DegreeQuantError) else GraphError(f"edge_index: {error}") from None
         return made
 
     def order(self, by: EdgeSet) -> npt.NDArray[np.int64]:
@@ -93,6 +97,14 @@ class Graph:
         more = [name for name, has in (("weighted", self.weighted), ("typed", self.typed)) if has]
         nodes = self.num_nodes if self.sizes[0] == self.sizes[1] else self.sizes
         return f"Graph({', '.join([f'num_nodes={nodes}', f'num_edges={self.num_edges}', *more])})"
+
+    def __getstate__(self) -> EdgeList:
+        if self._edges is None:
+            raise GraphError("a graph of Engine.graph holds the forms of one program and no edges; copy or pickle a Graph(edge_index)")
+        return replace(self._edges, _made={}, orders={})
+
+    def __setstate__(self, edges: EdgeList) -> None:
+        self._describe(edges)
 
     def _describe(self, edges: EdgeList) -> None:
         self.sizes = edges.sizes
