@@ -58,6 +58,12 @@ def test_a_bad_setting_is_named(settings, message):
     assert isinstance(caught.value, ValueError)
 
 
+@pytest.mark.parametrize("preset", [Recipe.degree_quant, Recipe.qat, Recipe.nqat, Recipe.ptq])
+def test_bits_of_another_kind(preset):
+    with pytest.raises(RecipeError, match="bits"):
+        preset("4")
+
+
 def test_replace():
     assert Recipe.degree_quant(4).replace(p_max=0.3).p_max == 0.3
     with pytest.raises(RecipeError, match="unknown recipe setting 'bits'"):

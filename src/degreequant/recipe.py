@@ -81,7 +81,7 @@ class Recipe:
     @classmethod
     def qat(cls, bits: int = 8, *, ranges: Ranges = "ema", estimator: Estimator = "clipped") -> Self:
         """Plain quantization-aware training; `ranges` and `estimator` span the baselines of the paper."""
-        percentile = (0.001 if bits >= 8 else 0.01) if ranges == "percentile" else 0.0
+        percentile = (0.001 if type(bits) is int and bits >= 8 else 0.01) if ranges == "percentile" else 0.0
         return cls(bits, bits, ranges=ranges, momentum=0.01 if ranges == "ema" else None, percentile=percentile, estimator=estimator)
 
     @classmethod
@@ -95,7 +95,7 @@ class Recipe:
 
         From 8 bits on the ranges only widen, as in the paper; below, where a wide range costs most, they are moving averages.
         """
-        high_precision = bits >= 8
+        high_precision = type(bits) is int and bits >= 8
         return cls(
             bits,
             bits,

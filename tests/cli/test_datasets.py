@@ -132,5 +132,13 @@ def test_a_folder_that_is_not_there_is_told_before_the_work(capsys, photos, tmp_
 def test_folders_without_images(capsys, tmp_path):
     assert run(["datasets", "build", str(tmp_path / "none"), "-o", str(tmp_path / "own.npz")]) == 1
     assert "no images; expected a folder with a folder of images for each class" in capsys.readouterr().err
-    assert run(["datasets", "build", str(tmp_path), "--superpixels", "1"]) == 1
-    assert "superpixels is 1; expected 2 to 255" in capsys.readouterr().err
+    refused = {"--superpixels=1": "superpixels is 1; expected 2 to 255", "--compactness=-1": "compactness is -1.0; expected more than 0"}
+    for option, message in refused.items():
+        assert run(["datasets", "build", str(tmp_path), option]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_a_class_without_images(capsys, photos, tmp_path):
+    (photos / "none").mkdir()
+    assert run(["datasets", "build", str(photos), "-o", str(tmp_path / "own.npz")]) == 1
+    assert "none: no images; expected some of every class, or no folder for it" in capsys.readouterr().err

@@ -156,6 +156,11 @@ def test_half_a_size_is_refused(folder, capsys, line):
     assert "the size of a graph is --nodes and --edges together" in capsys.readouterr().err
 
 
+def test_the_size_of_a_graph_is_not_for_a_checkpoint(folder, capsys):
+    assert run(["inspect", "model.safetensors", "--nodes", "6", "--edges", "12"]) == 1
+    assert "--nodes, --edges are of a program; of a checkpoint there is --data" in capsys.readouterr().err
+
+
 def test_inspect_as_json(folder, capsys):
     from degreequant.outline import summarize
 

@@ -79,7 +79,7 @@ def test_another_line_that_is_no_row(path, line, number):
     lines[number - 1] = line
     path.parent.mkdir()
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(DatasetError, match=rf"{re.escape(str(path))}, line {number}: not a result row; expected one JSON object a line"):
+    with pytest.raises(DatasetError, match=rf"{re.escape(str(path))}, line {number}: not a result row; delete the line"):
         record.read(path)
 
 

@@ -32,6 +32,13 @@ class OfData(nn.Module):
         return self.conv(data.x, data.edge_index)
 
 
+def test_features_of_another_width():
+    """Which only training has told: the model was prepared without an example."""
+    model = nets.trained(nets.Net(), dq.Recipe.qat(8), X, EDGES).eval()
+    with pytest.raises(InputError, match="the input 'x' has 7 channels; expected 5, as when its range was observed"):
+        model(torch.rand(30, 7), EDGES)
+
+
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("recipe", [dq.Recipe.qat(8), dq.Recipe.degree_quant(4)], ids=["int8", "dq4"])
 def test_edges_that_are_none(recipe, wrong):

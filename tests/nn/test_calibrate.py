@@ -13,6 +13,7 @@ from torch_geometric.loader import DataLoader
 import degreequant as dq
 from degreequant.errors import PrepareError
 from degreequant.nn.prepared import SITES
+from degreequant.quant.least_error import LeastErrorObserver
 from degreequant.quant.observers import INPUT_SAMPLE, SAMPLE, RangeObserver
 
 X, EDGES = nets.graph()
@@ -82,6 +83,17 @@ def test_ranges_over_batches(recipe, expected):
     one = torch.ones(12, 5)
     calibrated = dq.calibrate(Net(), [(one, EDGES), (3 * one, EDGES)], recipe)
     assert ends(calibrated)[1] == expected
+
+
+def test_least_squared_error_is_that_of_all_batches():
+    """Few values of one batch are far beyond the others: a mean of the batches' ranges would cut them off."""
+    usual, rare = torch.rand(12, 5), torch.rand(12, 5)
+    rare[:2] *= 10
+    apart = dq.calibrate(Net(), [(usual, EDGES)] * 9 + [(rare, EDGES)])
+    together = dq.calibrate(Net(), (torch.cat([*[usual] * 9, rare]), EDGES))
+    assert ends(apart) == ends(together)
+    assert ends(apart)[1] > 0.9 * float(rare.max())
+    assert {observer.sample for observer in apart.modules() if isinstance(observer, LeastErrorObserver)} == {SAMPLE, INPUT_SAMPLE}
 
 
 def test_only_so_many_batches():

@@ -45,8 +45,8 @@ def test_how_a_recipe_quantizes():
     entries = {entry.name: entry for entry in said.quantized}
     assert (entries["conv1.weight"].codes, entries["conv1.weight"].grid) == ("int4", "per channel")
     assert (entries["conv2.weight"].codes, entries["conv2.weight"].grid) == ("int8", "per tensor")
-    assert entries["conv1"].ranges == "all but 1 % at either end, average 0.01"
-    assert entries["conv2"].ranges == "extremes, average 0.01"
+    assert entries["conv1"].ranges == "all but 1 % at either end, average 0.01 in training"
+    assert entries["conv2"].ranges == "extremes, average 0.01 in training"
     assert (entries["conv1"].protected, entries["conv1"].low) == (True, None)
     assert not any(entry.protected for entry in dq.summary(dq.prepare(nets.Net(), dq.Recipe.qat(8))).quantized)
 

@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,14 @@ def test_claims_hold_fail_or_are_open():
     assert (text.count("✓"), text.count("✗")) == (1, 1)
     assert "INT8 is within the spread of float, or better: 0 cells hold, 1 fails, 15 are open." in text
     assert "INT4 is at least the published figure: 1 cell holds, 0 fail, 15 are open." in text
+
+
+def test_runs_that_differ_are_no_excuse():
+    """INT8 is beyond float's spread, and within its own, which does not count."""
+    rows = rows_of("cora/gcn/fp32", 0.82) | rows_of("cora/gcn/degree-quant-int8", 0.82)
+    for row, test in zip([row for row in rows.values() if row["method"] == "degree-quant-int8"], cycle((0.70, 0.90)), strict=False):
+        row["test_accuracy"] = test
+    assert "INT8 is within the spread of float, or better: 0 cells hold, 1 fails, 15 are open." in claims(page(rows))
 
 
 def test_an_open_claim_says_what_it_is_so_far():

@@ -81,6 +81,14 @@ def test_training_goes_on_from_a_checkpoint(path):
     assert fit(loaded, DATA, Settings(epochs=2)).val_loss < 2
 
 
+def test_a_model_has_one_file(path):
+    written = set()
+    for _ in range(6):
+        save_checkpoint(path, trained(), ARCHITECTURE)
+        written.add(path.read_bytes())
+    assert len(written) == 1
+
+
 def test_saving_leaves_the_model_and_one_file(path):
     model = copy.deepcopy(trained()).train()
     save_checkpoint(path, model, ARCHITECTURE)

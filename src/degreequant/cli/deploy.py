@@ -72,7 +72,10 @@ def inspect(
     """
     if data is not None or picture is not None or program.suffix == ".safetensors":
         from degreequant.cli.inspect_model import inspect_model
+        from degreequant.errors import InputError
 
+        if given := [option for option, value in (("--graph", graph), ("--nodes", nodes), ("--edges", edges)) if value is not None]:
+            raise InputError(f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} of a program; of a checkpoint there is --data")
         return inspect_model(program, data, picture, json=json)
     return _inspect_program(program, _Size(graph, nodes, edges), json=json)
 

@@ -37,10 +37,11 @@ def reproduce(
     """
     from degreequant.cli.pictures import Wish, reproduce_picture
     from degreequant.cli.screen import print_json, say
+    from degreequant.errors import ExperimentError
     from degreequant.experiments.outlook import outlook
     from degreequant.experiments.pictures import PICTURES
     from degreequant.experiments.reproduce import Means, select
-    from degreequant.experiments.table import table
+    from degreequant.experiments.table import NAMES, table
 
     running = {"--jobs": jobs > 1, "--device": device != "cpu", "--threads": threads, "--seeds": seeds}
     if not name:
@@ -51,6 +52,8 @@ def reproduce(
         _refuse({"--cells": cells, **running}, f"{name}, a picture")
         reproduce_picture(name, Wish(results, show, json))
         return
+    if name not in NAMES:
+        raise ExperimentError(f"unknown table {name!r}; expected one of {', '.join((*NAMES, *PICTURES))}")
     wanted = table(name)
     chosen = select(wanted, cells or ())
     if show:

@@ -43,8 +43,10 @@ class Slic:
     def __post_init__(self) -> None:
         if not 2 <= self.superpixels <= 255:
             raise DatasetError(f"superpixels is {self.superpixels}; expected 2 to 255 for each image")
-        if not self.compactness > 0 or self.extra < 0:
-            raise DatasetError(f"compactness is {self.compactness} and extra is {self.extra}; expected more than 0, and 0 or more")
+        if not self.compactness > 0:
+            raise DatasetError(f"compactness is {self.compactness}; expected more than 0")
+        if self.extra < 0:
+            raise DatasetError(f"extra is {self.extra}; expected 0 or more")
 
 
 def cut(image: Floats, how: Slic) -> tuple[Floats, Floats]:
@@ -117,13 +119,15 @@ def read_images(folder: Path) -> tuple[list[npt.NDArray[Any]], npt.NDArray[np.in
     files = [(path, number) for number, name in enumerate(classes) for path in sorted(_seen(folder / name)) if path.is_file()]
     if not files:
         raise DatasetError(f"{folder}: no images; expected a folder with a folder of images for each class")
+    if empty := set(range(len(classes))) - {number for _, number in files}:
+        raise DatasetError(f"{folder / classes[min(empty)]}: no images; expected some of every class, or no folder for it")
     imread = _skimage("io").imread
     images: list[npt.NDArray[Any]] = []
     for path, _ in files:
         try:
             images.append(np.asarray(imread(io.BytesIO(path.read_bytes()))))  # of a path that is no image, readers leave the file open
         except Exception as error:  # readers of images raise whatever a damaged header leads them to
-            raise DatasetError(f"{path}: cannot be read as an image ({reason(error)})") from None
+            raise DatasetError(f"{path}: cannot be read as an image ({reason(error)}); take it out of the folder") from None
         if images[-1].shape != images[0].shape:
             raise DatasetError(f"{path}: an image of shape {images[-1].shape}; expected {images[0].shape}, as {files[0][0]} has")
     return images, np.array([number for _, number in files]), classes

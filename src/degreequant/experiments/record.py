@@ -72,7 +72,7 @@ def _numbered(path: str | PathLike[str]) -> Iterator[tuple[int, Row]]:
         if row is not None:
             yield number, row
         elif line.strip() and number < len(lines):
-            raise DatasetError(f"{path}, line {number}: not a result row; expected one JSON object a line")
+            raise DatasetError(f"{path}, line {number}: not a result row; delete the line, and its run is needed again")
 
 
 def _check(row: Row, path: Path, number: int) -> None:

@@ -1,5 +1,6 @@
 """Post-training quantization: ranges, and means, from calibration data alone, for a model that is not to be trained again."""
 
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from degreequant.nn.prepared import PreparedModel, observe
 from degreequant.nn.rewrite import prepare
 from degreequant.nn.switches import quantizing
 from degreequant.nn.widening import widened
+from degreequant.quant.least_error import LeastErrorObserver
 from degreequant.quant.observers import INPUT_SAMPLE, RangeObserver
 from degreequant.recipe import Recipe
 
@@ -21,10 +23,11 @@ def calibrate(
     """A trained model as `prepare` gives it, in `eval()` and ready for `convert`: its ranges are those of the calibration data.
 
     Nothing is trained: weights and statistics of BatchNorms are those of `model`, dropout is off. The ranges of a recipe mean here:
-    `"minmax"` all that was seen; `"ema"`, `"percentile"` and `"mse"` the mean over the batches of each one's extremes, percentiles, or
-    range of least squared error. A recipe that protects nodes leaves them out of the ranges, so that hubs, whose sums are largest, have
-    less say. With `widen_below`, a look at the model in float says which layers get 16 bits; an input has the bits of the first layer that
-    reads it, so it is widened with that layer, which costs memory and no accuracy. The result does not depend on torch's random state.
+    `"minmax"` all that was seen; `"ema"` and `"percentile"` the mean over the batches of each one's extremes or percentiles; `"mse"` the
+    range of least squared error over a sample of all batches. A recipe that protects nodes leaves them out of the ranges, so that hubs,
+    whose sums are largest, have less say. With `widen_below`, a look at the model in float says which layers get 16 bits; an input has the
+    bits of the first layer that reads it, so it is widened with that layer, which costs memory and no accuracy. What functions compute in
+    one forward (sums, poolings, concatenations) counts as one layer. The result does not depend on torch's random state.
 
     Args:
         model: A trained model in float, which stays as it is.
@@ -84,11 +87,15 @@ def _observe_all(model: PreparedModel, calls: list[Call]) -> None:
     """
     observers = [module for module in model.modules() if isinstance(module, RangeObserver)]
     usual = [(observer.sample, observer.momentum) for observer in observers]
-    with torch.random.fork_rng():
+    for observer in observers:
+        observer.sample = INPUT_SAMPLE
+    with torch.random.fork_rng(), ExitStack() as pooled:
+        for observer in observers:
+            if isinstance(observer, LeastErrorObserver):
+                pooled.enter_context(observer.pool_batches(len(calls)))
         torch.manual_seed(0)
         for number, call in enumerate(calls, start=1):
             for observer in observers:
-                observer.sample = INPUT_SAMPLE
                 observer.momentum = None if observer.ranges == "minmax" else 1 / number
             observe(model, *call.args, **call.kwargs)
     for observer, (sample, momentum) in zip(observers, usual, strict=True):

@@ -141,7 +141,7 @@ def _ranges(recipe: Recipe) -> str:
         "percentile": f"all but {100 * recipe.percentile:g} % at either end",
         "mse": "least squared error",
     }
-    return names[recipe.ranges] + (", widening" if recipe.momentum is None else f", average {recipe.momentum:g}")
+    return names[recipe.ranges] + (", widening in training" if recipe.momentum is None else f", average {recipe.momentum:g} in training")
 
 
 _QUANTIZED: dict[str, Side] = {

@@ -3,6 +3,9 @@
 Source: Nagel et al., "A White Paper on Neural Network Quantization", 2021, section 3.1 (ranges by mean squared error).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -19,7 +22,8 @@ ROUNDS = 2
 
 
 class LeastErrorObserver(RangeObserver):
-    """An observer that takes of each batch the range of least squared error.
+    """An observer that takes of each batch the range of least squared error; between `pool_batches` and its end, of all batches together.
+    A mean of the batches' own ranges would cut off what few of them hold, whatever the error.
 
     Args:
         recipe: As of `RangeObserver`.
@@ -32,15 +36,37 @@ class LeastErrorObserver(RangeObserver):
         super().__init__(recipe, sample)
         self.kind: GridKind = kind
         self.spec = spec
+        self._pool: list[Tensor] | None = None
+
+    @contextmanager
+    def pool_batches(self, batches: int) -> Iterator[None]:
+        """The range is that of a sample of so many batches, which has in all the elements that one batch's has."""
+        usual, self.sample, self._pool = self.sample, -(-self.sample // batches), []
+        try:
+            yield
+        finally:
+            self.sample, self._pool = usual, None
 
     @torch.no_grad()
     def measure(
         self, x: Tensor, protected: Tensor | None = None, generator: torch.Generator | None = None, *, relu: bool = False
     ) -> Tensor:
-        """As of `RangeObserver`."""
+        """As of `RangeObserver`; of the batches that are pooled, those before it and this one."""
         values, hidden = sample_of(x.detach(), protected, self.sample, generator)
         values = values if hidden is None else values[~hidden]
-        return least_error_range(values.clamp(min=0.0) if relu else values, self.kind, self.spec)
+        values = values.clamp(min=0.0) if relu else values
+        if self._pool is not None:
+            self._pool.append(values.clone())  # of a view, which would keep the whole
+            values = torch.cat(self._pool)
+        return least_error_range(values, self.kind, self.spec)
+
+    @torch.no_grad()
+    def include(self, ends: Tensor) -> None:
+        """As of `RangeObserver`; a range of all batches takes the place of the one before."""
+        if self._pool is None:
+            super().include(ends)
+        else:
+            self.ends.copy_(torch.where(ends.isinf(), self.ends, ends))
 
 
 def least_error_range(values: Tensor, kind: GridKind, spec: TensorSpec) -> Tensor:

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from degreequant.dqfile import canonical
 from degreequant.errors import CheckpointError, DegreeQuantError
 from degreequant.files import reason, write_atomically
 from degreequant.nn.prepared import PreparedModel
@@ -29,7 +30,7 @@ def save_checkpoint(path: str | PathLike[str], model: nn.Module, architecture: A
     recipe = cast(PreparedModel, model).dq.recipe
     metadata = {"format": FORMAT, "architecture": json.dumps(asdict(architecture)), "recipe": json.dumps(recipe.to_dict())}
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_atomically(path, save(state, metadata), CheckpointError)
+    write_atomically(path, canonical(save(state, metadata)), CheckpointError)
 
 
 def load_checkpoint(path: str | PathLike[str]) -> tuple[nn.Module, Architecture]:

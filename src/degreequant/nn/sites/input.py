@@ -80,6 +80,9 @@ class InputSite(Site):
             raise InputError(
                 f"the input {self.spec.name!r} has shape {tuple(x.shape)}; expected a tensor (rows, {self._width or 'channels'})"
             )
+        known = 0 if self.training else int(self.channels)
+        if known and x.shape[1] != known:
+            raise InputError(f"the input {self.spec.name!r} has {x.shape[1]} channels; expected {known}, as when its range was observed")
         if not x.is_floating_point():
             raise InputTypeError(f"the input {self.spec.name!r} is {x.dtype}; expected floating-point values: call .float() on it")
         return x
