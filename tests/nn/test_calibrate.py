@@ -13,7 +13,6 @@ from torch_geometric.loader import DataLoader
 import degreequant as dq
 from degreequant.errors import PrepareError
 from degreequant.nn.prepared import SITES
-from degreequant.quant.least_error import LeastErrorObserver
 from degreequant.quant.observers import INPUT_SAMPLE, SAMPLE, RangeObserver
 
 X, EDGES = nets.graph()
@@ -74,10 +73,10 @@ def ends(model, name="x"):
     [
         (dq.Recipe.ptq(ranges="minmax"), 3.0),
         (dq.Recipe.ptq(ranges="ema").replace(widen_below=None), 2.0),
-        (dq.Recipe.ptq(ranges="percentile").replace(percentile=0.25, widen_below=None), 2.0),
-        (dq.Recipe.ptq(4, ranges="percentile").replace(percentile=0.25), 2.0),
+        (dq.Recipe.ptq(ranges="percentile").replace(percentile=0.25, widen_below=None), 3.0),
+        (dq.Recipe.ptq(4, ranges="percentile").replace(percentile=0.25), 3.0),
     ],
-    ids=["all that was seen", "mean of extremes", "mean of percentiles", "with few bits"],
+    ids=["all that was seen", "mean of extremes", "percentiles of all", "with few bits"],
 )
 def test_ranges_over_batches(recipe, expected):
     one = torch.ones(12, 5)
@@ -85,15 +84,19 @@ def test_ranges_over_batches(recipe, expected):
     assert ends(calibrated)[1] == expected
 
 
-def test_least_squared_error_is_that_of_all_batches():
+@pytest.mark.parametrize("ranges", ["mse", "percentile"])
+def test_the_sample_is_one_of_all_batches(ranges):
     """Few values of one batch are far beyond the others: a mean of the batches' ranges would cut them off."""
     usual, rare = torch.rand(12, 5), torch.rand(12, 5)
     rare[:2] *= 10
-    apart = dq.calibrate(Net(), [(usual, EDGES)] * 9 + [(rare, EDGES)])
-    together = dq.calibrate(Net(), (torch.cat([*[usual] * 9, rare]), EDGES))
+    recipe = dq.Recipe.ptq(ranges=ranges).replace(percentile=0.001 if ranges == "percentile" else 0.0)
+    apart = dq.calibrate(Net(), [(usual, EDGES)] * 9 + [(rare, EDGES)], recipe)
+    together = dq.calibrate(Net(), (torch.cat([*[usual] * 9, rare]), EDGES), recipe)
     assert ends(apart) == ends(together)
     assert ends(apart)[1] > 0.9 * float(rare.max())
-    assert {observer.sample for observer in apart.modules() if isinstance(observer, LeastErrorObserver)} == {SAMPLE, INPUT_SAMPLE}
+    observers = [module for module in apart.modules() if isinstance(module, RangeObserver)]
+    assert {observer.sample for observer in observers} == {SAMPLE, INPUT_SAMPLE}
+    assert not any(observer.is_pooling for observer in observers)
 
 
 def test_only_so_many_batches():

@@ -27,7 +27,7 @@ def test_training_computes_what_the_integers_do(name):
     """In every model of the family: a few codes of a hundred lie so near to a tie that floats fall to the other side."""
     gap = training_gap(trials.trained(name, trials.INT8), **trials.arguments(name))
     assert list(gap) == [operation.name for operation in trials.program(name, trials.INT8).operations]
-    assert max(gap.values()) <= 0.03
+    assert max(gap.values()) <= 0.05
 
 
 def test_the_share_is_of_codes_that_differ():

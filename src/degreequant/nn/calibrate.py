@@ -12,7 +12,6 @@ from degreequant.nn.prepared import PreparedModel, observe
 from degreequant.nn.rewrite import prepare
 from degreequant.nn.switches import quantizing
 from degreequant.nn.widening import widened
-from degreequant.quant.least_error import LeastErrorObserver
 from degreequant.quant.observers import INPUT_SAMPLE, RangeObserver
 from degreequant.recipe import Recipe
 
@@ -23,8 +22,8 @@ def calibrate(
     """A trained model as `prepare` gives it, in `eval()` and ready for `convert`: its ranges are those of the calibration data.
 
     Nothing is trained: weights and statistics of BatchNorms are those of `model`, dropout is off. The ranges of a recipe mean here:
-    `"minmax"` all that was seen; `"ema"` and `"percentile"` the mean over the batches of each one's extremes or percentiles; `"mse"` the
-    range of least squared error over a sample of all batches. A recipe that protects nodes leaves them out of the ranges, so that hubs,
+    `"minmax"` all that was seen; `"ema"` the mean over the batches of each one's extremes; `"percentile"` and `"mse"` the percentiles, or
+    the range of least squared error, of a sample of all batches. A recipe that protects nodes leaves them out of the ranges, so that hubs,
     whose sums are largest, have less say. With `widen_below`, a look at the model in float says which layers get 16 bits; an input has the
     bits of the first layer that reads it, so it is widened with that layer, which costs memory and no accuracy. What functions compute in
     one forward (sums, poolings, concatenations) counts as one layer. The result does not depend on torch's random state.
@@ -83,7 +82,8 @@ def _prepared(model: nn.Module, recipe: Recipe, batches: list[Any]) -> PreparedM
 def _observe_all(model: PreparedModel, calls: list[Call]) -> None:
     """Observes every batch once; each layer sees what those before it give, quantized where they are on.
 
-    A moving average whose newest batch counts `1 / k` is the mean of k batches. Larger samples than in training cost little here.
+    A moving average whose newest batch counts `1 / k` is the mean of k batches; percentiles and errors are those of all together. Larger
+    samples than in training cost little here.
     """
     observers = [module for module in model.modules() if isinstance(module, RangeObserver)]
     usual = [(observer.sample, observer.momentum) for observer in observers]
@@ -91,8 +91,8 @@ def _observe_all(model: PreparedModel, calls: list[Call]) -> None:
         observer.sample = INPUT_SAMPLE
     with torch.random.fork_rng(), ExitStack() as pooled:
         for observer in observers:
-            if isinstance(observer, LeastErrorObserver):
-                pooled.enter_context(observer.pool_batches(len(calls)))
+            if observer.pools and len(calls) > 1:
+                pooled.enter_context(observer.pooling(len(calls)))
         torch.manual_seed(0)
         for number, call in enumerate(calls, start=1):
             for observer in observers:

@@ -3,14 +3,11 @@
 Source: Nagel et al., "A White Paper on Neural Network Quantization", 2021, section 3.1 (ranges by mean squared error).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor
 
 from degreequant.quant.grid import GridKind, grid_parameters
-from degreequant.quant.observers import RangeObserver, sample_of
+from degreequant.quant.observers import RangeObserver
 from degreequant.recipe import Recipe
 from degreequant.scheme import TensorSpec
 
@@ -22,8 +19,7 @@ ROUNDS = 2
 
 
 class LeastErrorObserver(RangeObserver):
-    """An observer that takes of each batch the range of least squared error; between `pool_batches` and its end, of all batches together.
-    A mean of the batches' own ranges would cut off what few of them hold, whatever the error.
+    """An observer that takes of each batch the range of least squared error.
 
     Args:
         recipe: As of `RangeObserver`.
@@ -32,41 +28,23 @@ class LeastErrorObserver(RangeObserver):
         sample: Elements of a batch that the error is estimated from.
     """
 
+    pools = True
+
     def __init__(self, recipe: Recipe, kind: GridKind, spec: TensorSpec, sample: int) -> None:
         super().__init__(recipe, sample)
         self.kind: GridKind = kind
         self.spec = spec
-        self._pool: list[Tensor] | None = None
 
-    @contextmanager
-    def pool_batches(self, batches: int) -> Iterator[None]:
-        """The range is that of a sample of so many batches, which has in all the elements that one batch's has."""
-        usual, self.sample, self._pool = self.sample, -(-self.sample // batches), []
-        try:
-            yield
-        finally:
-            self.sample, self._pool = usual, None
-
-    @torch.no_grad()
     def measure(
         self, x: Tensor, protected: Tensor | None = None, generator: torch.Generator | None = None, *, relu: bool = False
     ) -> Tensor:
-        """As of `RangeObserver`; of the batches that are pooled, those before it and this one."""
-        values, hidden = sample_of(x.detach(), protected, self.sample, generator)
-        values = values if hidden is None else values[~hidden]
-        values = values.clamp(min=0.0) if relu else values
-        if self._pool is not None:
-            self._pool.append(values.clone())  # of a view, which would keep the whole
-            values = torch.cat(self._pool)
-        return least_error_range(values, self.kind, self.spec)
+        """As of `RangeObserver`."""
+        return self.range_of(self.sampled(x, protected, generator, relu=relu))
 
     @torch.no_grad()
-    def include(self, ends: Tensor) -> None:
-        """As of `RangeObserver`; a range of all batches takes the place of the one before."""
-        if self._pool is None:
-            super().include(ends)
-        else:
-            self.ends.copy_(torch.where(ends.isinf(), self.ends, ends))
+    def range_of(self, values: Tensor) -> Tensor:
+        """As of `RangeObserver`."""
+        return least_error_range(values, self.kind, self.spec)
 
 
 def least_error_range(values: Tensor, kind: GridKind, spec: TensorSpec) -> Tensor:

@@ -1,6 +1,8 @@
 """Ranges of activations, tracked while the model trains: running extremes, a moving average, or percentiles."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -29,12 +31,18 @@ class RangeObserver(nn.Module):
 
     ends: Tensor
 
+    @property
+    def pools(self) -> bool:
+        """Whether a range depends on more than extremes, so that several batches together may have another than they have by themselves."""
+        return self.percentile > 0
+
     def __init__(self, recipe: Recipe, sample: int = SAMPLE) -> None:
         super().__init__()
         self.sample = sample
         self.ranges = recipe.ranges
         self.momentum = recipe.momentum
         self.percentile = recipe.percentile
+        self._pool: list[Tensor] | None = None
         self.register_buffer("ends", torch.tensor([torch.inf, -torch.inf]))
 
     @property
@@ -51,7 +59,9 @@ class RangeObserver(nn.Module):
         """Takes in one batch `x` `[rows, columns]`, or the ReLU of it; rows in `protected` (bool `[rows]`) are left out. No row left
         changes nothing."""
         kernels = kernels_for(x)
-        if kernels is None or not self.percentile:
+        if self.is_pooling:
+            self.pool(x, protected, relu=relu)
+        elif kernels is None or not self.percentile:
             self.include(self.measure(x, protected, relu=relu))
         else:
             options = (self.percentile, self.momentum, relu)
@@ -68,6 +78,40 @@ class RangeObserver(nn.Module):
             return percentiles(x, protected, self.percentile, self.sample, generator, relu=relu)
         ends = extremes(x, protected)
         return torch.where(ends[0] <= ends[1], ends.clamp(min=0.0), ends) if relu else ends
+
+    @property
+    def is_pooling(self) -> bool:
+        """Whether it is within `pooling`."""
+        return self._pool is not None
+
+    @contextmanager
+    def pooling(self, batches: int) -> Iterator[None]:
+        """Meanwhile the range is that of a sample of all batches, so many, together; it has as many elements as that of one batch has else.
+        A mean of the batches' own ranges would cut off what few of them hold, however much that is."""
+        usual = self.sample
+        self.sample, self._pool = -(-self.sample // batches), []
+        try:
+            yield
+        finally:
+            self.sample, self._pool = usual, None
+
+    @torch.no_grad()
+    def pool(self, x: Tensor, protected: Tensor | None = None, generator: torch.Generator | None = None, *, relu: bool = False) -> None:
+        """Takes in one batch, within `pooling`."""
+        assert self._pool is not None
+        self._pool.append(self.sampled(x, protected, generator, relu=relu).clone())  # of a view, which would keep the whole
+        ends = self.range_of(torch.cat(self._pool))
+        self.ends.copy_(torch.where(ends.isinf(), self.ends, ends))
+
+    def sampled(self, x: Tensor, protected: Tensor | None, generator: torch.Generator | None, *, relu: bool) -> Tensor:
+        """A sample of the unprotected elements of a batch, or of the ReLU of it."""
+        values, hidden = sample_of(x.detach(), protected, self.sample, generator)
+        values = values if hidden is None else values[~hidden]
+        return values.clamp(min=0.0) if relu else values
+
+    def range_of(self, values: Tensor) -> Tensor:
+        """The range `[low, high]` of a sample; `(inf, -inf)` of none."""
+        return percentiles(values.unsqueeze(1), None, self.percentile, max(1, len(values)))
 
     @torch.no_grad()
     def include(self, ends: Tensor) -> None:

@@ -91,7 +91,9 @@ class InputSite(Site):
     @torch.inference_mode(False)  # what is remembered must serve a later training forward too
     def _remembered(self, x: Tensor) -> Tensor:
         known, observer = self._memo.get("input", (x,), _Known), self.output.range
-        if self.training:
+        if self.training and observer.is_pooling:
+            observer.pool(x, generator=torch.Generator().manual_seed(0))
+        elif self.training:
             if known.extent is None:
                 known.extent = observer.measure(x, generator=torch.Generator().manual_seed(0))
             observer.include(known.extent)
