@@ -128,7 +128,7 @@ NAMES = (
     "reddit-masks",
     "zinc-masks",
     "zinc-ranges",
-    "momentum",
+    "int8-ranges",
     "readout",
     "from-float",
     "latency",
