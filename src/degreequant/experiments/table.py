@@ -169,7 +169,7 @@ def _cells(stored: dict[str, Any]) -> Iterator[Cell]:
                 dataset=dataset,
                 arch=arch,
                 method=method,
-                candidates=tuple(_candidates(stored, dataset, arch, method)),
+                candidates=tuple(dict.fromkeys(_candidates(stored, dataset, arch, method))),  # settings may mean the same on a data set
                 seeds=stored.get("seeds", usual.seeds),
                 trial_seeds=stored.get("trial_seeds", 3),
                 folds=find(dataset).folds,
