@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import programs
 import pytest
+import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -269,3 +270,21 @@ def test_any_value_anywhere(original, data, tmp_path_factory):
     inputs = {"edge_index": programs.ring(5), "edge_weight": np.ones(10, np.float32)}
     wanted = {e.name: inputs.get(e.role, np.zeros((5, e.channels or 0), np.float32)) for e in engine.program.inputs}
     assert np.isfinite(engine(*wanted.values())).all()
+
+
+def spots(structure, kind):
+    """Where the values of a type lie in a structure, each as what holds it and the key there."""
+    for key, value in list(structure.items()) if isinstance(structure, dict) else enumerate(structure):
+        if isinstance(value, dict | list):
+            yield from spots(value, kind)
+        elif type(value) is kind:
+            yield structure, key
+
+
+@pytest.mark.parametrize("name", samples.SAMPLES)
+def test_integers_beyond_every_float(path, name):
+    structure, arrays = programs.open_file(samples.SAMPLES[name].to_bytes())
+    for holder, key in spots(structure, float):
+        value, holder[key] = holder[key], HUGE
+        programs.refused(path, programs.forge(structure, arrays, version="2"))
+        holder[key] = value

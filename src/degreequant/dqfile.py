@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -168,7 +169,8 @@ def _restore(hint: Any, value: Any, key: str, arrays: Arrays) -> Any:
         names = [field.name for field in dataclasses.fields(hint)]
         _expect_fields(names, value, key)
         return cast(Any, hint)(**{name: _restore(hints[name], value[name], f"{key}.{name}", arrays) for name in names})
-    if (origin is Literal and value in arguments) or type(value) is hint or (hint is float and type(value) is int):
+    is_whole_float = hint is float and type(value) is int and abs(value) <= sys.float_info.max
+    if (origin is Literal and value in arguments) or type(value) is hint or is_whole_float:
         return value
     raise ProgramError(f"{key} is {value!r}; expected {getattr(hint, '__name__', hint)}")
 

@@ -2,10 +2,13 @@
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +85,31 @@ def test_an_interrupt_of_the_owner_alone_ends_everything(tmp_path, program):
         with pytest.raises(ProcessLookupError):
             os.kill(int((tmp_path / name).read_text()), 0)
     assert not any((tmp_path / name).exists() for name in "23")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_owner_that_is_killed_takes_its_processes_along(tmp_path, program, number):
+    process = subprocess.Popen(program, start_new_session=True)
+    try:
+        while not all((tmp_path / name).exists() for name in "01"):
+            assert process.poll() is None
+            time.sleep(0.02)
+    finally:
+        process.send_signal(number)
+        process.wait(timeout=30)
+    deadline = time.monotonic() + 30
+    for name in "01":
+        while is_there(int((tmp_path / name).read_text())):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def is_there(process):
+    """Whether there is such a process that has not ended."""
+    with suppress(ProcessLookupError, FileNotFoundError):
+        os.kill(process, 0)
+        return not re.search(r"\) Z", Path(f"/proc/{process}/stat").read_text()) if os.path.isdir("/proc") else True
+    return False
 
 
 @pytest.mark.parametrize("after", ["0.1", "0.3"])

@@ -1,12 +1,13 @@
 """Jobs at once, in processes that take one after the other. One that dies takes its job with it and no other; all end with their owner."""
 
+import os
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import TracebackType
@@ -103,10 +104,19 @@ class Workers(Generic[Job, Result]):
 def _serve(connection: "Connection[Any, Any]") -> None:
     """What a process does until its owner is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_owner, daemon=True).start()
     with suppress(EOFError, OSError):
         while True:
             work, job = connection.recv()
             connection.send(work(job))
+
+
+def _end_with_owner() -> None:
+    """Ends this process, in the middle of its job, when its owner has ended in any way: one that was killed tells nobody."""
+    owner = parent_process()
+    assert owner is not None
+    owner.join()
+    os._exit(1)
 
 
 @contextmanager
