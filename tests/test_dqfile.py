@@ -220,6 +220,10 @@ def test_metadata_that_is_null(path):
     programs.refused(path, with_header(lambda header: header.update(__metadata__=None)))
 
 
+def test_a_version_of_more_digits_than_python_reads(path):
+    programs.refused(path, programs.forge(*programs.open_file(FILE), version="9" * 5000), "format version")
+
+
 @pytest.mark.parametrize("missing", ["program", "checksum", "version", "format"])
 def test_incomplete_metadata(path, missing):
     programs.refused(path, with_header(lambda header: header["__metadata__"].pop(missing)))

@@ -78,7 +78,7 @@ def decode(data: bytes) -> Parts:
         raise ProgramError("a safetensors file, but not a degreequant program; expected one that Program.save wrote")
     if metadata.get("version") not in {str(version) for version in range(1, VERSION + 1)}:
         version = metadata.get("version", "")
-        what_to_do = "upgrade degreequant" if version.isdecimal() and int(version) > VERSION else _NEVER_WRITTEN
+        what_to_do = "upgrade degreequant" if version.isdecimal() and version.strip("0") else _NEVER_WRITTEN
         raise ProgramError(f"format version {version!r}; this release reads versions 1 to {VERSION}: {what_to_do}")
     text = metadata.get("program", "")
     if metadata.get("checksum") != _checksum(text, arrays):

@@ -40,12 +40,13 @@ class Grouping(NamedTuple):
 
 class Call(NamedTuple):
     """The arguments of one run: the inputs with values by name, the number of nodes of each set, the graph of each pair of edges and edge
-    weights, and the graph number of each node (nothing: all are one graph)."""
+    weights, the graph number of each node (nothing: all are one graph), and the arguments as they were given."""
 
     values: dict[str, npt.NDArray[Any]]
     nodes: dict[str, int]
     graphs: dict[EdgeInputs, Graph]
     batches: dict[Grouping, npt.NDArray[Any] | None]
+    given: Mapping[str, Any]
 
     def batch(self, grouping: Grouping, *, mean: bool) -> native.Edges:
         """The nodes of each graph.
@@ -92,18 +93,17 @@ class Binder:
 
     def bind(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> Call:
         """The call that these arguments make; see `Engine.__call__` for what they may be and what is raised."""
-        given = self.given(args, inputs)
+        given = self._by_name(args, inputs)
         values = {name: read(given[name], name, channels) for name, read, channels in self._readers}
         nodes = self._count_nodes(values, given)
         graphs = {edges: self._graph(given, *edges, nodes) for edges in self._edges}
         batches = {of: None if of.batch is None else arrays.batch(given[of.batch], of.batch, nodes[of.nodes]) for of in self._batches}
-        call = Call(values, nodes, graphs, batches)
+        call = Call(values, nodes, graphs, batches, given)
         for meeting in self._meetings:
             _check_meeting(meeting, call)
         return call
 
-    def given(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The arguments as they are, by the names of the inputs; see `Engine.__call__` for what they may be and what is raised."""
+    def _by_name(self, args: Sequence[Any], inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         plain = not args and not self._nested and inputs.keys() == self._wanted_names
         given = inputs if plain else self._sorted_out(args, inputs)
         for value in given.values():

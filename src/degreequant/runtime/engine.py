@@ -1,6 +1,5 @@
 """`Engine`: runs a `Program` on a graph, integers only, with numpy and the native kernels."""
 
-from collections.abc import Mapping, Sequence
 from functools import partial
 from numbers import Integral
 from os import PathLike
@@ -66,9 +65,10 @@ class Engine:
             InputTypeError: If an argument is of the wrong kind.
             GraphError: If the edges do not make a graph on the nodes given.
         """
-        read = self._read(self._binder.bind(args, inputs))
+        call = self._binder.bind(args, inputs)
+        read = self._read(call)
         if out is not None:
-            self._check_apart(out, args, inputs)
+            _check_apart(out, call)
         try:
             result = self._plan.run(*read, self._matrix(out))
         except ValueError as error:
@@ -129,13 +129,6 @@ class Engine:
         """What the plan reads: the values of the inputs, and the graphs in the forms that its steps need."""
         return list(call.values.values()), [slot.of(call) for slot in self._slots]
 
-    def _check_apart(self, out: Any, args: Sequence[Any], inputs: Mapping[str, Any]) -> None:
-        """Raises `InputError` where `out` shares memory with an argument, which may have been copied before it is read."""
-        for name, value in self._binder.given(args, inputs).items():
-            memory = arrays.memory_of(value)
-            if memory is not None and isinstance(out, np.ndarray) and np.may_share_memory(out, memory):
-                raise InputError(f"out shares memory with {name}; expected an array of its own")
-
     def _matrix(self, out: Any) -> npt.NDArray[np.float32] | None:
         """The caller's array as the plan takes it, which has columns even where the program squeezes them."""
         if out is None:
@@ -155,6 +148,14 @@ class Engine:
         listed = np.empty_like(codes)
         listed[call.graphs[edges.index, None, edges.types].order(edges)] = codes
         return listed
+
+
+def _check_apart(out: Any, call: Call) -> None:
+    """Raises `InputError` where `out` shares memory with an argument, which may have been copied before it is read."""
+    for name, value in call.given.items():
+        memory = arrays.memory_of(value)
+        if memory is not None and isinstance(out, np.ndarray) and np.may_share_memory(out, memory):
+            raise InputError(f"out shares memory with {name}; expected an array of its own")
 
 
 def _program(program: Any) -> Program:
