@@ -82,6 +82,13 @@ struct FloatLanes {
     return each(
         [&](int64_t i) { return std::bit_cast<float>(std::bit_cast<uint32_t>(p.lane[i]) + (std::bit_cast<uint32_t>(n.lane[i]) << 23)); });
   }
+  // Halves onto halves, until one is left.
+  DEGREEQUANT_INLINE static float sum(Vector v) noexcept {
+    for (int64_t half = kLanes / 2; half > 0; half /= 2) {
+      for (int64_t i = 0; i < half; ++i) v.lane[i] += v.lane[i + half];
+    }
+    return v.lane[0];
+  }
   DEGREEQUANT_INLINE static Index load_index(const int32_t* p, int32_t less) noexcept {
     Index result;
     for (int64_t i = 0; i < kLanes; ++i) result.lane[i] = p[i] - less;

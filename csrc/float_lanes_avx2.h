@@ -42,6 +42,11 @@ struct FloatLanes {
   DEGREEQUANT_INLINE static Vector times_power(Vector p, Vector n) noexcept {
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(n), 23)));
   }
+  DEGREEQUANT_INLINE static float sum(Vector v) noexcept {
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
   DEGREEQUANT_INLINE static Index load_index(const int32_t* p, int32_t less) noexcept {
     return _mm256_sub_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm256_set1_epi32(less));
   }

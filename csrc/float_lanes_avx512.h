@@ -40,6 +40,12 @@ struct FloatLanes {
   DEGREEQUANT_INLINE static Vector times_power(Vector p, Vector n) noexcept {
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(n), 23)));
   }
+  DEGREEQUANT_INLINE static float sum(Vector v) noexcept {
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
   DEGREEQUANT_INLINE static Index load_index(const int32_t* p, int32_t less) noexcept {
     return _mm512_sub_epi32(_mm512_loadu_si512(p), _mm512_set1_epi32(less));
   }

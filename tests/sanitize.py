@@ -129,7 +129,7 @@ def test_files() -> list[Path]:
     """The tests of the native code and of the engine that need no torch and start no processes."""
     tests = ROOT / "tests"
     files = [file for folder in ("runtime", "quant", "fuzz") for file in sorted((tests / folder).glob("test_*.py"))]
-    files.append(tests / "test_kept_files.py")
+    files += [tests / "test_kept_files.py", *sorted(tests.glob("test_training_*.py"))]
     return [file for file in files if not NOT_HERE.search(file.read_text())]
 
 

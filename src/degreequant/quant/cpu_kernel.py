@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from degreequant.quant import _rounding as native
+from degreequant import _training as native
 
 if TYPE_CHECKING:
-    from degreequant.quant._rounding import Floats, Mask
+    from degreequant._training import Floats, Mask
 
 
 def usable(x: Tensor) -> bool:

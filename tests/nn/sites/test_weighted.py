@@ -1,45 +1,70 @@
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from degreequant.nn.sites import weighted
-from degreequant.nn.sites.weighted import weighted_sums
+from degreequant.nn.sites.weighted import Edges, weighted_sums
 
 
-def plain(features, weight, source, target):
+def plain(features, weight, edges):
     """The definition, in torch's own differentiable operations."""
-    messages = features[source] * weight.unsqueeze(-1)
-    return torch.zeros_like(features).index_add(0, target, messages)
+    messages = features[edges.source] * weight.unsqueeze(-1)
+    return torch.zeros_like(features).index_add(0, edges.target, messages)
 
 
-def graph(nodes: int, edges: int, heads: int, channels: int):
+def graph(nodes: int, edges: int, heads: int, channels: int, dtype=torch.float32):
     generator = torch.Generator().manual_seed(nodes + edges)
-    features = torch.randn(nodes, heads, channels, generator=generator, dtype=torch.float64, requires_grad=True)
-    weight = torch.rand(edges, heads, generator=generator, dtype=torch.float64, requires_grad=True)
+    features = torch.randn(nodes, heads, channels, generator=generator, dtype=dtype, requires_grad=True)
+    weight = torch.rand(edges, heads, generator=generator, dtype=dtype, requires_grad=True)
     source, target = torch.randint(max(nodes, 1), (2, edges), generator=generator)
-    return features, weight, source, target
+    return features, weight, Edges(source, target, None, 0, nodes)
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 24, 2**17])
-@pytest.mark.parametrize(("nodes", "edges"), [(5, 0), (1, 3), (6, 17), (30, 100), (0, 0)])
-def test_values_and_gradients_are_those_of_the_definition(monkeypatch, chunk, nodes, edges):
-    monkeypatch.setattr(weighted, "CHUNK", chunk)
-    arguments = graph(nodes, edges, heads=2, channels=3)
-    ours, theirs = weighted_sums(*arguments), plain(*arguments)
-    torch.testing.assert_close(ours, theirs)
-    upstream = torch.randn_like(theirs)
-    for ours_grad, theirs_grad in zip(
-        torch.autograd.grad(ours, arguments[:2], upstream), torch.autograd.grad(theirs, arguments[:2], upstream), strict=True
+def with_gradients(function, features, weight, edges, upstream):
+    sums = function(features, weight, edges)
+    return sums, *torch.autograd.grad(sums, (features, weight), upstream)
+
+
+@given(nodes=st.integers(1, 40), edges=st.integers(0, 120), heads=st.integers(1, 9), channels=st.integers(1, 50))
+@settings(max_examples=60)
+def test_values_and_gradients_are_those_of_the_definition(nodes, edges, heads, channels):
+    arguments = graph(nodes, edges, heads, channels)
+    upstream = torch.randn(nodes, heads, channels)
+    for ours, theirs in zip(with_gradients(weighted_sums, *arguments, upstream), with_gradients(plain, *arguments, upstream), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
+
+
+def test_the_sums_are_those_of_torch_to_the_bit():
+    arguments = graph(40, 300, heads=4, channels=19)
+    assert torch.equal(weighted_sums(*arguments), plain(*arguments))
+
+
+def test_no_nodes():
+    features, weight, edges = graph(0, 0, heads=2, channels=3)
+    sums = weighted_sums(features, weight, edges)
+    sums.sum().backward()
+    assert sums.shape == features.grad.shape == (0, 2, 3)
+    assert weight.grad.shape == (0, 2)
+
+
+def test_features_and_gradients_that_do_not_lie_in_order():
+    features, weight, edges = graph(20, 60, heads=3, channels=5)
+    turned = features.detach().transpose(0, 2).contiguous().transpose(0, 2).requires_grad_()
+    upstream = torch.randn(5, 3, 20).transpose(0, 2)
+    for ours, theirs in zip(
+        with_gradients(weighted_sums, turned, weight, edges, upstream),
+        with_gradients(weighted_sums, features, weight, edges, upstream.contiguous()),
+        strict=True,
     ):
-        torch.testing.assert_close(ours_grad, theirs_grad)
+        assert torch.equal(ours, theirs)
 
 
-def test_chunks_change_no_bit(monkeypatch):
-    features, weight, source, target = graph(40, 300, heads=4, channels=5)
-    whole = weighted_sums(features.float(), weight.float(), source, target)
-    monkeypatch.setattr(weighted, "CHUNK", 100)
-    assert torch.equal(whole, weighted_sums(features.float(), weight.float(), source, target))
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_types_take_the_operations_of_torch(dtype):
+    arguments = graph(6, 17, heads=2, channels=3, dtype=dtype)
+    assert torch.equal(weighted_sums(*arguments), plain(*arguments))
 
 
 def test_gradcheck():
-    features, weight, source, target = graph(4, 9, heads=2, channels=2)
-    assert torch.autograd.gradcheck(lambda f, w: weighted_sums(f, w, source, target), (features, weight))
+    features, weight, edges = graph(4, 9, heads=2, channels=2, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda f, w: weighted_sums(f, w, edges), (features, weight))

@@ -5,7 +5,7 @@ maximum whose values are rounded like the table's, with the gradient of exp.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,22 +16,12 @@ from torch import Tensor
 from degreequant.coefficients import reciprocal
 from degreequant.fixedpoint import Multiplier
 from degreequant.memo import TensorMemo
-from degreequant.nn.sites.weighted import weighted_sums
+from degreequant.nn.sites.weighted import Edges, weighted_sums
 from degreequant.quant.exact import Codes
 from degreequant.quant.fake import fake_quantize
 
 LARGEST_WEIGHT = 2**15 - 1
 SLOPE_BITS = 15
-
-
-class Edges(NamedTuple):
-    """The edges that attention runs over: their ends, which of the given edges they are (in order), and, if self loops were added behind
-    them, how many."""
-
-    source: Tensor
-    target: Tensor
-    kept: Tensor | None
-    loops: int
 
 
 @dataclass(frozen=True)
@@ -88,7 +78,7 @@ def attend(
     share = weight / total.index_select(0, edges.target)
     if train and attention.dropout > 0:  # torch draws even where nothing is dropped
         share = F.dropout(share, attention.dropout)
-    return weighted_sums(features.view(nodes, heads, features.shape[1] // heads), share, edges.source, edges.target)
+    return weighted_sums(features.view(nodes, heads, features.shape[1] // heads), share, edges)
 
 
 def exact_attend(
@@ -128,10 +118,10 @@ def _to_table(weight: Tensor) -> Tensor:
 def _edges(edge_index: Tensor, nodes: int, add_self_loops: bool) -> Edges:
     source, target = edge_index[0], edge_index[1]
     if not add_self_loops:
-        return Edges(source, target, None, 0)
+        return Edges(source, target, None, 0, nodes)
     kept = (source != target).nonzero().squeeze(1)
     loop = torch.arange(nodes, dtype=source.dtype, device=source.device)
-    return Edges(torch.cat([source[kept], loop]), torch.cat([target[kept], loop]), kept, nodes)
+    return Edges(torch.cat([source[kept], loop]), torch.cat([target[kept], loop]), kept, nodes, nodes)
 
 
 def halves(layer: Any) -> Tensor:

@@ -18,7 +18,6 @@ from degreequant import fixedpoint
 from degreequant.coefficients import reciprocal
 from degreequant.nn.sites.attention import (
     Attention,
-    Edges,
     attend,
     attention_edges,
     by_head,
@@ -35,6 +34,7 @@ from degreequant.nn.sites.gcn import propagation_problem
 from degreequant.nn.sites.join import lower_add, sum_factors
 from degreequant.nn.sites.linear import exact_linear, float_linear, lower_linear, weight_integers
 from degreequant.nn.sites.site import Context, Site, SiteSpec
+from degreequant.nn.sites.weighted import Edges
 from degreequant.operations import AnyOperation, Attend, FloatAdd, FloatAttend, Operation, Requantize
 from degreequant.packing import WeightCodes
 from degreequant.protect import edge_list

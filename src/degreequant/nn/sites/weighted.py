@@ -1,51 +1,94 @@
 """Sums of neighbours' features, each head weighted by a number of the edge: what a training step of a GAT spends most of its time on."""
 
-from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK = 2**17
-"""Numbers gathered at a time on a CPU: half a megabyte stays in its second-level cache, and needs no fresh pages from the system."""
+from degreequant import _training as native
+from degreequant.quant.cpu_kernel import usable
+
+Indices = npt.NDArray[np.int64]
 
 
-def weighted_sums(features: Tensor, weight: Tensor, source: Tensor, target: Tensor) -> Tensor:
+class EdgesByRow(NamedTuple):
+    """The edges at each node, in their order: where a node's begin, which nodes are at their other ends, and which edges they are."""
+
+    begins: Indices
+    others: Indices
+    edges: Indices
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The edges that attention runs over: their ends, which of the given edges they are (in order), and, if self loops were added behind
+    them, how many; among so many nodes."""
+
+    source: Tensor
+    target: Tensor
+    kept: Tensor | None
+    loops: int
+    nodes: int
+
+    @cached_property
+    def arriving(self) -> EdgesByRow:
+        """By target; on the CPU."""
+        return _by_row(self.target, self.source, self.nodes)
+
+    @cached_property
+    def leaving(self) -> EdgesByRow:
+        """By source; on the CPU."""
+        return _by_row(self.source, self.target, self.nodes)
+
+
+def _by_row(rows: Tensor, others: Tensor, nodes: int) -> EdgesByRow:
+    order = rows.argsort(stable=True)
+    begins = F.pad(torch.bincount(rows, minlength=nodes).cumsum(0), (1, 0))
+    return EdgesByRow(begins.numpy(), others[order].numpy(), order.numpy())
+
+
+def weighted_sums(features: Tensor, weight: Tensor, edges: Edges) -> Tensor:
     """The sums `[nodes, heads, channels]` over each node's edges of `weight` `[edges, heads]` times the source's `features` `[nodes, heads,
     channels]`; differentiable once in both."""
-    if features.device.type == "cpu" and not torch.compiler.is_compiling():
-        sums: Tensor = _WeightedSums.apply(features, weight, source, target)  # type: ignore[no-untyped-call]
+    if usable(features) and usable(weight):
+        sums: Tensor = _WeightedSums.apply(features, weight, edges)  # type: ignore[no-untyped-call]
         return sums
-    messages = features.index_select(0, source) * weight.unsqueeze(-1)
-    return torch.zeros_like(features).index_add(0, target, messages)
+    messages = features.index_select(0, edges.source) * weight.unsqueeze(-1)
+    return torch.zeros_like(features).index_add(0, edges.target, messages)
 
 
 class _WeightedSums(torch.autograd.Function):
-    """Gathers a chunk of edges at a time, in the backward pass again, so that no tensor of all messages is ever made."""
+    """In C++ (`csrc/edge_sums.h`), a pass for the sums and for each of their gradients: no tensor of all messages is ever made."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, weight: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        ctx.save_for_backward(features, weight, source, target)
-        sums = torch.zeros_like(features)
-        for w, sources, targets in _chunks(features, weight, source, target):
-            sums.index_add_(0, targets, features.index_select(0, sources).mul_(w))
-        return sums
+    def forward(ctx: Any, features: Tensor, weight: Tensor, edges: Edges) -> Tensor:
+        ctx.save_for_backward(features, weight)
+        ctx.edges = edges
+        return _sum_by_row(features, weight, edges.arriving)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = grad_outputs
-        features, weight, source, target = ctx.saved_tensors
-        grad_features, grad_weights = torch.zeros_like(features), []
-        for w, sources, targets in _chunks(features, weight, source, target):
-            arriving = grad.index_select(0, targets)
-            grad_weights.append(features.index_select(0, sources).mul_(arriving).sum(dim=-1))
-            grad_features.index_add_(0, sources, arriving.mul_(w))
-        return grad_features, torch.cat(grad_weights) if grad_weights else torch.zeros_like(weight), None, None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        grad = grad_outputs[0]
+        features, weight = ctx.saved_tensors
+        grad_weight = torch.empty_like(weight, memory_format=torch.contiguous_format)
+        begins, others, edges = ctx.edges.arriving
+        native.dot_by_edge(_numpy(features), _numpy(grad), begins, others, edges, grad_weight.numpy(), torch.get_num_threads())
+        return _sum_by_row(grad, weight, ctx.edges.leaving), grad_weight, None
 
 
-def _chunks(features: Tensor, weight: Tensor, source: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Weights `[edges, heads, 1]`, sources and targets of some edges after another."""
-    edges = max(1, CHUNK // max(1, features[0].numel() if len(features) else 0))
-    return zip(*(torch.split(part, edges) for part in (weight.detach().unsqueeze(-1), source, target)), strict=True)
+def _sum_by_row(x: Tensor, weight: Tensor, edges: EdgesByRow) -> Tensor:
+    out = torch.empty(x.shape)
+    native.sum_by_row(_numpy(x), _numpy(weight), edges.begins, edges.others, edges.edges, out.numpy(), torch.get_num_threads())
+    return out
+
+
+def _numpy(x: Tensor) -> npt.NDArray[np.float32]:
+    values: npt.NDArray[np.float32] = x.detach().contiguous().numpy()
+    return values

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from degreequant.quant import _rounding as native
+from degreequant import _training as native
 
 ODD = [0.0, -0.0, 0.5, -0.5, 1.5, 2.5, 1e-40, -1e30, 1e30, np.inf, -np.inf, np.nan]
 
