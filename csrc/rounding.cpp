@@ -23,14 +23,39 @@ namespace {
 
 constexpr RoundingKernels kPortable = {.round = round, .pass = pass};
 
-// The number that `share` of all values lie beyond, in the order of `before`, if it is on this side of 0; else 0.
-template <typename Before>
-float outermost(std::vector<float>& side, size_t beyond, Before before) {
-  if (side.size() <= beyond) return 0.0F;
-  const auto place = side.begin() + static_cast<std::ptrdiff_t>(beyond);
-  std::nth_element(side.begin(), place, side.end(), before);
-  return *place;
-}
+// The largest of the positive values that it is given, so many at most.
+class Largest {
+ public:
+  explicit Largest(size_t most) : most_(most) { kept_.reserve(most); }
+
+  // Almost no value is among the largest: the comparison is all there is to most of them.
+  void take(float value) {
+    if (value > least_) insert(value);
+  }
+
+  // The value that `beyond` others, fewer than the most, are above; 0 where there are no more than these.
+  float place(size_t beyond) {
+    if (kept_.size() <= beyond) return 0.0F;
+    const auto place = kept_.begin() + static_cast<std::ptrdiff_t>(beyond);
+    std::nth_element(kept_.begin(), place, kept_.end(), std::greater<float>());
+    return *place;
+  }
+
+ private:
+  void insert(float value) {
+    if (kept_.size() == most_) {
+      std::pop_heap(kept_.begin(), kept_.end(), std::greater<float>());
+      kept_.pop_back();
+    }
+    kept_.push_back(value);
+    std::push_heap(kept_.begin(), kept_.end(), std::greater<float>());
+    if (kept_.size() == most_) least_ = kept_.front();
+  }
+
+  size_t most_;
+  float least_ = 0.0F;       // only values above it are among the largest
+  std::vector<float> kept_;  // a heap, its least value in front
+};
 
 }  // namespace
 
@@ -44,27 +69,34 @@ const RoundingKernels& rounding_kernels([[maybe_unused]] std::string_view isa) n
 
 std::pair<float, float> sample_percentiles(const Activation32& x, Sample sample, double share, bool relu) {
   const int64_t count = x.rows * x.cols;
-  std::vector<float> below;
-  std::vector<float> above;
-  bool seen = false;
+  const int64_t sampled = count > sample.start ? (count - sample.start - 1) / sample.step + 1 : 0;
+  const size_t most = static_cast<size_t>(static_cast<double>(sampled) * share) + 1;
+  Largest above(most);
+  Largest below(most);  // magnitudes
+  int64_t seen = 0;
+  int64_t nonzero = 0;
   bool seen_nan = false;
+  int64_t row = 0;
+  int64_t row_end = x.cols;
   for (int64_t i = sample.start; i < count; i += sample.step) {
-    if (x.is_protected != nullptr && x.is_protected[i / x.cols]) continue;
-    const float value = x.values[i];
-    seen = true;
-    if (value > 0.0F) {
-      above.push_back(value);
-    } else if (value < 0.0F) {
-      if (!relu) below.push_back(value);
-    } else {
-      seen_nan = seen_nan || std::isnan(value);
+    while (i >= row_end) {
+      ++row;
+      row_end += x.cols;
     }
+    if (x.is_protected != nullptr && x.is_protected[row]) continue;
+    const float value = relu && x.values[i] < 0.0F ? 0.0F : x.values[i];
+    ++seen;
+    const bool is_nan = std::isnan(value);
+    nonzero += value != 0.0F && !is_nan;
+    seen_nan |= is_nan;
+    above.take(value);
+    below.take(-value);
   }
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  if (!seen) return {kInfinity, -kInfinity};
-  const size_t beyond = static_cast<size_t>(static_cast<double>(below.size() + above.size()) * share);
-  const float low = outermost(below, beyond, std::less<float>());
-  const float high = outermost(above, beyond, std::greater<float>());
+  if (seen == 0) return {kInfinity, -kInfinity};
+  const size_t beyond = static_cast<size_t>(static_cast<double>(nonzero) * share);
+  const float low = 0.0F - below.place(beyond);
+  const float high = above.place(beyond);
   return {low, seen_nan ? std::numeric_limits<float>::quiet_NaN() : high};
 }
 
