@@ -130,6 +130,7 @@ NAMES = (
     "zinc-ranges",
     "int8-ranges",
     "readout",
+    "settings",
     "from-float",
     "latency",
 )
