@@ -61,18 +61,37 @@ Work work_of(const Activation32& x, int64_t threads) {
   return {x.rows, x.rows * x.cols * static_cast<int64_t>(sizeof(float))};
 }
 
+void check_steps(float low, float high) {
+  if (!(low <= high && std::abs(low) < 0x1p22F && std::abs(high) < 0x1p22F)) raise_value("expected low <= high, both below 2^22");
+}
+
 void round_rows(nb::object x, nb::object is_protected, float scale, float low, float high, bool relu, nb::object out, int64_t threads,
                 nb::object isa) {
   const Matrix matrix = take_matrix(x, is_protected);
   const OutArray result = take_result(out, matrix);
   if (!(scale > 0.0F && std::isfinite(scale))) raise_value("expected scale to be finite and above 0");
-  if (!(low <= high && std::abs(low) < 0x1p22F && std::abs(high) < 0x1p22F)) raise_value("expected low <= high, both below 2^22");
+  check_steps(low, high);
   const RoundingKernels& kernels = rounding_kernels(name_of(isa));
   const RoundingGrid grid = {1.0F / scale, scale, low, high, relu};
   const Work work = work_of(matrix.view, threads);
   float* target = static_cast<float*>(result.data());
   const Unlocked unlocked;
   run(work, threads, [&](int64_t begin, int64_t end) { kernels.round(matrix.view, grid, target, begin, end); });
+}
+
+void round_channels(nb::object x, nb::object scale, float low, float high, nb::object out, int64_t threads, nb::object isa) {
+  const Matrix matrix = take_matrix(x, nb::none());
+  const InArray scales = input_array(scale, "scale", {nb::dtype<float>()}, 1);
+  check_length(scales, matrix.view.rows, "scale");
+  const OutArray result = take_result(out, matrix);
+  check_apart(scales, "scale", result);
+  check_steps(low, high);
+  const RoundingKernels& kernels = rounding_kernels(name_of(isa));
+  const Work work = work_of(matrix.view, threads);
+  float* target = static_cast<float*>(result.data());
+  const Unlocked unlocked;
+  run(work, threads,
+      [&](int64_t begin, int64_t end) { kernels.round_channels(matrix.view, data_of<float>(scales), {low, high}, target, begin, end); });
 }
 
 void pass_gradient(nb::object gradient, nb::object x, nb::object is_protected, float low, float high, bool relu, nb::object out,
@@ -90,13 +109,34 @@ void pass_gradient(nb::object gradient, nb::object x, nb::object is_protected, f
       [&](int64_t begin, int64_t end) { kernels.pass(matrix.view, data_of<float>(arriving), {low, high, relu}, target, begin, end); });
 }
 
-std::pair<float, float> percentiles(nb::object x, nb::object is_protected, int64_t start, int64_t step, double share, bool relu) {
-  const Matrix matrix = take_matrix(x, is_protected);
+Sample sample_of(int64_t start, int64_t step) {
   check_range(start, 0, INT64_MAX, "start");
   check_range(step, 1, INT64_MAX / 2, "step");
+  return {start, step};
+}
+
+void check_share(double share) {
   if (!(share >= 0.0 && share < 1.0)) raise_value("expected share in [0, 1)");
+}
+
+std::pair<float, float> percentiles(nb::object x, nb::object is_protected, int64_t start, int64_t step, double share, bool relu) {
+  const Matrix matrix = take_matrix(x, is_protected);
+  const Sample sample = sample_of(start, step);
+  check_share(share);
   const Unlocked unlocked;
-  return sample_percentiles(matrix.view, {start, step}, share, relu);
+  return sample_percentiles(matrix.view, sample, share, relu);
+}
+
+void observe(nb::object ends, nb::object x, nb::object is_protected, int64_t start, int64_t step, double share, float momentum, bool relu) {
+  const OutArray range = output_array(ends, "ends", {nb::dtype<float>()}, 1);
+  check_equal(static_cast<int64_t>(range.shape(0)), 2, "the length of ends");
+  const Matrix matrix = take_matrix(x, is_protected);
+  check_apart(matrix.array, "x", range);
+  const Sample sample = sample_of(start, step);
+  check_share(share);
+  if (!(momentum >= 0.0F && momentum <= 1.0F)) raise_value("expected momentum in [0, 1]");
+  const Unlocked unlocked;
+  include_range(sample_percentiles(matrix.view, sample, share, relu), momentum, static_cast<float*>(range.data()));
 }
 
 // Rows of heads, and the array that owns the memory.
@@ -208,6 +248,9 @@ NB_MODULE(_training, m) {
   m.def("pass_gradient", &pass_gradient, "gradient"_a.none(), "x"_a.none(), "protected"_a.none(), "low"_a, "high"_a, "relu"_a,
         "out"_a.none(), "threads"_a = 1, "isa"_a = nb::none());
   m.def("percentiles", &percentiles, "x"_a.none(), "protected"_a.none(), "start"_a, "step"_a, "share"_a, "relu"_a);
+  m.def("round_channels", &round_channels, "x"_a.none(), "scale"_a.none(), "low"_a, "high"_a, "out"_a.none(), "threads"_a = 1,
+        "isa"_a = nb::none());
+  m.def("observe", &observe, "ends"_a.none(), "x"_a.none(), "protected"_a.none(), "start"_a, "step"_a, "share"_a, "momentum"_a, "relu"_a);
   m.def("sum_by_row", &sum_by_row, "x"_a.none(), "weight"_a.none(), "begins"_a.none(), "others"_a.none(), "edges"_a.none(), "out"_a.none(),
         "threads"_a = 1, "isa"_a = nb::none());
   m.def("dot_by_edge", &dot_by_edge, "x"_a.none(), "y"_a.none(), "begins"_a.none(), "others"_a.none(), "edges"_a.none(), "out"_a.none(),

@@ -21,7 +21,7 @@ extern const RoundingKernels rounding;
 
 namespace {
 
-constexpr RoundingKernels kPortable = {.round = round, .pass = pass};
+constexpr RoundingKernels kPortable = {.round = round, .round_channels = round_channels, .pass = pass};
 
 // The largest of the positive values that it is given, so many at most.
 class Largest {
@@ -98,6 +98,16 @@ std::pair<float, float> sample_percentiles(const Activation32& x, Sample sample,
   const float low = 0.0F - below.place(beyond);
   const float high = above.place(beyond);
   return {low, seen_nan ? std::numeric_limits<float>::quiet_NaN() : high};
+}
+
+void include_range(std::pair<float, float> batch, float momentum, float* ends) {
+  const auto moved = [&](float past, float now, bool is_outside) {
+    if (momentum == 0.0F) return is_outside || std::isnan(now) ? now : past;
+    if (std::isinf(past)) return now;
+    return momentum < 0.5F ? std::fma(momentum, now - past, past) : std::fma(momentum - 1.0F, now - past, now);
+  };
+  if (!std::isinf(batch.first)) ends[0] = moved(ends[0], batch.first, batch.first < ends[0]);
+  if (!std::isinf(batch.second)) ends[1] = moved(ends[1], batch.second, batch.second > ends[1]);
 }
 
 }  // namespace degreequant

@@ -32,8 +32,16 @@ struct GradientBounds {
   bool relu;
 };
 
+// The grid of a row that has a scale of its own: multiples of it from `low` to `high`.
+struct ChannelBounds {
+  float low;
+  float high;
+};
+
 struct RoundingKernels {
   void (*round)(const Activation32& x, const RoundingGrid& grid, float* out, int64_t begin, int64_t end) noexcept;
+  void (*round_channels)(const Activation32& x, const float* scales, const ChannelBounds& bounds, float* out, int64_t begin,
+                         int64_t end) noexcept;
   void (*pass)(const Activation32& x, const float* gradient, const GradientBounds& bounds, float* out, int64_t begin, int64_t end) noexcept;
 };
 
@@ -49,5 +57,9 @@ struct Sample {
 // The values that leave `share` of those of the sample that are neither 0 nor protected outside at either end, and 0 where that is beyond
 // it; with `relu`, of max(x, 0). (inf, -inf) where everything is protected; the upper end is NaN where a value is.
 std::pair<float, float> sample_percentiles(const Activation32& x, Sample sample, double share, bool relu);
+
+// Takes the range of one batch into that of all: as running extremes, or (momentum > 0) as a moving average. An end that is infinite
+// changes nothing, NaN stays.
+void include_range(std::pair<float, float> batch, float momentum, float* ends);
 
 }  // namespace degreequant

@@ -3,6 +3,6 @@
 namespace degreequant::avx512 {
 
 extern const RoundingKernels rounding;
-const RoundingKernels rounding = {.round = degreequant::round, .pass = degreequant::pass};
+const RoundingKernels rounding = {.round = degreequant::round, .round_channels = degreequant::round_channels, .pass = degreequant::pass};
 
 }  // namespace degreequant::avx512

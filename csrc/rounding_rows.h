@@ -33,6 +33,21 @@ void round(const Activation32& x, const RoundingGrid& grid, float* out, int64_t 
   }
 }
 
+void round_channels(const Activation32& x, const float* scales, const ChannelBounds& bounds, float* out, int64_t begin,
+                    int64_t end) noexcept {
+  const ChannelBounds b = bounds;
+  for (int64_t row = begin; row < end; ++row) {
+    const float* source = x.values + row * x.cols;
+    float* target = out + row * x.cols;
+    const float scale = scales[row];
+    const float inverse_scale = 1.0F / scale;
+    for (int64_t c = 0; c < x.cols; ++c) {
+      const float steps = not_above(not_below(source[c] * inverse_scale, b.low), b.high);
+      target[c] = ((steps + kToInteger) - kToInteger) * scale;
+    }
+  }
+}
+
 void pass(const Activation32& x, const float* gradient, const GradientBounds& bounds, float* out, int64_t begin, int64_t end) noexcept {
   const GradientBounds b = bounds;
   for (int64_t row = begin; row < end; ++row) {

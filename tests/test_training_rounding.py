@@ -54,6 +54,20 @@ def test_rounds_to_the_nearest_step(isa, case, scale, low, span, relu):
         np.testing.assert_array_equal(out, expected)
 
 
+@given(case=matrices(), low=st.integers(-200, 0), high=st.integers(0, 200))
+@settings(max_examples=60)
+def test_rounds_each_row_to_steps_of_its_own(isa, case, low, high):
+    x, _ = drawn(case)
+    scale = np.exp2(np.random.default_rng(case[1]).uniform(-6, 6, len(x))).astype(np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        steps = np.clip(np.round(x * (np.float32(1) / scale)[:, None]), np.float32(low), np.float32(high))
+        expected = steps * scale[:, None]
+    for threads in (1, 3):
+        out = np.empty_like(x)
+        native.round_channels(x, scale, low, high, out, threads, isa)
+        np.testing.assert_array_equal(out, expected)
+
+
 @given(case=matrices(), low=st.floats(-5, 1, width=32), high=st.floats(-1, 5, width=32), relu=st.booleans())
 @settings(max_examples=60)
 def test_lets_a_gradient_through_between_the_bounds(isa, case, low, high, relu):
@@ -122,6 +136,17 @@ GOOD = {"x": X, "protected": None, "scale": 1.0, "low": 0.0, "high": 1.0, "relu"
 def test_wrong_arguments_are_refused(wrong, error, says):
     with pytest.raises(error, match=says):
         native.round_rows(**GOOD | wrong)
+
+
+def test_wrong_channels_and_ranges_are_refused():
+    with pytest.raises(ValueError, match="scale of length 4"):
+        native.round_channels(X, np.ones(3, np.float32), 0.0, 1.0, OUT)
+    with pytest.raises(ValueError, match="no memory"):
+        native.round_channels(X, OUT.reshape(-1)[:4], 0.0, 1.0, OUT)
+    with pytest.raises(ValueError, match="the length of ends"):
+        native.observe(np.zeros(3, np.float32), X, None, 0, 1, 0.1, 0.0, False)
+    with pytest.raises(ValueError, match="momentum"):
+        native.observe(np.zeros(2, np.float32), X, None, 0, 1, 0.1, 1.5, False)
 
 
 def test_wrong_gradients_and_samples_are_refused():

@@ -37,6 +37,12 @@ def pass_gradient(
 def percentiles(x: Floats, protected: Mask, start: int, step: int, share: float, relu: bool) -> tuple[float, float]:
     """See `degreequant.quant.observers.percentiles`; the sample is every `step`-th element from `start` on."""
 
+def observe(ends: Floats, x: Floats, protected: Mask, start: int, step: int, share: float, momentum: float, relu: bool) -> None:
+    """Takes these percentiles into a range `ends` `[2]`: its extremes so far, or, with a `momentum` above 0, its moving average."""
+
+def round_channels(x: Floats, scale: Floats, low: float, high: float, out: Floats, threads: int = 1, isa: str | None = None) -> None:
+    """Multiples of each row's own `scale` `[rows]`, above 0, from `low` to `high` (integers), ties to even."""
+
 def sum_by_row(
     x: Floats, weight: Floats, begins: Indices, others: Indices, edges: Indices, out: Floats, threads: int = 1, isa: str | None = None
 ) -> None:

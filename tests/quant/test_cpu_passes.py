@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from degreequant.quant.fake import ActivationQuantizer, fake_quantize, unquantized_rows
+from degreequant.quant.fake import ActivationQuantizer, fake_quantize, fake_quantize_channels, unquantized_rows
 from degreequant.quant.grid import grid_numbers, grid_parameters
 from degreequant.quant.observers import SAMPLE, RangeObserver, extremes, percentiles
 from degreequant.recipe import Recipe
@@ -41,25 +41,49 @@ def same(a, b):
     return all(torch.equal(p, q) for p, q in zip(a, b, strict=True))
 
 
-@pytest.mark.parametrize("shape", ["tensor", "channels"])
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-@given(rows=st.lists(st.tuples(floats, floats), min_size=1, max_size=8), scale=st.floats(2.0**-6, 2.0**6, width=32), data=st.data())
-@settings(max_examples=40)
-def test_rounding_is_that_of_the_fused_kernels(shape, estimator, rows, scale, data):
-    x = torch.tensor(rows)
-    scales = torch.tensor(scale) * (torch.ones(()) if shape == "tensor" else torch.linspace(0.5, 2, len(rows)))
-    zero_point = torch.full(scales.shape, 3 if shape == "tensor" else 0, dtype=torch.int32)
-    mask = data.draw(st.none() | st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)) if shape == "tensor" else st.none())
-    protected = None if mask is None else torch.tensor(mask)
+scale_values = st.floats(2.0**-6, 2.0**6, width=32)
 
-    def quantized(x):
-        return fake_quantize(x, scales, zero_point, 0 if shape == "tensor" else -7, 15 if shape == "tensor" else 7, estimator, protected)
 
+def check_rounding(quantized, x, scale):
+    """That `quantized` gives the same elsewhere."""
     found, expected = with_gradient(quantized, x), elsewhere(with_gradient, quantized, x)
     torch.testing.assert_close(found[0], expected[0], rtol=0, atol=2e-5)  # there the plain estimator adds a difference
-    off = ((x / scales.unsqueeze(-1)).abs() * 2) % 1  # halfway between two codes, a last bit decides which gradient stops
+    off = ((x / scale).abs() * 2) % 1  # halfway between two codes, a last bit decides which gradient stops
     clear = (off > 1e-3) & (off < 1 - 1e-3)
     assert torch.equal(found[1][clear], expected[1][clear])
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@given(rows=st.lists(st.tuples(floats, floats), min_size=1, max_size=8), scale=scale_values, data=st.data())
+@settings(max_examples=40)
+def test_rounding_is_that_of_the_fused_kernels(estimator, rows, scale, data):
+    x, zero_point = torch.tensor(rows), torch.tensor(3, dtype=torch.int32)
+    mask = data.draw(st.none() | st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
+    protected = None if mask is None else torch.tensor(mask)
+    check_rounding(lambda x: fake_quantize(x, torch.tensor(scale), zero_point, 0, 15, estimator, protected), x, scale)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@given(rows=st.lists(st.tuples(floats, floats), min_size=1, max_size=8), scale=scale_values)
+@settings(max_examples=40)
+def test_rounding_of_channels_is_that_of_the_fused_kernels(estimator, rows, scale):
+    scales, spec = scale * torch.linspace(0.5, 2, len(rows)), TensorSpec(4, narrow=True)
+    check_rounding(lambda x: fake_quantize_channels(x, scales, spec, estimator), torch.tensor(rows), scales.unsqueeze(-1))
+
+
+ends = floats | st.sampled_from([0.0, math.inf, -math.inf, math.nan])
+
+
+@given(past=st.tuples(ends, ends), batch=st.lists(floats, max_size=6), momentum=st.sampled_from([None, 0.01, 0.5, 0.9]))
+@settings(max_examples=150)
+def test_a_batch_is_taken_in_as_elsewhere(past, batch, momentum):
+    x = torch.tensor(batch).reshape(-1, 1)
+    found, expected = (RangeObserver(Recipe.degree_quant(8).replace(momentum=momentum)) for _ in range(2))
+    for observer in (found, expected):
+        observer.ends.copy_(torch.tensor(past))
+    found.observe(x)
+    elsewhere(expected.observe, x)
+    torch.testing.assert_close(found.ends, expected.ends, rtol=0, atol=0, equal_nan=True)
 
 
 def quantizer(kind, estimator, training=True):

@@ -37,6 +37,23 @@ def pass_gradient(gradient: Tensor, x: Tensor, protected: Tensor | None, bounds:
     return out
 
 
+def round_channels(x: Tensor, scale: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """The multiples of each row's `scale` `[rows]`, between two integers, that are nearest to `x` `[rows, columns]`, ties to even."""
+    out = torch.empty(x.shape)
+    if x.numel():
+        native.round_channels(_matrix(x), scale.numpy(), *bounds, _matrix(out), torch.get_num_threads())
+    return out
+
+
+def observe_percentiles(
+    ends: Tensor, x: Tensor, protected: Tensor | None, places: tuple[int, int], options: tuple[float, float | None, bool]
+) -> None:
+    """Takes the percentiles of `x` into the range `ends` `[2]`, in place. The options are those of `range_kernel.observe_percentiles`."""
+    share, momentum, relu = options
+    if x.numel():
+        native.observe(ends.numpy(), _matrix(x), _mask(protected), *places, share, momentum or 0.0, relu)
+
+
 def percentiles(x: Tensor, protected: Tensor | None, places: tuple[int, int], share: float, *, relu: bool) -> Tensor:
     """`degreequant.quant.observers.percentiles` of the elements at `places`: the first, and the step from one to the next."""
     if not x.numel():
@@ -45,7 +62,8 @@ def percentiles(x: Tensor, protected: Tensor | None, places: tuple[int, int], sh
 
 
 def _matrix(x: Tensor) -> "Floats":
-    floats: Floats = x.detach().contiguous().view(len(x), -1).numpy()
+    rows = x.detach().contiguous()
+    floats: Floats = (rows if rows.dim() == 2 else rows.view(len(rows), -1)).numpy()
     return floats
 
 

@@ -1,7 +1,7 @@
 """Fake quantizers: what training computes with.
 
-On a CPU activations take a pass of our own (`cpu_kernel.py`) and weights a few of torch's, many times faster there than torch's fused
-kernels; elsewhere, and where torch compiles, those kernels.
+On a CPU passes of our own (`cpu_kernel.py`), many times faster there than torch's fused kernels; elsewhere, and where torch compiles, those
+kernels.
 """
 
 import math
@@ -19,7 +19,7 @@ from degreequant.quant.grid import GridKind, activation_spec, grid_numbers, grid
 from degreequant.quant.least_error import LeastErrorObserver
 from degreequant.quant.observers import SAMPLE, RangeObserver
 from degreequant.recipe import Estimator, Recipe
-from degreequant.scheme import Grid
+from degreequant.scheme import Grid, TensorSpec
 
 
 class ActivationQuantizer(nn.Module):
@@ -118,10 +118,8 @@ class WeightQuantizer(nn.Module):
         """The weight on its grid."""
         if not self.active:
             return weight
-        scale = self.scales(weight)
-        zero_point = torch.zeros_like(scale, dtype=torch.int32)
         estimator = self.estimator if self.percentile else "plain"  # spanned by the whole channel, no weight is outside
-        quantized = fake_quantize(weight, scale, zero_point, self.spec.q_min, self.spec.q_max, estimator)
+        quantized = fake_quantize_channels(weight, self.scales(weight), self.spec, estimator)
         if self.training and self.noise < 1.0:
             return torch.where(torch.rand_like(weight) < self.noise, quantized, weight)
         return quantized
@@ -144,23 +142,28 @@ class WeightQuantizer(nn.Module):
 def fake_quantize(
     x: Tensor, scale: Tensor, zero_point: Tensor, q_min: int, q_max: int, estimator: Estimator, protected: Tensor | None = None
 ) -> Tensor:
-    """`x` rounded to its grid, with a straight-through gradient; `scale` is a scalar, or one per row of `x`.
+    """`x` rounded to its grid, a scalar `scale` and `zero_point`, with a straight-through gradient.
 
     `clipped` stops the gradient of values beyond the end codes; values that round *to* an end code keep theirs.
     `plain` passes every gradient. Rows in `protected` (bool `[rows]`) stay as they are.
     """
     if cpu_kernel.usable(x):
         low, high = q_min - zero_point, q_max - zero_point
-        if scale.dim() == 0:
-            return _round(x, _Steps(float(scale), int(low), int(high)), estimator, protected)
-        assert protected is None
-        columns = (scale.unsqueeze(-1), low.float().unsqueeze(-1), high.float().unsqueeze(-1))
-        rounded: Tensor = _RoundedChannels.apply(x, *columns, estimator == "clipped")  # type: ignore[no-untyped-call]
-        return rounded
-    quantized = _fused(x, scale, zero_point, q_min, q_max)
+        return _round(x, _Steps(float(scale), int(low), int(high)), estimator, protected)
+    quantized = torch.fake_quantize_per_tensor_affine(x, scale, zero_point, q_min, q_max)
     if estimator == "plain":
         quantized = x + (quantized - x).detach()
     return quantized if protected is None else torch.where(protected.unsqueeze(-1), x, quantized)
+
+
+def fake_quantize_channels(x: Tensor, scale: Tensor, spec: TensorSpec, estimator: Estimator) -> Tensor:
+    """The same of `x` `[rows, columns]`, each row on a symmetric grid of its own `scale` `[rows]`."""
+    if cpu_kernel.usable(x):
+        rounded: Tensor = _RoundedChannels.apply(x, scale, (spec.q_min, spec.q_max), estimator == "clipped")  # type: ignore[no-untyped-call]
+        return rounded
+    zero_point = torch.zeros_like(scale, dtype=torch.int32)
+    quantized = torch.fake_quantize_per_channel_affine(x, scale, zero_point, 0, spec.q_min, spec.q_max)
+    return x + (quantized - x).detach() if estimator == "plain" else quantized
 
 
 def unquantized_rows(quantized: Tensor, x: Tensor, protected: Tensor | None) -> Tensor:
@@ -209,26 +212,21 @@ class _Rounded(torch.autograd.Function):
 
 
 class _RoundedChannels(torch.autograd.Function):
-    """Rounds the rows of a weight to grids of their own, which are columns: scales, lowest and highest multiples."""
+    """Rounds the rows of a weight to multiples of their scales between two bounds."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, low: Tensor, high: Tensor, clipped: bool) -> Tensor:
-        ctx.clipped = clipped
+    def forward(ctx: Any, x: Tensor, scale: Tensor, bounds: tuple[int, int], clipped: bool) -> Tensor:
+        ctx.bounds, ctx.clipped = bounds, clipped
         if clipped:
-            ctx.save_for_backward(x, (low - 0.5) * scale, (high + 0.5) * scale)
-        return (x * (1.0 / scale)).round_().clamp_(low, high).mul_(scale)
+            ctx.save_for_backward(x, scale)
+        return cpu_kernel.round_channels(x, scale, bounds)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grad_outputs
         if ctx.clipped:
-            x, low, high = ctx.saved_tensors
-            grad = grad * ((x >= low) & (x <= high))
-        return grad, None, None, None, None
-
-
-def _fused(x: Tensor, scale: Tensor, zero_point: Tensor, q_min: int, q_max: int) -> Tensor:
-    if scale.dim() == 0:
-        return torch.fake_quantize_per_tensor_affine(x, scale, zero_point, q_min, q_max)
-    return torch.fake_quantize_per_channel_affine(x, scale, zero_point, 0, q_min, q_max)
+            (x, scale), (low, high) = ctx.saved_tensors, ctx.bounds
+            scale = scale.unsqueeze(-1)
+            grad = grad * ((x >= (low - 0.5) * scale) & (x <= (high + 0.5) * scale))
+        return grad, None, None, None

@@ -1,8 +1,9 @@
 """From an observed range to a grid, on tensors and without a host synchronisation (docs/numerics.md, "Grid")."""
 
+import ctypes
+import math
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,14 +44,19 @@ def grid_parameters(low: Tensor, high: Tensor, kind: GridKind, spec: TensorSpec)
 
 def grid_numbers(low: float, high: float, kind: GridKind, spec: TensorSpec) -> tuple[float, int]:
     """The same for numbers, bit for bit: what a grid is once it leaves training, and what costs least on a CPU."""
-    least, most = np.float32(min(low, 0.0)), np.float32(max(high, 0.0))
-    with np.errstate(over="ignore", invalid="ignore"):
-        span = max(-least, most) if kind == "symmetric" else most if kind == "unsigned" else most - least
-        scale = span / np.float32(spec.q_max if kind != "affine" else spec.q_max - spec.q_min)
-    scale = scale if scale > SMALLEST_SCALE and np.isfinite(scale) else np.float32(1.0)
-    if kind != "affine" or np.isnan(least):
-        return float(scale), 0
-    return float(scale), int(np.clip(spec.q_min - np.round(least / scale), spec.q_min, spec.q_max))
+    least, most = min(low, 0.0), max(high, 0.0)
+    span = max(-least, most) if kind == "symmetric" else most if kind == "unsigned" else _single(most - least)
+    scale = _single(span / (spec.q_max if kind != "affine" else spec.q_max - spec.q_min))
+    scale = scale if SMALLEST_SCALE < scale < math.inf else 1.0
+    if kind != "affine" or math.isnan(least):
+        return scale, 0
+    steps = max(_single(least / scale), float(spec.q_min - spec.q_max))
+    return scale, spec.q_min - round(steps)
+
+
+def _single(value: float) -> float:
+    """Rounded to float32: what float32 arithmetic gives for one operation on numbers that are float32."""
+    return ctypes.c_float(value).value
 
 
 def usable_scale(scale: Tensor) -> Tensor:

@@ -58,14 +58,15 @@ class RangeObserver(nn.Module):
     def observe(self, x: Tensor, protected: Tensor | None = None, *, relu: bool = False) -> None:
         """Takes in one batch `x` `[rows, columns]`, or the ReLU of it; rows in `protected` (bool `[rows]`) are left out. No row left
         changes nothing."""
-        kernels = kernels_for(x)
+        options = (self.percentile, self.momentum, relu)
         if self.is_pooling:
             self.pool(x, protected, relu=relu)
-        elif kernels is None or not self.percentile:
-            self.include(self.measure(x, protected, relu=relu))
-        else:
-            options = (self.percentile, self.momentum, relu)
+        elif self.percentile and cpu_kernel.usable(x):
+            cpu_kernel.observe_percentiles(self.ends, x, protected, _places(x, self.sample, None), options)
+        elif self.percentile and (kernels := kernels_for(x)) is not None:
             kernels.observe_percentiles(self.ends, x.detach(), protected, _places(x, self.sample, None), options, self.sample)
+        else:
+            self.include(self.measure(x, protected, relu=relu))
 
     @torch.no_grad()
     def measure(
