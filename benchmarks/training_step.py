@@ -1,13 +1,14 @@
 """What quantized training costs: one step (forward, backward, Adam) of a model under each recipe, against the plain PyG model.
 
-    python benchmarks/training_step.py [--dataset zinc] [--arch gin] [--steps 60] [--threads 1] [--out results/training-step.jsonl]
+    python benchmarks/training_step.py [--dataset zinc] [--arch gin] [--batch-size 128] [--steps 60] [--threads 1] [--out FILE]
 
-A step is the whole graph of a citation set, or a batch of 128 molecules; all contenders see the same batches. They take turns, step by
-step; figures are medians.
+A step is the whole graph of a citation set, or a batch of graphs, by default as many as the protocol has; all contenders see the same
+batches. They take turns, step by step; figures are medians.
 """
 
 import argparse
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 
 import torch
@@ -34,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="cora")
     parser.add_argument("--arch", default="gcn")
+    parser.add_argument("--batch-size", type=int, help="Graphs of a step.")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", help="A results file to append a row to.")
@@ -42,6 +44,8 @@ def main() -> None:
     keep_freed_memory()
     entry = find(arguments.dataset)
     usual, task = protocol(entry, arguments.arch), task_of(entry.load())
+    if arguments.batch_size:
+        usual = replace(usual, settings=replace(usual.settings, batch_size=arguments.batch_size))
     steppers = {"PyG": _stepper(_built(usual, task), usual, task)}
     steppers |= {name: _stepper(dq.prepare(_built(usual, task), recipe), usual, task) for name, recipe in RECIPES.items()}
     timings = alternate(steppers, repeats=arguments.steps, warmup=5)
@@ -49,6 +53,7 @@ def main() -> None:
         print(f"{name:20s} {timing.ms:7.2f} ms  {timing.ms / timings['PyG'].ms:5.2f}x")
     if arguments.out:
         row = {"dataset": entry.name, "architecture": usual.architecture, "threads": arguments.threads, "steps": arguments.steps}
+        row |= {"batch_size": usual.settings.batch_size}
         figures = {name: round(timing.ms, 3) for name, timing in timings.items()}
         record.append(arguments.out, row | {"step_ms": figures} | record.environment())
 

@@ -191,6 +191,12 @@ Edges take_edges(nb::handle begins, nb::handle others, nb::handle edges, int64_t
   return result;
 }
 
+void check_edges_apart(const Edges& edges, const OutArray& out) {
+  check_apart(edges.begins, "begins", out);
+  check_apart(edges.others, "others", out);
+  check_apart(edges.edges, "edges", out);
+}
+
 Work work_of(const Edges& edges, const HeadRows& x, int64_t threads) {
   check_range(threads, 1, kMaxThreads, "threads");
   return {edges.rows, edges.count * x.heads * x.channels * static_cast<int64_t>(sizeof(float)), edges.view.begins};
@@ -209,6 +215,7 @@ void sum_by_row(nb::object x, nb::object weight, nb::object begins, nb::object o
   check_equal(static_cast<int64_t>(result.shape(2)), rows.view.channels, "the channels of out");
   check_apart(rows.array, "x", result);
   check_apart(weights, "weight", result);
+  check_edges_apart(at, result);
   const EdgeSumKernels& kernels = edge_sum_kernels(name_of(isa));
   const Work work = work_of(at, rows.view, threads);
   float* target = static_cast<float*>(result.data());
@@ -229,6 +236,7 @@ void dot_by_edge(nb::object x, nb::object y, nb::object begins, nb::object other
   check_equal(static_cast<int64_t>(result.shape(1)), there.view.heads, "the columns of out");
   check_apart(there.array, "x", result);
   check_apart(here.array, "y", result);
+  check_edges_apart(at, result);
   const EdgeSumKernels& kernels = edge_sum_kernels(name_of(isa));
   const Work work = work_of(at, there.view, threads);
   float* target = static_cast<float*>(result.data());

@@ -16,7 +16,8 @@ struct HeadRows {
   const float* row(int64_t index) const noexcept { return values + index * heads * channels; }
 };
 
-// The edges at each row, those of row r from begins[r] to begins[r + 1]: the row at their other end, and which of all edges they are.
+// The edges at each row, those of row r from begins[r] to begins[r + 1]: the row at their other end, and which of all edges they are: each
+// of them once, which nobody checks.
 struct EdgesByRow {
   const int64_t* begins;
   const int64_t* others;

@@ -23,6 +23,35 @@ namespace {
 
 constexpr RoundingKernels kPortable = {.round = round, .round_channels = round_channels, .pass = pass};
 
+// The rows of the elements of a sample, without a division for each.
+class Places {
+ public:
+  Places(const Activation32& x, Sample sample)
+      : cols_(std::max<int64_t>(1, x.cols)),
+        rows_a_step_(sample.step / cols_),
+        cols_a_step_(sample.step % cols_),
+        row_(sample.start / cols_),
+        col_(sample.start % cols_) {}
+
+  int64_t row() const { return row_; }
+
+  void step() {
+    row_ += rows_a_step_;
+    col_ += cols_a_step_;
+    if (col_ >= cols_) {
+      col_ -= cols_;
+      ++row_;
+    }
+  }
+
+ private:
+  int64_t cols_;
+  int64_t rows_a_step_;
+  int64_t cols_a_step_;
+  int64_t row_;
+  int64_t col_;
+};
+
 // The largest of the positive values that it is given, so many at most.
 class Largest {
  public:
@@ -76,14 +105,9 @@ std::pair<float, float> sample_percentiles(const Activation32& x, Sample sample,
   int64_t seen = 0;
   int64_t nonzero = 0;
   bool seen_nan = false;
-  int64_t row = 0;
-  int64_t row_end = x.cols;
-  for (int64_t i = sample.start; i < count; i += sample.step) {
-    while (i >= row_end) {
-      ++row;
-      row_end += x.cols;
-    }
-    if (x.is_protected != nullptr && x.is_protected[row]) continue;
+  Places places(x, sample);
+  for (int64_t i = sample.start; i < count; i += sample.step, places.step()) {
+    if (x.is_protected != nullptr && x.is_protected[places.row()]) continue;
     const float value = relu && x.values[i] < 0.0F ? 0.0F : x.values[i];
     ++seen;
     const bool is_nan = std::isnan(value);

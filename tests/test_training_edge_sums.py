@@ -105,11 +105,45 @@ def test_refuses_what_does_not_fit(place, value, message):
         native.sum_by_row(*arguments)
 
 
-def test_refuses_results_in_the_memory_of_what_is_read():
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (0, np.zeros((4, 3, 3), np.float32), "the heads of y"),
+        (1, np.zeros((3, 2, 3), np.float32), "the rows of y"),
+        (1, np.zeros((4, 2, 4), np.float32), "the channels of y"),
+        (3, np.array([0, 1, 2, 3, 4, 0]), r"others within \[0, 4\)"),
+        (5, np.zeros((5, 2), np.float32), "the rows of out"),
+        (5, np.zeros((6, 3), np.float32), "the columns of out"),
+    ],
+)
+def test_refuses_products_that_do_not_fit(place, value, message):
     x, y, weight, *at = drawn(GOOD)
-    with pytest.raises(ValueError, match="out"):
-        native.sum_by_row(x, weight, *at, x)
-    with pytest.raises(ValueError, match="out"):
-        native.dot_by_edge(x, y, *at, y.reshape(-1)[:12].reshape(6, 2))
+    arguments = [x, y, *at, np.zeros_like(weight)]
+    arguments[place] = value
+    with pytest.raises(ValueError, match=message):
+        native.dot_by_edge(*arguments)
+
+
+def in_one_memory(shape, array):
+    """An array for results of that shape, and a copy of `array` that lies in its memory."""
+    memory = np.zeros(int(np.prod(shape)) * 4 + array.nbytes, np.uint8)
+    copy = np.ndarray(array.shape, array.dtype, memory)
+    copy[...] = array
+    return np.ndarray(shape, np.float32, memory), copy
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_refuses_results_in_the_memory_of_what_is_read(place):
+    x, y, weight, *at = drawn(GOOD)
+    for function, arguments, shape in ((native.sum_by_row, [x, weight, *at], x.shape), (native.dot_by_edge, [x, y, *at], weight.shape)):
+        out, arguments[place] = in_one_memory(shape, arguments[place])
+        with pytest.raises(ValueError, match="no memory"):
+            function(*arguments, out)
+
+
+def test_refuses_other_types():
+    x, y, weight, *at = drawn(GOOD)
     with pytest.raises(TypeError, match="float32"):
         native.dot_by_edge(x, y.astype(float), *at, weight)
+    with pytest.raises(TypeError, match="int64"):
+        native.sum_by_row(x, weight, at[0].astype(np.int32), *at[1:], np.empty_like(x))

@@ -74,16 +74,35 @@ def test_rounding_of_channels_is_that_of_the_fused_kernels(estimator, rows, scal
 ends = floats | st.sampled_from([0.0, math.inf, -math.inf, math.nan])
 
 
-@given(past=st.tuples(ends, ends), batch=st.lists(floats, max_size=6), momentum=st.sampled_from([None, 0.01, 0.5, 0.9]))
-@settings(max_examples=150)
-def test_a_batch_is_taken_in_as_elsewhere(past, batch, momentum):
-    x = torch.tensor(batch).reshape(-1, 1)
+@given(
+    past=st.tuples(ends, ends),
+    batch=st.lists(st.tuples(floats, st.booleans()), max_size=6),
+    momentum=st.sampled_from([None, 0.01, 0.5, 0.9, 1.0]),
+    relu=st.booleans(),
+)
+@settings(max_examples=200)
+def test_a_batch_is_taken_in_as_elsewhere(past, batch, momentum, relu):
+    x = torch.tensor([value for value, _ in batch]).reshape(-1, 1)
+    protected = torch.tensor([hidden for _, hidden in batch], dtype=torch.bool)
     found, expected = (RangeObserver(Recipe.degree_quant(8).replace(momentum=momentum)) for _ in range(2))
     for observer in (found, expected):
         observer.ends.copy_(torch.tensor(past))
-    found.observe(x)
-    elsewhere(expected.observe, x)
+    found.observe(x, protected, relu=relu)
+    elsewhere(expected.observe, x, protected, relu=relu)
     torch.testing.assert_close(found.ends, expected.ends, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_usual_type_of_torch_has_no_say(dtype):
+    torch.set_default_dtype(dtype)
+    try:
+        x = torch.randn(6, 3, dtype=torch.float32, requires_grad=True)
+        rounded = fake_quantize_channels(x, torch.full((6,), 0.1, dtype=torch.float32), TensorSpec(8, narrow=True), "clipped")
+        rounded = quantizer("symmetric", "clipped")(rounded)
+        rounded.sum().backward()
+        assert rounded.dtype == x.grad.dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def quantizer(kind, estimator, training=True):

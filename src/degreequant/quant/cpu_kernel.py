@@ -23,7 +23,7 @@ def usable(x: Tensor) -> bool:
 def round_rows(x: Tensor, protected: Tensor | None, grid: tuple[float, float, float], *, relu: bool) -> Tensor:
     """The multiples of a scale between two integers, `grid`, that are nearest to `x` `[rows, ...]`, ties to even; protected rows as they
     are. With `relu`, of the ReLU of `x`; the lower integer is 0."""
-    out = torch.empty(x.shape)
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
     if x.numel():
         native.round_rows(_matrix(x), _mask(protected), *grid, relu, _matrix(out), torch.get_num_threads())
     return out
@@ -31,7 +31,7 @@ def round_rows(x: Tensor, protected: Tensor | None, grid: tuple[float, float, fl
 
 def pass_gradient(gradient: Tensor, x: Tensor, protected: Tensor | None, bounds: tuple[float, float], *, relu: bool) -> Tensor:
     """The gradient where `x` lies between the bounds, and in protected rows; with `relu` of the latter, where `x` is above 0."""
-    out = torch.empty(x.shape)
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
     if x.numel():
         native.pass_gradient(_matrix(gradient), _matrix(x), _mask(protected), *bounds, relu, _matrix(out), torch.get_num_threads())
     return out
@@ -39,7 +39,7 @@ def pass_gradient(gradient: Tensor, x: Tensor, protected: Tensor | None, bounds:
 
 def round_channels(x: Tensor, scale: Tensor, bounds: tuple[float, float]) -> Tensor:
     """The multiples of each row's `scale` `[rows]`, between two integers, that are nearest to `x` `[rows, columns]`, ties to even."""
-    out = torch.empty(x.shape)
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
     if x.numel():
         native.round_channels(_matrix(x), scale.numpy(), *bounds, _matrix(out), torch.get_num_threads())
     return out

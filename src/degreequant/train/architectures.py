@@ -53,9 +53,11 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "linear-gin": LinearGIN,
     "zinc-gcn": partial(GraphGCN, types=True),
     "zinc-gat": partial(GraphGAT, types=True),
-    "zinc-gin": partial(GraphGIN, types=True, nodes=23),
+    "zinc-gin": partial(GraphGIN, types=True),
+    "zinc-scaled-gin": partial(GraphGIN, types=True, nodes=23),
     "superpixel-gcn": GraphGCN,
     "superpixel-gat": GraphGAT,
-    "superpixel-gin": partial(GraphGIN, nodes=75),
+    "superpixel-gin": GraphGIN,
+    "superpixel-scaled-gin": partial(GraphGIN, nodes=75),
     "reddit-gin": RedditGIN,
 }

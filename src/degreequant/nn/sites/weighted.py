@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from degreequant import _training as native
-from degreequant.quant.cpu_kernel import usable
+from degreequant.quant import cpu_kernel
 
 Indices = npt.NDArray[np.int64]
 
@@ -25,7 +25,7 @@ class EdgesByRow(NamedTuple):
     edges: Indices
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Edges:
     """The edges that attention runs over: their ends, which of the given edges they are (in order), and, if self loops were added behind
     them, how many; among so many nodes."""
@@ -56,11 +56,11 @@ def _by_row(rows: Tensor, others: Tensor, nodes: int) -> EdgesByRow:
 def weighted_sums(features: Tensor, weight: Tensor, edges: Edges) -> Tensor:
     """The sums `[nodes, heads, channels]` over each node's edges of `weight` `[edges, heads]` times the source's `features` `[nodes, heads,
     channels]`; differentiable once in both."""
-    if usable(features) and usable(weight):
+    if cpu_kernel.usable(features) and cpu_kernel.usable(weight):
         sums: Tensor = _WeightedSums.apply(features, weight, edges)  # type: ignore[no-untyped-call]
         return sums
     messages = features.index_select(0, edges.source) * weight.unsqueeze(-1)
-    return torch.zeros_like(features).index_add(0, edges.target, messages)
+    return messages.new_zeros(features.shape).index_add(0, edges.target, messages)
 
 
 class _WeightedSums(torch.autograd.Function):
@@ -74,17 +74,22 @@ class _WeightedSums(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         grad = grad_outputs[0]
         features, weight = ctx.saved_tensors
-        grad_weight = torch.empty_like(weight, memory_format=torch.contiguous_format)
-        begins, others, edges = ctx.edges.arriving
-        native.dot_by_edge(_numpy(features), _numpy(grad), begins, others, edges, grad_weight.numpy(), torch.get_num_threads())
-        return _sum_by_row(grad, weight, ctx.edges.leaving), grad_weight, None
+        of_features, of_weight, _ = ctx.needs_input_grad
+        grad_features = _sum_by_row(grad, weight, ctx.edges.leaving) if of_features else None
+        return grad_features, _dot_by_edge(features, grad, weight, ctx.edges.arriving) if of_weight else None, None
+
+
+def _dot_by_edge(x: Tensor, y: Tensor, weight: Tensor, edges: EdgesByRow) -> Tensor:
+    out = torch.empty_like(weight, memory_format=torch.contiguous_format)
+    native.dot_by_edge(_numpy(x), _numpy(y), edges.begins, edges.others, edges.edges, out.numpy(), torch.get_num_threads())
+    return out
 
 
 def _sum_by_row(x: Tensor, weight: Tensor, edges: EdgesByRow) -> Tensor:
-    out = torch.empty(x.shape)
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
     native.sum_by_row(_numpy(x), _numpy(weight), edges.begins, edges.others, edges.edges, out.numpy(), torch.get_num_threads())
     return out
 
