@@ -37,6 +37,7 @@ LAYERS = {
     "scale": 2,
     # left of it: torch
     "memo": 0,
+    "_training": 0,
     "quant": 1,
     "protect": 1,
     "data": 1,

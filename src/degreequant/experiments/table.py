@@ -3,9 +3,10 @@
 A file says `title`, `about`, whether its figures are `recalled`, and:
 
     [columns]                    data sets, each with its architectures
-    [methods.ID]                 `title`, `preset` and `bits` (see `recipe_for`), and any setting of Recipe or Settings; `start = "fp32"`
-                                 trains on from the float weights, `"calibrated"` and `"corrected"` do not train; `tuned = false` leaves out
-                                 what protocols.toml has for Degree-Quant alone; `grid` lists values to try, or tables of settings that go
+    [methods.ID]                 `title`, `preset` and `bits` (see `recipe_for`), and any setting of Recipe or Settings, or another
+                                 `architecture`, `hidden_channels` or `dropout` than the protocol's; `start = "fp32"` trains on from the
+                                 float weights, `"calibrated"` and `"corrected"` do not train; `tuned = false` leaves out what
+                                 protocols.toml has for Degree-Quant alone; `grid` lists values to try, or tables of settings that go
                                  together: the best on validation is reported
     [grids.DATASET]              narrower grids for a data set
     [overrides.DATASET.ARCH.ID]  settings of one cell
@@ -201,7 +202,7 @@ def _experiment(dataset: str, arch: str, given: Settings) -> Experiment:
     recipe = _without_idle_widths(recipe.replace(**{name: settings.pop(name) for name in RECIPE & set(settings)}))
     return Experiment(
         dataset=dataset,
-        architecture=usual.architecture,
+        architecture=settings.pop("architecture", usual.architecture),
         method=preset if bits is None else f"{preset}-int{bits}",
         recipe=recipe,
         seed=0,
