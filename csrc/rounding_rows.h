@@ -15,16 +15,21 @@ constexpr float kToInteger = 0x1.8p23F;
 inline float not_below(float value, float low) noexcept { return value < low ? low : value; }
 inline float not_above(float value, float high) noexcept { return value > high ? high : value; }
 
+// The multiples of `scale` from `low` to `high` that are nearest to `count` values.
+inline void round_values(const float* source, int64_t count, const RoundingGrid& g, float* target) noexcept {
+  for (int64_t i = 0; i < count; ++i) {
+    const float steps = not_above(not_below(source[i] * g.inverse_scale, g.low), g.high);
+    target[i] = ((steps + kToInteger) - kToInteger) * g.scale;
+  }
+}
+
 void round(const Activation32& x, const RoundingGrid& grid, float* out, int64_t begin, int64_t end) noexcept {
   const RoundingGrid g = grid;
   for (int64_t row = begin; row < end; ++row) {
     const float* source = x.values + row * x.cols;
     float* target = out + row * x.cols;
     if (x.is_protected == nullptr || !x.is_protected[row]) {
-      for (int64_t c = 0; c < x.cols; ++c) {
-        const float steps = not_above(not_below(source[c] * g.inverse_scale, g.low), g.high);
-        target[c] = ((steps + kToInteger) - kToInteger) * g.scale;
-      }
+      round_values(source, x.cols, g, target);
     } else if (g.relu) {
       for (int64_t c = 0; c < x.cols; ++c) target[c] = not_below(source[c], 0.0F);
     } else {
@@ -35,16 +40,9 @@ void round(const Activation32& x, const RoundingGrid& grid, float* out, int64_t 
 
 void round_channels(const Activation32& x, const float* scales, const ChannelBounds& bounds, float* out, int64_t begin,
                     int64_t end) noexcept {
-  const ChannelBounds b = bounds;
   for (int64_t row = begin; row < end; ++row) {
-    const float* source = x.values + row * x.cols;
-    float* target = out + row * x.cols;
-    const float scale = scales[row];
-    const float inverse_scale = 1.0F / scale;
-    for (int64_t c = 0; c < x.cols; ++c) {
-      const float steps = not_above(not_below(source[c] * inverse_scale, b.low), b.high);
-      target[c] = ((steps + kToInteger) - kToInteger) * scale;
-    }
+    const RoundingGrid grid = {1.0F / scales[row], scales[row], bounds.low, bounds.high, false};
+    round_values(x.values + row * x.cols, x.cols, grid, out + row * x.cols);
   }
 }
 

@@ -1,5 +1,7 @@
 """The native sums over edges of a training step, on every instruction set and any number of threads: to the bit what numpy says."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,6 +27,21 @@ def cases():
     return st.tuples(sizes, st.integers(0, 2**31))
 
 
+def walked(begins, others, edges):
+    """The row, the other end and the number of each edge, row after row."""
+    for row, (begin, end) in enumerate(pairwise(begins)):
+        for k in range(begin, end):
+            yield row, others[k], edges[k]
+
+
+def check(function, read, at, expected, isa):
+    """That a function gives what is expected, on one thread and on three."""
+    for threads in (1, 3):
+        out = np.full_like(expected, np.nan)
+        function(*read, *at, out, threads, isa)
+        np.testing.assert_array_equal(out, expected)
+
+
 def dot(a, b):
     """In the order of edge_sums_rows.h: 16 sums of every 16th product, then halves onto halves."""
     partial = np.zeros(PARTIAL_SUMS, np.float32)
@@ -39,30 +56,20 @@ def dot(a, b):
 @settings(max_examples=40)
 def test_sums_in_the_order_of_the_edges(isa, case):
     x, _, weight, *at = drawn(case)
-    begins, others, edges = at
     expected = np.zeros_like(x)
-    for row in range(len(x)):
-        for k in range(begins[row], begins[row + 1]):
-            expected[row] += weight[edges[k], :, None] * x[others[k]]
-    for threads in (1, 3):
-        out = np.full_like(x, np.nan)
-        native.sum_by_row(x, weight, *at, out, threads, isa)
-        np.testing.assert_array_equal(out, expected)
+    for row, other, edge in walked(*at):
+        expected[row] += weight[edge, :, None] * x[other]
+    check(native.sum_by_row, (x, weight), at, expected, isa)
 
 
 @given(case=cases())
 @settings(max_examples=40)
 def test_dot_products_of_both_ends(isa, case):
     x, y, weight, *at = drawn(case)
-    begins, others, edges = at
     expected = np.zeros_like(weight)
-    for row in range(len(x)):
-        for k in range(begins[row], begins[row + 1]):
-            expected[edges[k]] = [dot(*pair) for pair in zip(y[row], x[others[k]], strict=True)]
-    for threads in (1, 3):
-        out = np.full_like(weight, np.nan)
-        native.dot_by_edge(x, y, *at, out, threads, isa)
-        np.testing.assert_array_equal(out, expected)
+    for row, other, edge in walked(*at):
+        expected[edge] = [dot(*pair) for pair in zip(y[row], x[other], strict=True)]
+    check(native.dot_by_edge, (x, y), at, expected, isa)
 
 
 def test_many_rows_on_many_threads(isa):

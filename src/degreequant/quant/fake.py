@@ -150,9 +150,7 @@ def fake_quantize(
     if cpu_kernel.usable(x):
         low, high = q_min - zero_point, q_max - zero_point
         return _round(x, _Steps(float(scale), int(low), int(high)), estimator, protected)
-    quantized = torch.fake_quantize_per_tensor_affine(x, scale, zero_point, q_min, q_max)
-    if estimator == "plain":
-        quantized = x + (quantized - x).detach()
+    quantized = _estimated(x, torch.fake_quantize_per_tensor_affine(x, scale, zero_point, q_min, q_max), estimator)
     return quantized if protected is None else torch.where(protected.unsqueeze(-1), x, quantized)
 
 
@@ -162,7 +160,11 @@ def fake_quantize_channels(x: Tensor, scale: Tensor, spec: TensorSpec, estimator
         rounded: Tensor = _RoundedChannels.apply(x, scale, (spec.q_min, spec.q_max), estimator == "clipped")  # type: ignore[no-untyped-call]
         return rounded
     zero_point = torch.zeros_like(scale, dtype=torch.int32)
-    quantized = torch.fake_quantize_per_channel_affine(x, scale, zero_point, 0, spec.q_min, spec.q_max)
+    return _estimated(x, torch.fake_quantize_per_channel_affine(x, scale, zero_point, 0, spec.q_min, spec.q_max), estimator)
+
+
+def _estimated(x: Tensor, quantized: Tensor, estimator: Estimator) -> Tensor:
+    """What torch's kernels give, whose gradient is the clipped one, with that of the estimator."""
     return x + (quantized - x).detach() if estimator == "plain" else quantized
 
 
