@@ -48,7 +48,7 @@ def round_channels(x: Tensor, scale: Tensor, bounds: tuple[float, float]) -> Ten
 def observe_percentiles(
     ends: Tensor, x: Tensor, protected: Tensor | None, places: tuple[int, int], options: tuple[float, float | None, bool]
 ) -> None:
-    """Takes the percentiles of `x` into the range `ends` `[2]`, in place. The options are those of `range_kernel.observe_percentiles`."""
+    """Takes the percentiles of `x` into the range `ends` `[2]`, in place. The options are those of `gpu_kernel.observe_percentiles`."""
     share, momentum, relu = options
     if x.numel():
         native.observe(ends.numpy(), _matrix(x), _mask(protected), *places, share, momentum or 0.0, relu)

@@ -1,16 +1,14 @@
 """Fake quantizers: what training computes with.
 
-On a CPU passes of our own (`cpu_kernel.py`), many times faster there than torch's fused kernels; elsewhere, and where torch compiles, those
-kernels.
+On a CPU and, with Triton, on a GPU passes of our own (`straight_through.py`), several times faster there than torch's fused kernels;
+elsewhere, and where torch compiles, those kernels.
 """
 
 import math
-from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from degreequant.errors import NotCalibratedError
 from degreequant.quant import cpu_kernel
@@ -18,6 +16,7 @@ from degreequant.quant.device import kernels_for
 from degreequant.quant.grid import GridKind, activation_spec, grid_numbers, grid_parameters, usable_scale, weight_spec
 from degreequant.quant.least_error import LeastErrorObserver
 from degreequant.quant.observers import SAMPLE, RangeObserver
+from degreequant.quant.straight_through import Steps, channels_rounded, channels_rounded_there, rounded, rounded_there
 from degreequant.recipe import Estimator, Recipe
 from degreequant.scheme import Grid, TensorSpec
 
@@ -64,13 +63,11 @@ class ActivationQuantizer(nn.Module):
             scale, zero_point = grid_numbers(low, high, self.kind, spec)
             if relu and (zero_point != spec.q_min or self.estimator == "plain"):
                 x, relu = F.relu(x), False
-            return _round(x, _Steps(scale, spec.q_min - zero_point, spec.q_max - zero_point), self.estimator, protected, relu=relu)
+            return rounded(x, Steps(scale, spec.q_min - zero_point, spec.q_max - zero_point), self.estimator, protected, relu=relu)
+        if kernels_for(x) is not None:
+            return rounded_there(x, self.range.ends, self.kind, spec, self.estimator, protected, relu=relu)
         x = F.relu(x) if relu else x
-        kernels = kernels_for(x)
-        if kernels is None:
-            parameters = grid_parameters(self.range.low, self.range.high, self.kind, spec)
-        else:
-            parameters = kernels.grid_of(self.range.ends, self.kind, spec)
+        parameters = grid_parameters(self.range.low, self.range.high, self.kind, spec)
         return fake_quantize(x, *parameters, spec.q_min, spec.q_max, self.estimator, protected)
 
     def grid(self) -> Grid:
@@ -119,7 +116,10 @@ class WeightQuantizer(nn.Module):
         if not self.active:
             return weight
         estimator = self.estimator if self.percentile else "plain"  # spanned by the whole channel, no weight is outside
-        quantized = fake_quantize_channels(weight, self.scales(weight), self.spec, estimator)
+        if self.per_channel and not self.percentile and kernels_for(weight) is not None:
+            quantized = channels_rounded_there(weight, self.spec)
+        else:
+            quantized = fake_quantize_channels(weight, self.scales(weight), self.spec, estimator)
         if self.training and self.noise < 1.0:
             return torch.where(torch.rand_like(weight) < self.noise, quantized, weight)
         return quantized
@@ -149,7 +149,7 @@ def fake_quantize(
     """
     if cpu_kernel.usable(x):
         low, high = q_min - zero_point, q_max - zero_point
-        return _round(x, _Steps(float(scale), int(low), int(high)), estimator, protected)
+        return rounded(x, Steps(float(scale), int(low), int(high)), estimator, protected)
     quantized = _estimated(x, torch.fake_quantize_per_tensor_affine(x, scale, zero_point, q_min, q_max), estimator)
     return quantized if protected is None else torch.where(protected.unsqueeze(-1), x, quantized)
 
@@ -157,8 +157,7 @@ def fake_quantize(
 def fake_quantize_channels(x: Tensor, scale: Tensor, spec: TensorSpec, estimator: Estimator) -> Tensor:
     """The same of `x` `[rows, columns]`, each row on a symmetric grid of its own `scale` `[rows]`."""
     if cpu_kernel.usable(x):
-        rounded: Tensor = _RoundedChannels.apply(x, scale, (spec.q_min, spec.q_max), estimator == "clipped")  # type: ignore[no-untyped-call]
-        return rounded
+        return channels_rounded(x, scale, spec, estimator)
     zero_point = torch.zeros_like(scale, dtype=torch.int32)
     return _estimated(x, torch.fake_quantize_per_channel_affine(x, scale, zero_point, 0, spec.q_min, spec.q_max), estimator)
 
@@ -176,59 +175,3 @@ def unquantized_rows(quantized: Tensor, x: Tensor, protected: Tensor | None) -> 
         return torch.where(protected.unsqueeze(-1), x, quantized)
     rows = protected.nonzero().squeeze(1)  # a few rows of a wide input cost less than a pass
     return quantized.index_copy(0, rows, x.index_select(0, rows))
-
-
-class _Steps(NamedTuple):
-    """A grid as multiples of a scale, from `low` to `high`."""
-
-    scale: float
-    low: int
-    high: int
-
-
-def _round(x: Tensor, grid: _Steps, estimator: Estimator, protected: Tensor | None, *, relu: bool = False) -> Tensor:
-    rounded: Tensor = _Rounded.apply(x, grid, protected, estimator == "clipped", relu)  # type: ignore[no-untyped-call]
-    return rounded
-
-
-class _Rounded(torch.autograd.Function):
-    """Rounds to a grid, protected rows apart. With `relu` the grid starts at 0, so the clamp does the ReLU; only gradients and protected
-    rows know of it."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, grid: _Steps, protected: Tensor | None, clipped: bool, relu: bool) -> Tensor:
-        ctx.grid, ctx.protected, ctx.clipped, ctx.relu = grid, protected, clipped, relu
-        if clipped:
-            ctx.save_for_backward(x)
-        return cpu_kernel.round_rows(x, protected, grid, relu=relu)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = grad_outputs
-        if ctx.clipped:
-            (x,), (scale, low, high) = ctx.saved_tensors, ctx.grid
-            bounds = 0.0 if ctx.relu else (low - 0.5) * scale, (high + 0.5) * scale
-            grad = cpu_kernel.pass_gradient(grad, x, ctx.protected, bounds, relu=ctx.relu)
-        return grad, None, None, None, None
-
-
-class _RoundedChannels(torch.autograd.Function):
-    """Rounds the rows of a weight to multiples of their scales between two bounds."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, bounds: tuple[int, int], clipped: bool) -> Tensor:
-        ctx.bounds, ctx.clipped = bounds, clipped
-        if clipped:
-            ctx.save_for_backward(x, scale)
-        return cpu_kernel.round_channels(x, scale, bounds)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = grad_outputs
-        if ctx.clipped:
-            (x, scale), (low, high) = ctx.saved_tensors, ctx.bounds
-            scale = scale.unsqueeze(-1)
-            grad = grad * ((x >= (low - 0.5) * scale) & (x <= (high + 0.5) * scale))
-        return grad, None, None, None
