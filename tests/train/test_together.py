@@ -81,6 +81,11 @@ def test_what_goes_wrong_is_told():
         fit(net(), task(), Settings(epochs=2, lr=1e30), processes=2)
 
 
+def test_what_a_listener_raises_is_raised():
+    with pytest.raises(KeyError, match="mine"):
+        fit(net(), task(), Settings(epochs=2), lambda epoch, loss: {}["mine"], processes=2)
+
+
 def test_one_graph_is_not_shared():
     with pytest.raises(TrainingError, match="one graph are one example"):
         fit(net(), tiny.task(), Settings(epochs=1), processes=2)

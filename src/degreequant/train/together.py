@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from lightning_fabric import Fabric
 
-End = Fit | DegreeQuantError
+End = Fit | BaseException
 
 for _name in ("distributed", "rank_zero"):  # each process would say that it starts, before anything of ours is called there
     logging.getLogger(f"lightning_fabric.utilities.{_name}").setLevel(logging.WARNING)
@@ -79,11 +79,14 @@ def fit_together(
     news = get_context("spawn").SimpleQueue()
     threads = max(1, torch.get_num_threads() // processes)
     job = _Job(model.cpu(), task.to("cpu"), settings, validate, resume, torch.initial_seed(), threads, news)
-    with _heard(news, progress) as ends:
-        Fabric(accelerator=device, devices=processes, strategy="ddp_spawn").launch(partial(_work, job=job))
-    model.to(place).eval()
-    (end,) = ends
-    if isinstance(end, DegreeQuantError):
+    try:
+        with _heard(news, progress) as ends:
+            Fabric(accelerator=device, devices=processes, strategy="ddp_spawn").launch(partial(_work, job=job))
+    finally:
+        model.to(place)
+    model.eval()
+    end = ends[0]
+    if isinstance(end, BaseException):
         raise end
     return end
 
@@ -106,16 +109,19 @@ def _work(fabric: "Fabric", job: _Job) -> None:
 
 @contextmanager
 def _heard(news: "SimpleQueue[Any]", progress: Progress | None) -> Iterator[list[End]]:
-    """Meanwhile `progress` is told the news; how the training ends is in the list afterwards. Somebody has to read all the time: a process
-    that writes more than a pipe holds waits."""
+    """Meanwhile `progress` is told the news. Afterwards the list has how the training ended, or before that what `progress` raised, which is
+    then told no more. Somebody has to read all the time: a process that writes more than a pipe holds waits."""
     ends: list[End] = []
 
     def listen() -> None:
         while (entry := news.get()) is not None:
             if not isinstance(entry, tuple):
                 ends.append(entry)
-            elif progress is not None:
-                progress(*entry)
+            elif progress is not None and not ends:
+                try:
+                    progress(*entry)
+                except BaseException as error:
+                    ends.append(error)
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
