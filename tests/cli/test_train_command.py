@@ -158,6 +158,7 @@ def test_devices(capsys, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     failed(capsys, 1, ["--dataset", "digits", "--device", "tpu"], "unknown device 'tpu'; expected cpu or cuda")
     failed(capsys, 1, ["--dataset", "digits", "--device", "cuda"], "this torch sees no CUDA device; expected one, or --device cpu")
+    failed(capsys, 1, ["--dataset", "digits", "--processes", "2"], "one graph are one example", "expected many graphs")
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,8 @@ def _work(fabric: "Fabric", job: _Job) -> None:
 
 @contextmanager
 def _heard(news: "SimpleQueue[Any]", progress: Progress | None) -> Iterator[list[End]]:
-    """Meanwhile `progress` is told the news. Afterwards the list has how the training ended, or before that what `progress` raised, which is
-    then told no more. Somebody has to read all the time: a process that writes more than a pipe holds waits."""
+    """Meanwhile `progress` is told the news, until it raises. Afterwards the list has what it raised, if so, and how the training ended.
+    Somebody has to read all the time: a process that writes more than a pipe holds waits."""
     ends: list[End] = []
 
     def listen() -> None:
