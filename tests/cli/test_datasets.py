@@ -90,7 +90,7 @@ def test_own_images_are_trained_on(capsys, photos, tmp_path):
     assert run(["train", "--dataset", file, "--arch", "gin", "--epochs", "1", "--out", str(tmp_path / "runs")]) == 0
     assert f"degree-quant-int8 on {entry.name}, 1 seed: test accuracy" in capsys.readouterr().out
     (row,) = record.read(tmp_path / "runs" / "results.jsonl")
-    assert (row["dataset"], row["architecture"]) == (entry.name, "superpixel-gin")
+    assert (row["dataset"], row["architecture"]) == (entry.name, "superpixel-scaled-gin")
 
 
 def test_a_file_that_is_not_there_is_no_data_set(capsys, tmp_path):
