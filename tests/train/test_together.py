@@ -1,5 +1,7 @@
 """Trainings that several processes share."""
 
+import sys
+
 import pytest
 import tiny
 import torch
@@ -7,7 +9,7 @@ from torch import nn
 from torch_geometric.nn import GCNConv, global_mean_pool
 
 import degreequant as dq
-from degreequant.errors import TrainingError
+from degreequant.errors import MissingExtraError, TrainingError
 from degreequant.train.loop import Resume, Settings, evaluate, fit
 from degreequant.train.models.reddit import RedditGIN
 from degreequant.train.task import GraphTask, Share
@@ -84,6 +86,12 @@ def test_what_goes_wrong_is_told():
 def test_what_a_listener_raises_is_raised():
     with pytest.raises(KeyError, match="mine"):
         fit(net(), task(), Settings(epochs=2), lambda epoch, loss: {}["mine"], processes=2)
+
+
+def test_without_fabric(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightning_fabric", None)
+    with pytest.raises(MissingExtraError, match=r"several processes need lightning_fabric; .*degreequant\[train\]"):
+        fit(net(), task(), Settings(epochs=1), processes=2)
 
 
 def test_one_graph_is_not_shared():

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from degreequant.errors import DegreeQuantError, TrainingError
+from degreequant.errors import DegreeQuantError, MissingExtraError, TrainingError
 from degreequant.train.memory import keep_freed_memory
 from degreequant.train.resume import Resume
 from degreequant.train.scoring import Evaluate
@@ -67,8 +67,12 @@ def fit_together(
 
     Raises:
         TrainingError: As `fit`; or if the machine has fewer GPUs than processes.
+        MissingExtraError: If lightning-fabric is not installed.
     """
-    from lightning_fabric import Fabric
+    try:
+        from lightning_fabric import Fabric
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"several processes need {error.name}; install it with: pip install 'degreequant[train]'") from None
 
     if isinstance(task, NodeTask):
         raise TrainingError("the nodes of one graph are one example: it cannot be shared by several processes; expected many graphs")
