@@ -24,15 +24,14 @@ def test_an_hour(tmp_path, monkeypatch, capsys):
     model = nets.train(nets.Net(), x, edge_index).eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}
 
-    def train(prepared, epochs):
-        nets.train(prepared, x, edge_index, steps=min(epochs, 3)).eval()
-
     data = Data(x=x, edge_index=edge_index)
-    names = {"model": model, "loader": DataLoader([data, data]), "x": x, "edge_index": edge_index, "train": train}
+    names = {"torch": torch, "model": model, "loader": DataLoader([data, data]), "x": x, "edge_index": edge_index}
     code = blocks("A trained model and an hour")
     assert len(code) >= 4
     for block in code:
         exec(block, names)
+        if "your loop" in block:
+            nets.train(names["quantized"], x, edge_index, steps=3).eval()
     assert (tmp_path / "error.png").exists()
     assert "What to try" in capsys.readouterr().out
     with torch.no_grad():
