@@ -11,7 +11,7 @@ from degreequant.errors import DatasetError
 from degreequant.experiments import measure as module
 from degreequant.experiments.experiment import Experiment, recipe_for
 from degreequant.experiments.measure import of_engine
-from degreequant.experiments.run import Curve, Way, run
+from degreequant.experiments.run import Way, curve, run
 from degreequant.train.loop import Settings, fit
 from degreequant.train.models.citation import GCN
 from degreequant.train.models.reddit import RedditGIN
@@ -153,11 +153,9 @@ def test_progress_is_told():
 
 
 def test_a_long_curve_is_thinned():
-    curve = Curve(None)
-    for epoch in range(1, 1001):
-        curve(epoch, 1 / epoch)
-    assert len(curve.points()) == 50
-    assert curve.points()[-1] == [1000, 0.001]
+    points = curve([1 / epoch for epoch in range(1, 1001)])
+    assert len(points) == 50
+    assert points[-1] == [1000, 0.001]
 
 
 def test_parts_of_the_test_graphs_are_measured_apart():

@@ -1,7 +1,8 @@
 """Runs an experiment: trains or calibrates, converts, and measures what the engine gets right."""
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -64,14 +65,14 @@ def run(experiment: Experiment, data: Data | GraphSet, way: Way | None = None) -
     architecture = Architecture(
         experiment.architecture, task.in_channels, experiment.hidden_channels, task.out_channels, experiment.dropout
     )
-    there, curve = task.to(device), Curve(way.progress)
+    there = task.to(device)
     quantized = _trained if experiment.start in ("scratch", "fp32") else _calibrated
-    model, fitted = quantized(architecture.build(), experiment, there, replace(way, progress=curve))
+    model, fitted = quantized(architecture.build(), experiment, there, way)
     model_test = of_model(model, there)
     model.cpu()
     program = None if experiment.recipe.is_float else convert(model)
     known_by = {"key": experiment.key, "revision": experiment.revision}
-    row = experiment.to_dict() | known_by | _result(model, task, fitted, program, model_test) | {"curve": curve.points()}
+    row = experiment.to_dict() | known_by | _result(model, task, fitted, program, model_test)
     row |= {"device": device_name(device), "threads": torch.get_num_threads()} | environment()
     return Outcome(model, architecture, program, row)
 
@@ -104,23 +105,15 @@ def device_name(device: torch.device | str) -> str:
     return torch.cuda.get_device_name(kind) if kind.type == "cuda" else kind.type
 
 
-class Curve:
-    """Keeps the validation loss of each epoch, and passes it on."""
+def curve(losses: Sequence[float], count: int = 50) -> list[list[float]]:
+    """Epoch and validation loss of at most `count` epochs, evenly spread up to the last.
 
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-        self._losses: list[list[float]] = []
-
-    def __call__(self, epoch: int, loss: float) -> None:
-        """To be told every epoch."""
-        self._losses.append([epoch, float(f"{loss:.5g}")])
-        if self._progress is not None:
-            self._progress(epoch, loss)
-
-    def points(self, count: int = 50) -> list[list[float]]:
-        """Epoch and loss of at most `count` epochs, evenly spread up to the last; of a run that was interrupted, the epochs since."""
-        step = max(1, -(-len(self._losses) // count))
-        return self._losses[::-step][::-1]
+    >>> curve([0.9, 0.7, 0.6, 0.5], count=2)
+    [[2, 0.7], [4, 0.5]]
+    """
+    points = [[epoch, float(f"{loss:.5g}")] for epoch, loss in enumerate(losses, start=1)]
+    step = max(1, -(-len(points) // count))
+    return points[::-step][::-1]
 
 
 def _result(model: nn.Module, task: Task, fitted: Fit, program: Program | None, model_test: Measured) -> dict[str, Any]:
@@ -134,6 +127,7 @@ def _result(model: nn.Module, task: Task, fitted: Fit, program: Program | None, 
         f"val_{metric}": fitted.val_metric,
         "val_loss": fitted.val_loss,
         "training_gap": None if program is None else _largest_gap(model, task),
+        "curve": curve(fitted.val_losses),
         "epoch": fitted.epoch,
         "step_ms": round(fitted.step_ms, 3),
         "seconds": round(fitted.seconds, 2),

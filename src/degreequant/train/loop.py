@@ -52,7 +52,7 @@ def fit(
     while not session.is_over:
         session.train_epoch()
         if progress is not None:
-            progress(session.epoch, session.val_loss)
+            progress(session.epoch, session.val_losses[-1])
         if resume is not None:
             session.save(resume)
     return session.finish()

@@ -31,6 +31,7 @@ class Fit:
         val_metric: Its accuracy, or mean absolute error, on the validation data.
         step_ms: Milliseconds of a training step (batch, forward, backward, optimizer), evaluation not counted; median over the epochs.
         seconds: Wall time of the whole run, that before an interruption included.
+        val_losses: The validation loss of every epoch, those before an interruption included.
     """
 
     epoch: int
@@ -38,6 +39,7 @@ class Fit:
     val_metric: float
     step_ms: float
     seconds: float
+    val_losses: tuple[float, ...] = ()
 
 
 class Session:
@@ -48,7 +50,8 @@ class Session:
         self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
         self.schedule = Schedule(self.optimizer, settings)
         self.order = torch.Generator().manual_seed(torch.initial_seed() ^ ORDER)
-        self.epoch, self.val_loss = 0, float("nan")
+        self.epoch = 0
+        self.val_losses: list[float] = []
         self.best, self.best_epoch, self.best_state = Score(float("inf"), float("nan")), 0, copy.deepcopy(model.state_dict())
         self.step_ms: list[float] = []
         self.started, self.saved = time.perf_counter(), time.perf_counter()
@@ -64,7 +67,7 @@ class Session:
         self._steps()
         self.epoch += 1
         score = self.validate(self.model, self.task, "val")
-        self.val_loss = score.loss
+        self.val_losses.append(score.loss)
         if score.loss < self.best.loss:
             self.best, self.best_epoch, self.best_state = score, self.epoch, copy.deepcopy(self.model.state_dict())
         self.schedule.after_epoch(score.loss)
@@ -81,7 +84,7 @@ class Session:
         self.model.eval()
         step_ms = float(torch.tensor(self.step_ms).median()) if self.step_ms else 0.0
         loss, metric = self.best if self.best_epoch else (float("inf"), 0.0)
-        return Fit(self.best_epoch, loss, metric, step_ms, time.perf_counter() - self.started)
+        return Fit(self.best_epoch, loss, metric, step_ms, time.perf_counter() - self.started, tuple(self.val_losses))
 
     def _steps(self) -> None:
         started, steps = time.perf_counter(), self.task.steps(self.settings.batch_size)
@@ -136,7 +139,7 @@ class Session:
             tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in entries.items()}
         values = {
             "epoch": self.epoch,
-            "val_loss": self.val_loss,
+            "val_losses": self.val_losses,
             "best": [*self.best],
             "best_epoch": self.best_epoch,
             "step_ms": self.step_ms,
@@ -157,7 +160,7 @@ class Session:
             entries.setdefault(int(index), {})[key] = tensor
         self.optimizer.load_state_dict({"state": entries, "param_groups": values["groups"]})
         self.schedule.load_state_dict(values["schedule"])
-        self.epoch, self.val_loss = values["epoch"], values["val_loss"]
+        self.epoch, self.val_losses = values["epoch"], values["val_losses"]
         self.best, self.best_epoch = Score(*values["best"]), values["best_epoch"]
         self.step_ms = values["step_ms"]
         self.started = time.perf_counter() - values["seconds"]
