@@ -39,6 +39,11 @@ def test_what_was_searched_is_of_degree_quant_alone():
     assert protocol(find("mutag"), "gin").recipe(Recipe.degree_quant(8)).protects, "and of the data set that it was searched on"
 
 
+def test_what_was_searched_may_differ_below_8_bits():
+    usual = protocol(find("zinc"), "gcn")
+    assert [usual.recipe(Recipe.degree_quant(bits)).percentile for bits in (8, 4)] == [0.0001, 0.01]
+
+
 def test_float_stays_float():
     assert protocol(find("reddit-binary"), "gin").recipe(Recipe.fp32()) == Recipe.fp32()
 

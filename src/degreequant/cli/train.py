@@ -26,6 +26,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each run; by default those of the reference.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
     device: Annotated[str, typer.Option(help="Where to train: cpu or cuda.")] = "cpu",
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch of graphs; of GPUs each takes one.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, programs and results.jsonl.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print the result rows as JSON.")] = False,
 ) -> None:
@@ -50,7 +51,7 @@ def train(
     first = _experiment(entry, arch, label, recipe, epochs)
     experiments, stem = [replace(first, seed=seed, fold=seed % entry.folds) for seed in range(seeds)], _stems(entry, arch, first)
     results = output_folder(out) / "results.jsonl"
-    rows = _run(experiments, entry, results, lambda outcome: _keep(out / stem(outcome.row), outcome), device)
+    rows = _run(experiments, entry, results, lambda outcome: _keep(out / stem(outcome.row), outcome), device, processes)
     if json:
         print_json(rows)
         return
@@ -105,7 +106,12 @@ def _stems(entry: "Dataset", arch: str, first: "Experiment") -> "Callable[[Row],
 
 
 def _run(
-    experiments: "list[Experiment]", entry: "Dataset", results: Path, finished: "Callable[[Outcome], None]", device: str
+    experiments: "list[Experiment]",
+    entry: "Dataset",
+    results: Path,
+    finished: "Callable[[Outcome], None]",
+    device: str,
+    processes: int,
 ) -> "list[Row]":
     """The rows of all, with progress bars."""
     from degreequant.cli.screen import progress_bars
@@ -118,7 +124,7 @@ def _run(
         runs = bars.add_task(f"{experiments[0].method} on {entry.name}", total=len(experiments))
         steps = bars.add_task("epochs", total=experiments[0].settings.epochs)
         progress = lambda epoch, loss: bars.update(steps, completed=epoch, description=f"val loss {loss:.3f}")  # noqa: E731
-        for row in sweep(experiments, data, results, Way(progress, device=device), finished):
+        for row in sweep(experiments, data, results, Way(progress, device=device, processes=processes), finished):
             rows.append(row)
             bars.advance(runs)
     return rows

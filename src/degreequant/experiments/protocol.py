@@ -29,7 +29,7 @@ class Protocol:
         seeds: How many runs a published figure is a mean over.
         quantized: Settings of the recipe of every method that quantizes; `layers` are those of some modules alone, by path.
         low_bits: The same of those whose activations have fewer than 8 bits.
-        tuned: The same of Degree-Quant, from a search on validation.
+        tuned: The same of Degree-Quant, from a search on validation; `low_bits` in it are those below 8 bits.
     """
 
     architecture: str
@@ -45,8 +45,9 @@ class Protocol:
         """A method's recipe as the data set has it, or, if not `tuned`, with the preset's masks and ranges."""
         if recipe.activation_bits is None:
             return recipe
-        low_bits = self.low_bits if recipe.activation_bits < 8 else {}
-        settings = {**self.quantized, **low_bits, **(self.tuned if tuned and recipe.protects else {})}
+        is_low, own = recipe.activation_bits < 8, dict(self.tuned) if tuned and recipe.protects else {}
+        low_tuned = own.pop("low_bits", {})
+        settings = {**self.quantized, **(self.low_bits if is_low else {}), **own, **(low_tuned if is_low else {})}
         layers = settings.pop("layers", {})
         recipe = recipe.replace(**settings)
         for path, own in layers.items():

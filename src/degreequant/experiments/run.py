@@ -41,19 +41,21 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Way:
-    """How a run is carried out; what comes out does not depend on it, but for the device's rounding.
+    """How a run is carried out; what comes out does not depend on it, but for the device's rounding and the number of processes.
 
     Attributes:
         progress: Is told every epoch.
         resume: Where its state is kept while it is not finished.
         device: Where it trains, and where the model is measured; the engine runs on the CPU.
         weights: Of a float model of the same architecture, to start from.
+        processes: How many share each batch of graphs. What comes out depends on it (`degreequant.train.together`).
     """
 
     progress: Progress | None = None
     resume: Resume | None = None
     device: torch.device | str = "cpu"
     weights: Weights | None = None
+    processes: int = 1
 
 
 def run(experiment: Experiment, data: Data | GraphSet, way: Way | None = None) -> Outcome:
@@ -73,7 +75,7 @@ def run(experiment: Experiment, data: Data | GraphSet, way: Way | None = None) -
     program = None if experiment.recipe.is_float else convert(model)
     known_by = {"key": experiment.key, "revision": experiment.revision}
     row = experiment.to_dict() | known_by | _result(model, task, fitted, program, model_test)
-    row |= {"device": device_name(device), "threads": torch.get_num_threads()} | environment()
+    row |= {"device": device_name(device), "threads": torch.get_num_threads(), "processes": way.processes} | environment()
     return Outcome(model, architecture, program, row)
 
 
@@ -83,7 +85,7 @@ def _trained(model: nn.Module, experiment: Experiment, task: Task, way: Way) -> 
     if way.weights is not None:
         prepared.load_state_dict(way.weights, strict=False)
     prepared.to(task.device)
-    return prepared, fit(prepared, task, experiment.settings, way.progress, way.resume, evaluate)
+    return prepared, fit(prepared, task, experiment.settings, way.progress, way.resume, evaluate, way.processes)
 
 
 def _calibrated(model: nn.Module, experiment: Experiment, task: Task, way: Way) -> tuple[nn.Module, Fit]:

@@ -1,6 +1,7 @@
 """Runs and their rows: what a results file has already is not run again, and what was interrupted goes on."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def complete(
     """Runs an experiment, or goes on with it, and appends its row; the way's own `resume` and `weights` have no say."""
     state = state_path(results, experiment)
     weights = _float_weights(experiment.float_start, data, results, way) if experiment.start != "scratch" else None
-    outcome = run(experiment, data, Way(way.progress, Resume(state, run=experiment.key), way.device, weights))
+    outcome = run(experiment, data, replace(way, resume=Resume(state, run=experiment.key), weights=weights))
     if finished is not None:
         finished(outcome)
     record.append(results, outcome.row)
@@ -59,7 +60,7 @@ def state_path(results: str | PathLike[str], experiment: Experiment) -> Path:
 def keep_float(experiment: Experiment, data: Data | GraphSet, results: str | PathLike[str], way: Way) -> Row:
     """Trains a float run and keeps its weights beside the results, where others find them; its row is written if it is new."""
     state, path = state_path(results, experiment), checkpoint_path(results, experiment)
-    outcome = run(experiment, data, Way(way.progress, Resume(state, run=experiment.key), way.device))
+    outcome = run(experiment, data, replace(way, resume=Resume(state, run=experiment.key), weights=None))
     path.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(path, outcome.model, outcome.architecture)
     if experiment.key not in {row.get("key") for row in record.read(results)}:

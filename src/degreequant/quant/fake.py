@@ -1,7 +1,7 @@
 """Fake quantizers: what training computes with.
 
-On a CPU and, with Triton, on a GPU passes of our own (`straight_through.py`), several times faster there than torch's fused kernels;
-elsewhere, and where torch compiles, those kernels.
+On a CPU and, with Triton, on a GPU passes of our own (`straight_through.py`): on a CPU they are many times faster than torch's fused
+kernels, on a GPU they are fewer to start. Elsewhere, and where torch compiles, those of torch.
 """
 
 import math
@@ -16,7 +16,13 @@ from degreequant.quant.device import kernels_for
 from degreequant.quant.grid import GridKind, activation_spec, grid_numbers, grid_parameters, usable_scale, weight_spec
 from degreequant.quant.least_error import LeastErrorObserver
 from degreequant.quant.observers import SAMPLE, RangeObserver
-from degreequant.quant.straight_through import Steps, channels_rounded, channels_rounded_there, rounded, rounded_there
+from degreequant.quant.straight_through import (
+    Steps,
+    channels_rounded,
+    channels_rounded_to_extremes,
+    rounded,
+    rounded_to_range,
+)
 from degreequant.recipe import Estimator, Recipe
 from degreequant.scheme import Grid, TensorSpec
 
@@ -64,8 +70,8 @@ class ActivationQuantizer(nn.Module):
             if relu and (zero_point != spec.q_min or self.estimator == "plain"):
                 x, relu = F.relu(x), False
             return rounded(x, Steps(scale, spec.q_min - zero_point, spec.q_max - zero_point), self.estimator, protected, relu=relu)
-        if kernels_for(x) is not None:
-            return rounded_there(x, self.range.ends, self.kind, spec, self.estimator, protected, relu=relu)
+        if (kernels := kernels_for(x)) is not None:
+            return rounded_to_range(kernels, x, (self.range.ends, self.kind, spec), self.estimator, protected, relu=relu)
         x = F.relu(x) if relu else x
         parameters = grid_parameters(self.range.low, self.range.high, self.kind, spec)
         return fake_quantize(x, *parameters, spec.q_min, spec.q_max, self.estimator, protected)
@@ -116,8 +122,9 @@ class WeightQuantizer(nn.Module):
         if not self.active:
             return weight
         estimator = self.estimator if self.percentile else "plain"  # spanned by the whole channel, no weight is outside
-        if self.per_channel and not self.percentile and kernels_for(weight) is not None:
-            quantized = channels_rounded_there(weight, self.spec)
+        kernels = kernels_for(weight) if self.per_channel and not self.percentile else None
+        if kernels is not None and weight.dim() == 2 and weight.shape[1] <= kernels.MOST_COLUMNS:
+            quantized = channels_rounded_to_extremes(kernels, weight, self.spec)
         else:
             quantized = fake_quantize_channels(weight, self.scales(weight), self.spec, estimator)
         if self.training and self.noise < 1.0:

@@ -5,6 +5,8 @@ As operations of torch these are some sixty kernels, and on a batch of small gra
 Triton, which comes with torch where there is CUDA. The meaning is that of `observers.py`, `grid.py` and `cpu_kernel.py`.
 """
 
+from contextlib import AbstractContextManager
+
 import torch
 import triton
 import triton.language as tl
@@ -14,6 +16,9 @@ from degreequant.quant.grid import SMALLEST_SCALE, GridKind
 from degreequant.scheme import TensorSpec
 
 _KINDS: dict[GridKind, int] = {"symmetric": 0, "unsigned": 1, "affine": 2}
+MOST_COLUMNS = 1 << 14
+"""Widest row that a kernel holds in registers."""
+
 _BLOCK = 1024
 _SMALLEST = tl.constexpr(SMALLEST_SCALE)
 _TO_INTEGER = tl.constexpr(1.5 * 2**23)
@@ -34,11 +39,11 @@ def observe_percentiles(
         sample: Most elements of a sample, a power of two.
     """
     (start, step), (share, momentum, relu) = places, options
-    mask = x if protected is None else protected
-    _observe[(1,)](
-        x.reshape(-1), mask, ends, x.numel(), _columns(x), start, step, share, momentum or 0.0,
-        SAMPLE=sample, RELU=relu, MASKED=protected is not None, AVERAGED=momentum is not None, num_warps=16,
-    )  # fmt: skip
+    with _device(x):
+        _observe[(1,)](
+            x.reshape(-1), _mask(x, protected), ends, x.numel(), _columns(x), start, step, share, momentum or 0.0,
+            SAMPLE=sample, RELU=relu, MASKED=protected is not None, AVERAGED=momentum is not None, num_warps=16,
+        )  # fmt: skip
 
 
 def round_rows(
@@ -47,36 +52,51 @@ def round_rows(
     """`x` `[rows, ...]`, or with `relu` the ReLU of it, on the grid that spans the range `ends` `[2]` and always 0; protected rows are not
     rounded. And the bounds `[2]` between which a gradient passes: those of the grid where it is `clipped`."""
     x = x.contiguous()
-    out, bounds = torch.empty_like(x), torch.empty(2, device=x.device)
+    out, bounds = torch.empty_like(x), x.new_empty(2)
     if x.numel():
-        mask = x if protected is None else protected
-        _round[_blocks(x)](
-            x, mask, ends, out, bounds, x.numel(), _columns(x), spec.q_min, spec.q_max,
-            KIND=_KINDS[kind], CLIPPED=clipped, RELU=relu, MASKED=protected is not None, BLOCK=_BLOCK,
-        )  # fmt: skip
+        with _device(x):
+            _round[_blocks(x)](
+                x, _mask(x, protected), ends, out, bounds, x.numel(), _columns(x), spec.q_min, spec.q_max,
+                KIND=_KINDS[kind], CLIPPED=clipped, RELU=relu, MASKED=protected is not None, BLOCK=_BLOCK,
+            )  # fmt: skip
     return out, bounds
 
 
-def pass_gradient(gradient: Tensor, x: Tensor, protected: Tensor | None, bounds: Tensor, *, relu: bool) -> Tensor:
-    """The gradient where `x` lies between `bounds` `[2]`, and in protected rows; with `relu` of the latter, where `x` is above 0."""
+def pass_gradient(gradient: Tensor, x: Tensor, protected: Tensor | None, bounds: Tensor, *, clipped: bool, relu: bool) -> Tensor:
+    """The gradient where `x` lies between `bounds` `[2]`, or, if it is not `clipped`, above the first of them; and in protected rows, with
+    `relu` where `x` is above 0."""
     gradient, x = gradient.contiguous(), x.contiguous()
     out = torch.empty_like(x)
     if x.numel():
-        mask = x if protected is None else protected
-        _pass[_blocks(x)](
-            gradient, x, mask, bounds, out, x.numel(), _columns(x), RELU=relu, MASKED=protected is not None, BLOCK=_BLOCK
-        )  # fmt: skip
+        with _device(x):
+            _pass[_blocks(x)](
+                gradient, x, _mask(x, protected), bounds, out, x.numel(), _columns(x),
+                CLIPPED=clipped, RELU=relu, MASKED=protected is not None, BLOCK=_BLOCK,
+            )  # fmt: skip
     return out
 
 
 def round_channels(weight: Tensor, spec: TensorSpec) -> Tensor:
-    """`weight` `[rows, columns]`, each row on the symmetric grid that it spans."""
+    """`weight` `[rows, columns]`, of at most `MOST_COLUMNS`, each row on the symmetric grid that it spans."""
     weight = weight.contiguous()
     out = torch.empty_like(weight)
     if weight.numel():
         block = triton.next_power_of_2(weight.shape[1])
-        _round_channels[(len(weight),)](weight, out, weight.shape[1], spec.q_min, spec.q_max, BLOCK=block)
+        with _device(weight):
+            _round_channels[(len(weight),)](
+                weight, out, weight.shape[1], spec.q_min, spec.q_max, BLOCK=block, num_warps=min(max(block // 256, 1), 16)
+            )
     return out
+
+
+def _device(x: Tensor) -> AbstractContextManager[object]:
+    """A kernel is started on the current device: meanwhile that of `x`."""
+    return torch.cuda.device_of(x)  # type: ignore[no-untyped-call]
+
+
+def _mask(x: Tensor, protected: Tensor | None) -> Tensor:
+    """The protected rows as they lie in memory; of none, something that is not read."""
+    return x if protected is None else protected.contiguous()
 
 
 def _blocks(x: Tensor) -> tuple[int]:
@@ -100,23 +120,26 @@ def _observe(
     if RELU:
         value = tl.where(value < 0.0, 0.0, value)
     value = tl.where(shown, value, 0.0)
+    missing = value != value
+    spoilt = tl.sum(missing.to(tl.int32), axis=0) > 0
+    value = tl.where(missing, 0.0, value)
     outside = (tl.sum((value != 0.0).to(tl.int32), axis=0) * share).to(tl.int32)
     bits = value.to(tl.int32, bitcast=True)
     key = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # integers in the order of the floats
     high, low = _outermost(key, outside)
     low = tl.where(low < 0.0, low, 0.0)
-    high = tl.where(high < 0.0, 0.0, high)
+    high = tl.where(spoilt, float("nan"), tl.where(high < 0.0, 0.0, high))
     old_low, old_high = tl.load(ends), tl.load(ends + 1)
     if AVERAGED:
-        fresh = old_low > old_high
-        low = tl.where(fresh, low, old_low + momentum * (low - old_low))
-        high = tl.where(fresh, high, old_high + momentum * (high - old_high))
+        new_low = tl.where(tl.abs(old_low) == float("inf"), low, old_low + momentum * (low - old_low))
+        new_high = tl.where(tl.abs(old_high) == float("inf"), high, old_high + momentum * (high - old_high))
     else:
-        low = tl.where(old_low <= low, old_low, low)
-        high = tl.where(old_high >= high, old_high, high)
+        new_low = tl.where(low < old_low, low, old_low)
+        new_high = tl.where((high > old_high) | spoilt, high, old_high)
+    # An infinite end changes nothing, as in RangeObserver.include.
     seen = tl.sum(shown.to(tl.int32), axis=0) > 0
-    tl.store(ends, low, mask=seen)
-    tl.store(ends + 1, high, mask=seen)
+    tl.store(ends, new_low, mask=seen & (tl.abs(low) != float("inf")))
+    tl.store(ends + 1, new_high, mask=seen & (tl.abs(high) != float("inf")))
 
 
 @triton.jit
@@ -125,20 +148,20 @@ def _outermost(key, outside):
     mirrored = ~key
     above, below = -2147483648, -2147483648
     count = _counts(key, mirrored, 0, 0)
-    above = tl.where((count & 0xFFFF) > outside, 0, above)
-    below = tl.where((count >> 16) > outside, 0, below)
+    above = tl.where((count & 0xFFFFFFFF) > outside, 0, above)
+    below = tl.where((count >> 32) > outside, 0, below)
     for number in range(31):
         bit = 1 << (30 - number)
         count = _counts(key, mirrored, above + bit, below + bit)
-        above = tl.where((count & 0xFFFF) > outside, above + bit, above)
-        below = tl.where((count >> 16) > outside, below + bit, below)
+        above = tl.where((count & 0xFFFFFFFF) > outside, above + bit, above)
+        below = tl.where((count >> 32) > outside, below + bit, below)
     return _real(above), _real(~below)
 
 
 @triton.jit
 def _counts(key, mirrored, above, below):
     """How many keys are at least `above`, and in the upper half of the number how many mirrored ones at least `below`."""
-    return tl.sum((key >= above).to(tl.int32) + ((mirrored >= below).to(tl.int32) << 16), axis=0)
+    return tl.sum((key >= above).to(tl.int64) + ((mirrored >= below).to(tl.int64) << 32), axis=0)
 
 
 @triton.jit
@@ -151,10 +174,10 @@ def _real(key):
 def _grid(ends, q_min, q_max, KIND: tl.constexpr):
     """Scale and zero point, both float32."""
     low, high = tl.load(ends), tl.load(ends + 1)
-    low = tl.where(low < 0.0, low, 0.0)
-    high = tl.where(high > 0.0, high, 0.0)
+    low = tl.where(low > 0.0, 0.0, low)  # a NaN stays one
+    high = tl.where(high < 0.0, 0.0, high)
     if KIND == 0:
-        span, steps = tl.maximum(-low, high), q_max
+        span, steps = tl.maximum(-low, high, propagate_nan=tl.PropagateNan.ALL), q_max
     elif KIND == 1:
         span, steps = high, q_max
     else:
@@ -164,6 +187,7 @@ def _grid(ends, q_min, q_max, KIND: tl.constexpr):
     if KIND == 2:
         zero = q_min - ((tl.div_rn(low, scale) + _TO_INTEGER) - _TO_INTEGER)
         zero = tl.minimum(tl.maximum(zero, q_min.to(tl.float32)), q_max.to(tl.float32))
+        zero = tl.where(low == low, zero, 0.0)
     return scale, zero
 
 
@@ -209,14 +233,21 @@ def _round(
 
 
 @triton.jit(do_not_specialize=["elements", "columns"])
-def _pass(gradient, x, protected, bounds, out, elements, columns, RELU: tl.constexpr, MASKED: tl.constexpr, BLOCK: tl.constexpr):
+def _pass(
+    gradient, x, protected, bounds, out, elements, columns,
+    CLIPPED: tl.constexpr, RELU: tl.constexpr, MASKED: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = place < elements
     value = tl.load(x + place, mask=inside, other=0.0)
-    passes = (value > tl.load(bounds)) & (value < tl.load(bounds + 1))
+    passes = value > tl.load(bounds)
+    if CLIPPED:
+        passes = passes & (value < tl.load(bounds + 1))
     if MASKED:
         free = tl.load(protected + place // columns, mask=inside, other=1) != 0
-        passes = passes | (free & (value > 0.0)) if RELU else passes | free
+        if RELU:
+            free = free & (value > 0.0)
+        passes = passes | free
     arriving = tl.load(gradient + place, mask=inside, other=0.0)
     tl.store(out + place, tl.where(passes, arriving, 0.0), mask=inside)
 

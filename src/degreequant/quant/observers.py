@@ -118,6 +118,7 @@ class RangeObserver(nn.Module):
     def include(self, ends: Tensor) -> None:
         """Takes in the range of one batch. An infinite end changes nothing: one such value, which the grid clips, would be in the range for
         ever. NaN stays in it: it spoils the weights too, and the range says so."""
+        ends = ends.to(self.ends.dtype)
         if self.momentum is None:
             moved = torch.stack([torch.minimum(self.ends[0], ends[0]), torch.maximum(self.ends[1], ends[1])])
         else:

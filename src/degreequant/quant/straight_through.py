@@ -1,20 +1,19 @@
-"""Rounding with a straight-through gradient, as passes of our own: on a CPU by `cpu_kernel.py`, on a GPU, "there", by `gpu_kernel.py`.
+"""Rounding with a straight-through gradient, as passes of our own: on a CPU by `cpu_kernel.py`, on a GPU by `gpu_kernel.py`, where a grid
+is known by what it spans, so that nothing waits for its numbers.
 
 `clipped` stops the gradient of values beyond the end codes; values that round *to* an end code keep theirs. `plain` passes every gradient.
 """
 
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
 
 from degreequant.quant import cpu_kernel
-from degreequant.quant.device import kernels_for
 from degreequant.quant.grid import GridKind
 from degreequant.recipe import Estimator
 from degreequant.scheme import TensorSpec
-
-_RangeGrid = tuple[Tensor, GridKind, TensorSpec]
 
 
 class Steps(NamedTuple):
@@ -32,12 +31,17 @@ def rounded(x: Tensor, grid: Steps, estimator: Estimator, protected: Tensor | No
     return result
 
 
-def rounded_there(
-    x: Tensor, ends: Tensor, kind: GridKind, spec: TensorSpec, estimator: Estimator, protected: Tensor | None, *, relu: bool = False
+def rounded_to_range(
+    kernels: ModuleType,
+    x: Tensor,
+    grid: tuple[Tensor, GridKind, TensorSpec],
+    estimator: Estimator,
+    protected: Tensor | None,
+    *,
+    relu: bool = False,
 ) -> Tensor:
-    """The same on a GPU, where the grid follows from the range `ends` `[2]`, for which nothing waits; any grid and estimator."""
-    grid = (ends, kind, spec)
-    result: Tensor = _RoundedThere.apply(x, grid, protected, estimator == "clipped", relu)  # type: ignore[no-untyped-call]
+    """`x` on the grid that spans a range `[2]`, protected rows apart; with `relu`, of the ReLU of `x`. `kernels` is `gpu_kernel`."""
+    result: Tensor = _RoundedToRange.apply(kernels, x, grid, protected, estimator == "clipped", relu)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -47,9 +51,9 @@ def channels_rounded(x: Tensor, scale: Tensor, spec: TensorSpec, estimator: Esti
     return result
 
 
-def channels_rounded_there(x: Tensor, spec: TensorSpec) -> Tensor:
-    """The same on a GPU, where each row spans its own grid, so that no value is outside."""
-    result: Tensor = _ChannelsRoundedThere.apply(x, spec)  # type: ignore[no-untyped-call]
+def channels_rounded_to_extremes(kernels: ModuleType, x: Tensor, spec: TensorSpec) -> Tensor:
+    """`x` `[rows, columns]`, each row on the symmetric grid that it spans, so that no value is outside. `kernels` is `gpu_kernel`."""
+    result: Tensor = _ChannelsRoundedToExtremes.apply(kernels, x, spec)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -96,16 +100,22 @@ class _RoundedChannels(Function):
         return grad, None, None, None
 
 
-class _RoundedThere(Function):
-    """The same on a GPU; the ReLU, and the gradient that stops, are of any grid."""
+class _RoundedToRange(Function):
+    """Rounds to the grid of a range, protected rows apart. The bounds of the gradient are kept: ranges move on before the backward."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, grid: tuple[Tensor, GridKind, TensorSpec], protected: Tensor | None, clipped: bool, relu: bool
+        ctx: Any,
+        kernels: ModuleType,
+        x: Tensor,
+        grid: tuple[Tensor, GridKind, TensorSpec],
+        protected: Tensor | None,
+        clipped: bool,
+        relu: bool,
     ) -> Tensor:
-        ctx.kernels, ctx.protected, ctx.relu, ctx.stops = kernels_for(x), protected, relu, clipped or relu
-        result, bounds = ctx.kernels.round_rows(x, protected, *grid, clipped=clipped, relu=relu)
-        if ctx.stops:
+        ctx.kernels, ctx.protected, ctx.clipped, ctx.relu = kernels, protected, clipped, relu
+        result, bounds = kernels.round_rows(x, protected, *grid, clipped=clipped, relu=relu)
+        if clipped or relu:
             ctx.save_for_backward(x, bounds)
         return result  # type: ignore[no-any-return]
 
@@ -113,21 +123,20 @@ class _RoundedThere(Function):
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grad_outputs
-        if ctx.stops:
+        if ctx.clipped or ctx.relu:
             x, bounds = ctx.saved_tensors
-            grad = ctx.kernels.pass_gradient(grad, x, ctx.protected, bounds, relu=ctx.relu)
-        return grad, None, None, None, None
+            grad = ctx.kernels.pass_gradient(grad, x, ctx.protected, bounds, clipped=ctx.clipped, relu=ctx.relu)
+        return None, grad, None, None, None, None
 
 
-class _ChannelsRoundedThere(Function):
+class _ChannelsRoundedToExtremes(Function):
+    """Rounds the rows of a weight to grids that they span; every gradient passes."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, spec: TensorSpec) -> Tensor:
-        kernels = kernels_for(x)
-        assert kernels is not None
-        result: Tensor = kernels.round_channels(x, spec)
-        return result
+    def forward(ctx: Any, kernels: ModuleType, x: Tensor, spec: TensorSpec) -> Tensor:
+        return kernels.round_channels(x, spec)  # type: ignore[no-any-return]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        return grad_outputs[0], None
+        return None, grad_outputs[0], None

@@ -1,21 +1,17 @@
 """Training: one loop for the nodes of one graph and for many graphs, the epoch chosen on validation, resumed after a kill."""
 
-from collections.abc import Callable
-
 from torch import nn
 from torch_geometric.data import Data
 
 from degreequant.train.memory import keep_freed_memory
 from degreequant.train.resume import Resume
 from degreequant.train.scoring import Evaluate, evaluate
-from degreequant.train.session import Fit, Session
+from degreequant.train.session import Fit, Progress, Session
 from degreequant.train.settings import Settings
 from degreequant.train.task import Task, as_task
+from degreequant.train.together import fit_together
 
 __all__ = ["Fit", "Progress", "Resume", "Settings", "evaluate", "fit"]
-
-Progress = Callable[[int, float], None]
-"""Called after each epoch with its number (from 1) and the validation loss."""
 
 
 def fit(
@@ -25,6 +21,7 @@ def fit(
     progress: Progress | None = None,
     resume: Resume | None = None,
     validate: Evaluate = evaluate,
+    processes: int = 1,
 ) -> Fit:
     """Trains `model` in place and leaves it in `eval()` with the weights and ranges of the best epoch.
 
@@ -39,20 +36,14 @@ def fit(
         progress: Is told every epoch.
         resume: Where to keep the state of the run; its file is left when the run is over.
         validate: Scores the model on the validation data after every epoch; by default its own `eval()`.
+        processes: How many share each batch of graphs; see `degreequant.train.together`.
 
     Raises:
-        TrainingError: If no epoch has a finite validation loss.
+        TrainingError: If no epoch has a finite validation loss, or there is but one graph for several processes.
         CheckpointError: If the state of the run is damaged, of another run, or cannot be written.
     """
     keep_freed_memory()
     task = as_task(data)
-    session = Session(model, task, settings, validate)
-    if resume is not None:
-        session.restore(resume)
-    while not session.is_over:
-        session.train_epoch()
-        if progress is not None:
-            progress(session.epoch, session.val_losses[-1])
-        if resume is not None:
-            session.save(resume)
-    return session.finish()
+    if processes > 1:
+        return fit_together(model, task, settings, processes, progress, resume, validate)
+    return Session(model, task, settings, validate).run(progress, resume)

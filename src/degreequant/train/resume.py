@@ -20,7 +20,7 @@ from degreequant.errors import CheckpointError
 from degreequant.files import reason, write_atomically
 
 FORMAT = "degreequant-training"
-VERSION = "1"
+VERSION = "2"
 
 
 @dataclass(frozen=True)

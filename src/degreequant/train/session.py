@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +16,11 @@ from degreequant.files import reason
 from degreequant.train.resume import Resume, State, read_state, write_state
 from degreequant.train.scoring import Evaluate, Score
 from degreequant.train.settings import Schedule, Settings
-from degreequant.train.task import Task
+from degreequant.train.task import Share, Task
+from degreequant.train.team import Alone
+
+Progress = Callable[[int, float], None]
+"""Called after each epoch with its number (from 1) and the validation loss."""
 
 ORDER = 0x5DEECE66D
 """Sets the seed of the batches' order apart from that of everything else, so that methods that draw more see the same batches."""
@@ -45,16 +50,30 @@ class Fit:
 class Session:
     """A model in training, between two epochs: everything that changes, and so everything that a state file holds."""
 
-    def __init__(self, model: nn.Module, task: Task, settings: Settings, validate: Evaluate) -> None:
+    def __init__(self, model: nn.Module, task: Task, settings: Settings, validate: Evaluate, team: Alone | None = None) -> None:
         self.model, self.task, self.settings, self.validate = model, task, settings, validate
+        self.team = team or Alone()
+        self.called = self.team.wrap(model)
         self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
         self.schedule = Schedule(self.optimizer, settings)
-        self.order = torch.Generator().manual_seed(torch.initial_seed() ^ ORDER)
+        self.order = torch.Generator().manual_seed(self.team.agreed(torch.initial_seed) ^ ORDER)
         self.epoch = 0
         self.val_losses: list[float] = []
         self.best, self.best_epoch, self.best_state = Score(float("inf"), float("nan")), 0, copy.deepcopy(model.state_dict())
         self.step_ms: list[float] = []
         self.started, self.saved = time.perf_counter(), time.perf_counter()
+
+    def run(self, progress: Progress | None = None, resume: Resume | None = None) -> Fit:
+        """All epochs, from where a state that was kept has it; see `fit`."""
+        if resume is not None:
+            self.restore(resume)
+        while not self.is_over:
+            self.train_epoch()
+            if progress is not None and self.team.rank == 0:
+                progress(self.epoch, self.val_losses[-1])
+            if resume is not None and self.team.rank == 0:
+                self.save(resume)
+        return self.finish()
 
     @property
     def is_over(self) -> bool:
@@ -66,7 +85,7 @@ class Session:
         """All training examples once, then the validation data."""
         self._steps()
         self.epoch += 1
-        score = self.validate(self.model, self.task, "val")
+        score = self.team.agreed(lambda: self.validate(self.model, self.task, "val"))
         self.val_losses.append(score.loss)
         if score.loss < self.best.loss:
             self.best, self.best_epoch, self.best_state = score, self.epoch, copy.deepcopy(self.model.state_dict())
@@ -89,10 +108,12 @@ class Session:
     def _steps(self) -> None:
         started, steps = time.perf_counter(), self.task.steps(self.settings.batch_size)
         self.model.train()
-        for step, example in enumerate(self.task.shuffled(self.settings.batch_size, self.order)):
+        share = Share(self.team.rank, self.team.size)
+        for step, example in enumerate(self.task.shuffled(self.settings.batch_size, self.order, share)):
             self.schedule.before_step(self.epoch + step / steps)
             self.optimizer.zero_grad()
-            self.task.objective.loss(example.predict(self.model), example.target).backward()  # type: ignore[no-untyped-call]
+            loss = self.task.objective.loss(example.predict(self.model, self.called), example.target)
+            self.team.backward(loss if example.weight == 1 else loss * example.weight)
             self.optimizer.step()
         if self.task.device.type == "cuda":
             torch.cuda.synchronize(self.task.device)
@@ -126,7 +147,7 @@ class Session:
     def _identity(self) -> dict[str, Any]:
         parts = [[name, str(tensor.dtype), *tensor.shape] for name, tensor in self.model.state_dict().items()]
         model = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
-        return {**asdict(self.settings), "device": self.task.device.type, "model": model}
+        return {**asdict(self.settings), "device": self.task.device.type, "processes": self.team.size, "model": model}
 
     def _state(self) -> State:
         optimizer = self.optimizer.state_dict()
@@ -165,6 +186,8 @@ class Session:
         self.step_ms = values["step_ms"]
         self.started = time.perf_counter() - values["seconds"]
         self.order.set_state(state.tensors["random/order"])
+        if self.team.rank:
+            return  # the random state is that of the first process; the others draw on from their own seeds
         torch.set_rng_state(state.tensors["random/cpu"])
         if device.type == "cuda":
             torch.cuda.set_rng_state(state.tensors["random/cuda"], device)

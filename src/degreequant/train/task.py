@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,16 @@ EVALUATION_BATCH = {"cpu": 128, "cuda": 1024}
 
 RANKED_BATCH = 2048
 """Graphs whose nodes are ranked together: a data set need not be widened as a whole for it."""
+
+
+class Share(NamedTuple):
+    """What a process has of each batch: its part of so many, counted from 0."""
+
+    part: int
+    parts: int
+
+
+WHOLE = Share(0, 1)
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,7 @@ class Example:
         rows: The rows of the output that `target` is of; None for all.
         degree_rank: Rank of each node's in-degree within its graph, where it was computed ahead.
         graphs: Number of graphs, where there are many.
+        weight: What its mean loss counts beside those of the other parts of a batch.
     """
 
     inputs: dict[str, Tensor]
@@ -70,20 +81,21 @@ class Example:
     rows: Tensor | None = None
     degree_rank: Tensor | None = None
     graphs: int | None = None
+    weight: float = 1.0
 
     def of(self, output: Tensor) -> Tensor:
         """The rows of an output that have a target."""
         return output if self.rows is None else output[self.rows]
 
-    def predict(self, model: nn.Module) -> Tensor:
-        """What the model gives for the rows that have a target."""
+    def predict(self, model: nn.Module, called: nn.Module | None = None) -> Tensor:
+        """What the model, or `called`, which wraps it, gives for the rows that have a target."""
         extra = {}
         if isinstance(model, PreparedModel):
             if self.degree_rank is not None:
                 extra["degree_rank"] = self.degree_rank
             if self.graphs is not None:
                 note_size(self.inputs["batch"], self.graphs, model.dq.graphs)
-        return self.of(model(**self.inputs, **extra))
+        return self.of((called or model)(**self.inputs, **extra))
 
 
 class Task(Protocol):
@@ -98,8 +110,8 @@ class Task(Protocol):
         """All of a part once, in order; the same on every call."""
         ...
 
-    def shuffled(self, batch_size: int, generator: torch.Generator) -> Iterator[Example]:
-        """One epoch of training."""
+    def shuffled(self, batch_size: int, generator: torch.Generator, share: Share = WHOLE) -> Iterator[Example]:
+        """One epoch of training, or what one process has of it."""
         ...
 
     def steps(self, batch_size: int) -> int:
@@ -131,8 +143,9 @@ class NodeTask:
         """One."""
         yield self._example(part)
 
-    def shuffled(self, batch_size: int, generator: torch.Generator) -> Iterator[Example]:
-        """One; size and order have no say."""
+    def shuffled(self, batch_size: int, generator: torch.Generator, share: Share = WHOLE) -> Iterator[Example]:
+        """One; size and order have no say, and there are no parts of it."""
+        assert share == WHOLE
         return self.examples("train")
 
     def steps(self, batch_size: int) -> int:
@@ -175,11 +188,16 @@ class GraphTask:
         """The graphs of a part in batches."""
         return iter(self._examples(part))
 
-    def shuffled(self, batch_size: int, generator: torch.Generator) -> Iterator[Example]:
-        """The training graphs in batches, in an order that `generator` (on the CPU) draws."""
+    def shuffled(self, batch_size: int, generator: torch.Generator, share: Share = WHOLE) -> Iterator[Example]:
+        """The training graphs in batches, in an order that `generator` (on the CPU) draws. Of a batch with fewer graphs than there are
+        processes each has the whole."""
         order = torch.randperm(len(self.split.train), generator=generator)
         for indices in self.split.train[order].split(batch_size):  # type: ignore[no-untyped-call]
-            yield self._example(indices)
+            if share.parts == 1 or len(indices) < share.parts:
+                yield self._example(indices)
+            else:
+                own = indices.tensor_split(share.parts)[share.part]
+                yield dataclasses.replace(self._example(own), weight=len(own) * share.parts / len(indices))
 
     def steps(self, batch_size: int) -> int:
         """Batches of the training graphs."""
@@ -188,6 +206,9 @@ class GraphTask:
     def to(self, device: torch.device | str) -> "GraphTask":
         """The same task on another device."""
         return GraphTask(self.graphs.to(device), self.fold)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return GraphTask, (self.graphs, self.fold)
 
     def _build(self, part: Part) -> list[Example]:
         indices: Tensor = getattr(self.split, part)
