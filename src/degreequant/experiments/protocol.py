@@ -45,9 +45,11 @@ class Protocol:
         """A method's recipe as the data set has it, or, if not `tuned`, with the preset's masks and ranges."""
         if recipe.activation_bits is None:
             return recipe
-        is_low, own = recipe.activation_bits < 8, dict(self.tuned) if tuned and recipe.protects else {}
-        low_tuned = own.pop("low_bits", {})
-        settings = {**self.quantized, **(self.low_bits if is_low else {}), **own, **(low_tuned if is_low else {})}
+        searched = dict(self.tuned) if tuned and recipe.protects else {}
+        low_bits, low_searched = self.low_bits, searched.pop("low_bits", {})
+        if recipe.activation_bits >= 8:
+            low_bits = low_searched = {}
+        settings = {**self.quantized, **low_bits, **searched, **low_searched}
         layers = settings.pop("layers", {})
         recipe = recipe.replace(**settings)
         for path, own in layers.items():
